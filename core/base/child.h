@@ -1,0 +1,33 @@
+/* child.h - starting host programs from a threaded process.
+ *
+ * Only posix_spawn(3) (a vfork of glibc's): a threaded process must never
+ * fork() or clone() and run code of its own. Fds not listed are not inherited
+ * (everything is O_CLOEXEC).
+ */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct error;
+
+struct child_fd {
+    int parent; /* ours; stays open here */
+    int child;  /* number there */
+};
+
+struct child_spec {
+    const char *path;      /* absolute: never searched */
+    char *const *argv;
+    char *const *envp;     /* NULL: an empty environment with PATH only */
+    const struct child_fd *fds;
+    size_t fd_count;       /* 0, 1, 2 not listed become /dev/null */
+    int new_session;       /* setsid() */
+};
+
+int child_spawn(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct error *err);
+/* Runs to the end with a limit on time and output; stdout+stderr into *ret_output
+ * (may be NULL). Returns the exit status (128+signal), or -errno; -ETIMEDOUT
+ * after killing it. */
+int child_run(const struct child_spec *spec, int timeout_ms, size_t output_limit,
+              char **ret_output, struct error *err);

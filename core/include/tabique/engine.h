@@ -1,0 +1,65 @@
+/* engine.h - the engine as a whole: what the server opens, and its parts.
+ *
+ * engine_open() builds the rooms on their directories, reattaches to the shims
+ * that still run, catches up on what ended meanwhile (exit codes, events,
+ * restart policies) and starts the recorder. engine_close() leaves every
+ * container running.
+ *
+ * One engine owns its data_dir (flock on <data>/lock; -EBUSY if another server
+ * has it). Threads: any, after open.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct engine;
+struct error;
+struct event_bus;
+struct image_store;
+struct network_manager;
+struct sampler;
+struct store;
+struct volume_store;
+
+struct engine_options {
+    const char *data_dir;       /* /var/lib/tabique */
+    const char *run_dir;        /* /run/tabique */
+    const char *libexec_dir;    /* tabique-shim, tabique-agent, kernel */
+    const char *default_isolation; /* "process" or "hyperv"; NULL: process */
+    const char *cgroup_parent;  /* NULL: "tabique", made unique by data_dir where another uses it */
+    const char *bridge, *bip;   /* network.h */
+    const char *const *address_pools;
+    const char *accelerator;    /* NULL: probe; or forced "kvm", "mshv", "tcg" */
+    int64_t history_retain_ns, audit_retain_ns, history_max_bytes; /* store.h; 0 default */
+    int64_t sample_interval_ns; /* recorder; 0: 1 s */
+    int vm_pool_size;           /* warmed machines kept ahead; 0 none */
+};
+
+int engine_open(const struct engine_options *options, struct engine **ret, struct error *err);
+void engine_close(struct engine *engine);
+
+const struct engine_options *engine_get_options(const struct engine *engine);
+const char *engine_id(const struct engine *engine); /* UUID, made once per data_dir */
+struct image_store *engine_images(struct engine *engine);
+struct network_manager *engine_networks(struct engine *engine);
+struct volume_store *engine_volumes(struct engine *engine);
+struct event_bus *engine_events(struct engine *engine);
+struct sampler *engine_sampler(struct engine *engine);
+struct store *engine_store(struct engine *engine);
+
+/* What stands here: for /info, /api/v1/info and the console. */
+struct engine_info {
+    int cgroup_version;          /* 1 (also hybrid) or 2 */
+    unsigned cgroup_controllers; /* launch/cgroup.h's set */
+    const char *accelerator;     /* NULL: no thick wall here */
+    const char *accelerator_reason; /* why this one, or why none */
+    bool security_boundary;      /* of the thick wall */
+    bool hyperv_available;
+    const char *default_isolation;
+    int containers, running, paused, stopped;
+    int pool_ready, pool_size;   /* warmed machines */
+    uint64_t pool_memory_bytes;
+};
+void engine_info(struct engine *engine, struct engine_info *ret);

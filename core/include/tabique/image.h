@@ -1,0 +1,123 @@
+/* image.h - images: a content-addressed store of OCI and Docker images.
+ *
+ * On disk, below <data>/images (root only):
+ *     blobs/sha256/HEX      configs, manifests (layers are kept unpacked, and
+ *                           re-packed reproducibly for save and push; their
+ *                           compressed originals are not kept)
+ *     layers/NAME/          one unpacked layer each, overlayfs conventions for
+ *                           whiteouts; NAME is short (8 hex) and unique, found
+ *                           by diff id; shared between images
+ *     index.json            names -> image ids; state file (atomic)
+ *
+ * Everything that arrives is hostile: see archive/. A failed load leaves
+ * nothing. Threads: any; long operations do not block look-ups.
+ * Sources: OCI image-spec, Docker image spec v1.2 (docker save).
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct error;
+struct image_store;
+
+struct image_limits {
+    uint64_t max_unpacked_bytes;  /* of one archive; 0: 64 GiB */
+    uint64_t max_entries;         /* 0: 4,000,000 */
+    double max_ratio;             /* unpacked : packed; 0: 1100 (gzip cannot exceed 1032) */
+};
+
+/* in_use(user, id, &name): whether a container uses the image; may be NULL. */
+typedef bool image_in_use_fn(void *user, const char *image_id, char **ret_container);
+
+int image_store_open(const char *dir, const struct image_limits *limits, struct image_store **ret,
+                     struct error *err);
+void image_store_close(struct image_store *store);
+void image_store_set_in_use(struct image_store *store, image_in_use_fn *fn, void *user);
+const char *image_store_layers_dir(const struct image_store *store);
+
+struct image {
+    char *id;               /* "sha256:..." digest of the config */
+    char **names;           /* "tabique/base:latest" (familiar form), sorted; may be empty */
+    char **digests;         /* "name@sha256:..." */
+    char *parent;           /* image id or "" */
+    int64_t created_ns;
+    int64_t size;           /* unpacked bytes of all layers */
+    char *os, *architecture, *variant;
+    cJSON *config;          /* the whole OCI config (config.config is Docker's Config) */
+    char **diff_ids;        /* bottom first */
+    char **layers;          /* names below layers_dir, TOPMOST first: overlay's order */
+};
+void image_free(struct image *image);
+void image_freep(struct image **image);
+
+/* ref: name[:tag], name@digest, id or unique id prefix, as Docker resolves it.
+ * -ENOENT "No such image: REF"; -EINVAL for a malformed name or ambiguous prefix. */
+int image_get(struct image_store *store, const char *ref, struct image **ret, struct error *err);
+typedef int image_fn(void *user, const struct image *image);
+int image_each(struct image_store *store, image_fn *fn, void *user); /* newest first */
+
+/* Source of archive bytes: returns count, 0 at the end, -errno. */
+typedef ssize_t image_read_fn(void *user, void *buffer, size_t size);
+typedef int image_write_fn(void *user, const void *data, size_t size);
+/* One progress line; status "Loaded image: NAME" etc., id and detail may be NULL. */
+typedef void image_progress_fn(void *user, const char *id, const char *status, int64_t current,
+                               int64_t total);
+
+/* docker-archive or OCI layout; plain, gzip, zstd, bzip2, xz. */
+int image_load(struct image_store *store, image_read_fn *read, image_progress_fn *progress, void *user,
+               struct error *err);
+/* docker-archive with an OCI index besides, as current Docker writes it. */
+int image_save(struct image_store *store, char *const *refs, image_write_fn *write, void *user,
+               struct error *err);
+/* A root file system tar becomes an image. changes: Dockerfile instructions. */
+int image_import(struct image_store *store, image_read_fn *read, void *user, const char *repo,
+                 const char *tag, const char *message, char *const *changes, const char *platform,
+                 char **ret_id, struct error *err);
+/* A new layer over `parent` (NULL: none) read as a tar with OCI whiteouts, and
+ * the container Config given, become an image. */
+int image_commit(struct image_store *store, const char *parent_id, image_read_fn *read, void *user,
+                 const cJSON *config, const char *author, const char *comment, char *const *changes,
+                 const char *name, char **ret_id, struct error *err);
+int image_tag(struct image_store *store, const char *ref, const char *name, struct error *err);
+
+struct image_removal {
+    char **untagged;
+    char **deleted;
+};
+void image_removal_clear(struct image_removal *removal);
+int image_remove(struct image_store *store, const char *ref, bool force, bool no_prune,
+                 struct image_removal *ret, struct error *err);
+/* dangling_only: only nameless ones. Others: all not in use. until_ns: created before. */
+int image_prune(struct image_store *store, bool dangling_only, int64_t until_ns, char *const *labels,
+                struct image_removal *ret, int64_t *ret_reclaimed, struct error *err);
+
+struct image_history {
+    char *id;            /* "<missing>" but for the newest */
+    int64_t created_ns;
+    char *created_by;
+    int64_t size;
+    char *comment;
+    char **tags;
+};
+int image_history(struct image_store *store, const char *ref, struct image_history **ret,
+                  size_t *ret_count, struct error *err);
+void image_history_free(struct image_history *history, size_t count);
+
+/* Keeps an image's layers while a container stands on them, whoever removes
+ * its names meanwhile; released by id. Counted. Containers re-hold at start. */
+int image_hold(struct image_store *store, const char *image_id, struct error *err);
+void image_release(struct image_store *store, const char *image_id);
+
+/* Reference grammar (distribution reference): familiar and canonical forms. */
+int image_name_parse(const char *text, char **ret_repository, char **ret_tag, char **ret_digest,
+                     struct error *err);
+
+/* Dockerfile instructions of commit/import --change applied to a Config. */
+int image_apply_changes(cJSON *config, char *const *changes, struct error *err);
+
+/* Total unpacked bytes of all layers, shared counted once. */
+int64_t image_store_size(struct image_store *store);

@@ -1,0 +1,57 @@
+/* launch.h - from a plan to a running, confined process.
+ *
+ * Used by single-threaded programs only (tabique-shim, tabique-agent): it
+ * clone()s and runs code of its own between clone and exec.
+ *
+ * launch_prepare() makes everything up to the point where the process waits,
+ * confined, just before execve(); launch_go() lets it run. Between the two the
+ * shim records the pid, so nothing runs that nobody knows of.
+ *
+ * Order inside (each step has its reason in launch.c): namespaces, id maps,
+ * cgroup, root (overlay, pivot_root), mounts, devices, masks, user resolution,
+ * sysctls, hostname, rlimits, seccomp, capabilities, close of every other fd,
+ * exec. Built against the escapes listed in docs/SECURITY.md.
+ *
+ * Errors carry Docker's classes: an argv[0] that is missing gives -ENOENT with
+ * `exec_failed` set (exit code 127), one that cannot be executed -EACCES with
+ * it (126); everything else is 125.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "launch/plan.h"
+
+struct error;
+
+struct launched {
+    pid_t pid;             /* as the launcher's namespace sees it */
+    int pidfd;
+    uint64_t start_ticks;  /* /proc/PID/stat field 22 */
+    int go_fd;             /* private to launch.c until launch_go() */
+    int root_fd;           /* O_PATH of the container's root; -EBADF for exec */
+    int pty_fd;            /* master, with tty; else -EBADF */
+    int stdio[3];          /* our ends of the pipes, without tty; else -EBADF */
+    bool exec_failed;
+};
+
+#define LAUNCHED_INIT \
+    ((struct launched){.pid = -1, .pidfd = -EBADF, .go_fd = -EBADF, .root_fd = -EBADF, \
+                       .pty_fd = -EBADF, .stdio = {-EBADF, -EBADF, -EBADF}})
+
+int launch_prepare(const struct plan *plan, struct launched *ret, struct error *err);
+/* Lets the prepared process exec. Returns when the exec has succeeded, or with
+ * the error of it (the process is then gone and reaped, exec_failed set where
+ * argv[0] was at fault). */
+int launch_go(struct launched *launched, struct error *err);
+/* A further process in the namespaces and cgroup of `target` (exec). `plan` is
+ * the container's own plan; `process` what to run. Runs at once. */
+int launch_exec(const struct plan *plan, const struct launched *target,
+                const struct plan_process *process, struct launched *ret, struct error *err);
+void launched_close(struct launched *launched); /* fds only */
+
+/* What a threaded or foreign caller may use: the numbers of names in a root. */
+int launch_resolve_user(int root_fd, const char *user, char *const *extra_groups, uid_t *ret_uid,
+                        gid_t *ret_gid, gid_t **ret_groups, size_t *ret_group_count,
+                        char **ret_home, struct error *err);

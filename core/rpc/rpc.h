@@ -1,0 +1,115 @@
+/* rpc.h - frames and numbered messages: server <-> shim and shim <-> agent.
+ *
+ * A frame is a 16-byte little-endian header and a body of wire fields
+ * (base/wire.h):
+ *
+ *     u32 length   of the body, at most RPC_BODY_MAX
+ *     u16 type     enum rpc_type
+ *     u16 flags    RPC_REPLY, RPC_ERROR
+ *     u64 id       of the request, echoed in its reply; 0 in notifications;
+ *                  for RPC_STREAM: the stream number
+ *
+ * The numbers of types and tags are append-only. RPC_HELLO comes first on every
+ * connection, both ways, with the protocol version; a peer of another major
+ * version is refused with a clear error.
+ *
+ * Either end treats the other as hostile: a frame over the limit, an unknown
+ * flag or a reply to a question not asked ends the connection (-EBADMSG).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "base/wire.h"
+
+struct error;
+
+#define RPC_VERSION 1
+#define RPC_HEADER_SIZE 16
+#define RPC_BODY_MAX (8u << 20)
+#define RPC_STREAM_CHUNK (32u << 10) /* largest RPC_STREAM body we send */
+
+enum rpc_flags { RPC_REPLY = 1, RPC_ERROR = 2 };
+
+enum rpc_type {
+    RPC_HELLO = 1,
+    RPC_START = 2,      /* plan; reply RPC_TAG_PID, RPC_TAG_START_TICKS */
+    RPC_EXEC = 3,       /* exec id, process; reply as START */
+    RPC_SIGNAL = 4,     /* exec id (absent: the container's own process), signal; or pid + ticks */
+    RPC_RESIZE = 5,
+    RPC_PROCESSES = 6,
+    RPC_STATS = 7,
+    RPC_FREEZE = 8,     /* bool */
+    RPC_UPDATE = 9,     /* limits */
+    RPC_ATTACH = 10,    /* turns this connection into a stream of RPC_STREAM frames */
+    RPC_STREAM = 11,    /* id: 0 stdin, 1 stdout, 2 stderr; empty body: end of it */
+    RPC_EXITED = 12,    /* notification: exec id, status, time, oom */
+    RPC_OOM = 13,       /* notification */
+    RPC_ROOT = 14,      /* reply carries an O_PATH fd of the root (SCM_RIGHTS) */
+    RPC_SHUTDOWN = 15,  /* everything has ended and is recorded: the shim may go */
+    RPC_STATUS = 16,    /* reply: what runs, what ended: for a server that comes back */
+    RPC_ARCHIVE_GET = 17, /* guest file system, behind a thick wall */
+    RPC_ARCHIVE_PUT = 18,
+    RPC_ARCHIVE_STAT = 19,
+    RPC_CHANGES = 20,
+    RPC_PING = 21,
+};
+
+enum rpc_tag {
+    RPC_TAG_VERSION = 1,
+    RPC_TAG_ERRNO = 2,
+    RPC_TAG_MESSAGE = 3,
+    RPC_TAG_PLAN = 4,
+    RPC_TAG_PROCESS = 5,
+    RPC_TAG_LIMITS = 6,
+    RPC_TAG_EXEC_ID = 7,
+    RPC_TAG_PID = 8,
+    RPC_TAG_START_TICKS = 9,
+    RPC_TAG_SIGNAL = 10,
+    RPC_TAG_ROWS = 11,
+    RPC_TAG_COLS = 12,
+    RPC_TAG_STATUS = 13,     /* exit code 0..255 as Docker's (128+n for signals) */
+    RPC_TAG_TIME = 14,
+    RPC_TAG_OOM = 15,
+    RPC_TAG_FROZEN = 16,
+    RPC_TAG_STREAMS = 17,    /* bit 0 stdin, 1 stdout, 2 stderr */
+    RPC_TAG_EXEC_FAILED = 18,
+    RPC_TAG_STATS = 19,
+    RPC_TAG_PROCESS_ENTRY = 20,
+    RPC_TAG_EXITED = 21,     /* nested: one ended exec or the container itself */
+    RPC_TAG_PATH = 22,
+    RPC_TAG_NAME = 23,
+    RPC_TAG_PROGRAM = 24,    /* "tabique-shim 0.1.0" */
+};
+
+struct rpc_frame {
+    uint16_t type;
+    uint16_t flags;
+    uint64_t id;
+    const uint8_t *body; /* inside the decoder's buffer until the next call */
+    size_t length;
+};
+
+/* Incremental decoder for non-blocking peers. feed() bytes as they come, then
+ * next() until it gives 0. */
+struct rpc_decoder {
+    struct str buffer;
+    size_t consumed;
+    bool bad;
+};
+void rpc_decoder_free(struct rpc_decoder *decoder);
+int rpc_decoder_feed(struct rpc_decoder *decoder, const void *data, size_t length); /* 0, -EBADMSG */
+int rpc_decoder_next(struct rpc_decoder *decoder, struct rpc_frame *ret); /* 1, 0, -EBADMSG */
+
+void rpc_encode(struct str *out, uint16_t type, uint16_t flags, uint64_t id, const void *body,
+                size_t length);
+/* Body of an error reply: errno, message, exec_failed. */
+void rpc_encode_error(struct str *out, uint16_t type, uint64_t id, const struct error *error,
+                      bool exec_failed);
+
+/* Blocking, for plain callers. Return 0 or -errno (-EPIPE at the end). */
+int rpc_send(int fd, uint16_t type, uint16_t flags, uint64_t id, const void *body, size_t length);
+int rpc_receive(int fd, struct rpc_decoder *decoder, struct rpc_frame *ret, int timeout_ms);

@@ -1,0 +1,95 @@
+/* client.h - the server's end of a container's shim.
+ *
+ * A shim outlives the server. Its directory (`dir`, below the run-time root)
+ * holds shim.sock and its pid; its exit record is written, fsynced, into
+ * `state_dir` (below the data root) as "exit" before anybody is told.
+ *
+ * Threads: requests may come from any thread; they block until the shim has
+ * answered, at most SHIM_TIMEOUT_MS, and then give -ETIMEDOUT. Callbacks run in
+ * the thread of the loop given and must not make requests themselves.
+ * Ownership: shim_free() closes the connection; the shim and its container go
+ * on. The struct is freed after the last callback has returned.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "launch/cgroup.h"
+#include "launch/plan.h"
+
+struct error;
+struct loop;
+struct process_list;
+struct shim;
+
+#define SHIM_TIMEOUT_MS 60000
+
+struct shim_exit {
+    const char *exec_id; /* "" for the container's own process */
+    int status;          /* as Docker's: 0..255, 128+signal */
+    bool oom_killed;
+    int64_t time_ns;
+};
+
+struct shim_events {
+    void (*exited)(void *user, const struct shim_exit *exit);
+    void (*oom)(void *user);
+    /* The connection broke. The container may be gone (look at its exit record)
+     * or, if the shim was killed, is being killed with it. */
+    void (*lost)(void *user);
+};
+
+struct shim_spec {
+    const char *program;    /* path of tabique-shim */
+    const char *id;
+    const char *dir;        /* run-time directory; made by the caller */
+    const char *state_dir;  /* where "exit" goes */
+    const char *isolation;  /* name in the isolation table: "process", "hyperv" */
+    const char *log_path;   /* json-file; NULL: no log */
+    int64_t log_max_size;   /* bytes; 0 unlimited */
+    int log_max_files;      /* >= 1 */
+    bool open_stdin;        /* keep stdin open for attaches */
+    bool stdin_once;        /* close it when the first attached client leaves */
+};
+
+struct shim_started {
+    pid_t pid;             /* host pid of the container's own process; hyperv: of the worker */
+    uint64_t start_ticks;
+    pid_t guest_pid;       /* hyperv: inside; else 0 */
+    bool exec_failed;      /* on failure: argv[0] was at fault (126/127) */
+};
+
+int shim_spawn(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events,
+               void *user, struct shim **ret, struct error *err);
+/* Back to a shim that still runs; -ENOENT or -ECONNREFUSED where none does. */
+int shim_reattach(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events,
+                  void *user, struct shim **ret, struct error *err);
+void shim_free(struct shim *shim);
+pid_t shim_pid(const struct shim *shim);
+
+int shim_start(struct shim *shim, const struct plan *plan, struct shim_started *ret, struct error *err);
+int shim_exec(struct shim *shim, const char *exec_id, const struct plan_process *process,
+              struct shim_started *ret, struct error *err);
+int shim_signal(struct shim *shim, const char *exec_id, int signal, struct error *err);
+/* One process of the container by its pid as processes() lists it; -ESRCH when
+ * pid and start ticks do not match any more. */
+int shim_signal_pid(struct shim *shim, pid_t pid, uint64_t start_ticks, int signal, struct error *err);
+int shim_resize(struct shim *shim, const char *exec_id, uint16_t rows, uint16_t cols, struct error *err);
+int shim_processes(struct shim *shim, struct process_list **ret, struct error *err);
+int shim_stats(struct shim *shim, struct cgroup_stats *ret, struct error *err);
+int shim_freeze(struct shim *shim, bool frozen, struct error *err);
+int shim_update(struct shim *shim, const struct plan_limits *limits, struct error *err);
+/* O_PATH fd of the root file system of the running container. */
+int shim_root(struct shim *shim, int *ret_fd, struct error *err);
+/* A socket that speaks RPC_STREAM frames both ways (rpc/rpc.h); streams is a
+ * set of 1 stdin, 2 stdout, 4 stderr. The peer closes it when all output has
+ * been delivered. Back-pressure: while a client does not read, the container's
+ * writes block, as with Docker; nothing is dropped. */
+int shim_attach(struct shim *shim, const char *exec_id, unsigned streams, int *ret_fd, struct error *err);
+/* Everything is recorded: the shim may end. */
+void shim_shutdown(struct shim *shim);
+
+/* Exit record left in state_dir by a shim; -ENOENT where there is none. */
+int shim_read_exit(const char *state_dir, struct shim_exit *ret, struct error *err);
