@@ -48,6 +48,8 @@ function(tabique_static_program name)
   target_link_libraries(${name} PRIVATE ${PROGRAM_DEPS})
   target_compile_options(${name} PRIVATE -Os -ffunction-sections -fdata-sections)
   target_link_options(${name} PRIVATE -static -Wl,--gc-sections)
+  # Where the server looks for its helpers in a build tree: --libexec-dir.
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/libexec)
 endfunction()
 
 # tabique_test(NAME SOURCES ... DEPS ... [LABELS ...] [TIMEOUT s]): a cmocka

@@ -2,7 +2,9 @@
  *
  * Only posix_spawn(3) (a vfork of glibc's): a threaded process must never
  * fork() or clone() and run code of its own. Fds not listed are not inherited
- * (everything is O_CLOEXEC).
+ * (everything is O_CLOEXEC). The child starts with default signal dispositions
+ * and an empty signal mask, except that glibc leaves its own signals 32 and 33
+ * ignored: what a container gets must be reset once more. Threads: any.
  */
 #pragma once
 
@@ -25,9 +27,13 @@ struct child_spec {
     int new_session;       /* setsid() */
 };
 
+/* ret_pidfd may be NULL. The caller reaps the child. A program that is missing
+ * or may not be run gives -EIO: neither a 404 nor a 401 (see error.h). */
 int child_spawn(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct error *err);
 /* Runs to the end with a limit on time and output; stdout+stderr into *ret_output
- * (may be NULL). Returns the exit status (128+signal), or -errno; -ETIMEDOUT
+ * (may be NULL; also set on -ETIMEDOUT); what exceeds output_limit is dropped. A
+ * negative timeout is none. 1 and 2 in spec->fds go there instead. With
+ * new_session the whole process group is killed. Returns the exit status (128+signal), or -errno; -ETIMEDOUT
  * after killing it. */
 int child_run(const struct child_spec *spec, int timeout_ms, size_t output_limit,
               char **ret_output, struct error *err);

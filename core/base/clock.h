@@ -12,7 +12,9 @@
 int64_t clock_real_ns(void);
 int64_t clock_mono_ns(void);
 /* Wall-clock time at which the machine booted, and the time of a
- * /proc/PID/stat start time (ticks since boot). Steady within a boot. */
+ * /proc/PID/stat start time (ticks since boot). Taken at the first call and
+ * steady within a process; another process's may differ by clock adjustments,
+ * so identities compare ticks and boot_id(), not these. */
 int64_t clock_boot_ns(void);
 int64_t clock_from_ticks(uint64_t start_ticks);
 /* RFC 3339 with nanoseconds, Go's RFC3339Nano (trailing zeros dropped), "Z".

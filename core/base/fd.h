@@ -1,7 +1,9 @@
 /* fd.h - reading, writing and passing file descriptors whole.
  *
  * Everything opened here is O_CLOEXEC. EINTR is handled; short reads and writes
- * are completed. Returns 0 (or a count) or -errno. */
+ * are completed, also on non-blocking fds (by waiting). Returns 0 (or a count)
+ * or -errno. Writers to pipes and sockets need SIGPIPE ignored. Threads: any,
+ * but two atomic writes of one file at once are the caller's to prevent. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,13 +28,16 @@ int fd_set_nonblock(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
 
 /* SCM_RIGHTS over a unix socket; at most FD_PASS_MAX at once. fds received
- * beyond max are closed. recv returns bytes read (0 = end). */
+ * beyond max are closed. recv returns bytes read (0 = end). send needs at least
+ * one byte, which the fds travel with. */
 #define FD_PASS_MAX 8
 int fd_send(int socket, const void *data, size_t length, const int *fds, size_t count);
 ssize_t fd_recv(int socket, void *data, size_t length, int *ret_fds, size_t max, size_t *ret_count);
 
 /* Unix stream sockets; paths over 107 bytes are bound and connected through
  * /proc/self/fd/DIR/name, so long roots work. connect: -errno, ECONNREFUSED
- * where nobody listens. listen removes a stale socket file first. */
+ * where nobody listens, ENOENT where no socket is. listen removes a stale socket
+ * file first; -EADDRINUSE where somebody listens, -EEXIST for another kind of
+ * file. The new socket file has exactly this mode, whatever the umask. */
 int socket_connect(const char *path);
 int socket_listen(const char *path, int backlog, mode_t mode);

@@ -18,15 +18,17 @@ char *path_join(const char *a, const char *b); /* one slash between; b's leading
 /* Lexical clean-up as Go's path.Clean: "", ".", "a//b", "a/../b". */
 char *path_clean(const char *path);
 const char *path_base(const char *path); /* part behind the last slash */
-char *path_dir(const char *path);
+char *path_dir(const char *path); /* Go's: cleaned; "." for a bare name */
 
 int path_open_in(int rootfd, const char *path, int flags, mode_t mode);
-/* mkdir -p inside the root; returns an O_PATH|O_DIRECTORY fd of the last one. */
+/* mkdir -p inside the root (a dangling symlink's target is made, too); returns an O_PATH|O_DIRECTORY fd of the last one. */
 int path_mkdir_in(int rootfd, const char *path, mode_t mode);
 
 int path_mkdirs(const char *path, mode_t mode); /* host side; existing is success */
-/* rm -rf by fds, never following symlinks, not crossing into other mounts.
- * A missing path is success. */
+/* rm -rf by fds, never following symlinks, not crossing into other mounts
+ * (-EBUSY at the first one met, path itself included; what was removed before it
+ * is gone). A missing path is success. Any depth, at most 40 fds. */
 int path_remove_tree(int dirfd, const char *path);
-/* Bytes used on disk (st_blocks) below path, hard links counted once. */
+/* Bytes used on disk (st_blocks) by path and below, hard links counted once,
+ * other mounts left out. What vanishes meanwhile is not counted. */
 int path_disk_usage(int dirfd, const char *path, uint64_t *ret_bytes);

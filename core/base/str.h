@@ -27,7 +27,8 @@ void str_append(struct str *s, const char *text);
 void str_append_n(struct str *s, const void *data, size_t length);
 void str_append_char(struct str *s, char c);
 void str_printf(struct str *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void str_vprintf(struct str *s, const char *format, va_list args);
+void str_vprintf(struct str *s, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 /* Appends text as a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. */
 void str_append_json(struct str *s, const char *text, size_t length);
 char *str_take(struct str *s); /* never NULL; s is empty afterwards */
@@ -49,6 +50,11 @@ bool str_starts(const char *text, const char *prefix);
 bool str_ends(const char *text, const char *suffix);
 bool str_equal_nocase(const char *a, const char *b); /* ASCII */
 bool str_is_utf8(const void *data, size_t length);
+/* Length of text cut to at most limit bytes, not inside a UTF-8 sequence. */
+size_t str_cut_utf8(const char *text, size_t limit);
+/* In place: control characters and invalid UTF-8 become '?'. For texts from
+ * outside that go to a log or a terminal. */
+void str_make_printable(char *text);
 
 /* Whole-string conversions: 0, -EINVAL (not a number, trailing text), -ERANGE. */
 int str_to_i64(const char *text, int64_t *ret);

@@ -38,14 +38,17 @@ struct comparison {
     int64_t sampled_ns;
     const struct process *worker;   /* NULL without */
     size_t count;
-    struct compare_row *rows;       /* same, container-only, worker, host-only; by pid within */
+    struct compare_row *rows;       /* same, container-only, worker, host-only; within by the number seen inside, else on the host */
     size_t same, container_only, host_only;
     char *explanation;              /* one or two plain sentences, English */
-    const char *explanation_key;    /* stable key for translations: "same", "vm", "vm-tcg", "empty" ... */
+    /* Stable key for translations: "same", "same-moving" (some rows were born or
+     * ended between the two looks), "empty", "vm", "vm-tcg"; each with "-host"
+     * behind it when the host's other processes are shown. */
+    const char *explanation_key;
 };
 
-/* whole_host false leaves out the host's other processes (their count is still
- * in host_only... of those shown: 0). Shared kernel: container_list is the
+/* whole_host false leaves out the host's other processes; host_only counts the
+ * rows shown. Never fails. boundary is used during the call only. Shared kernel: container_list is the
  * subset of host_list that belongs to the container (may be NULL: taken from
  * host_list by container_id). */
 int compare_processes(const char *container_id, struct process_list *container_list,

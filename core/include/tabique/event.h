@@ -35,10 +35,19 @@ struct event {
  * so that nothing is seen that is not also remembered. */
 typedef void event_sink_fn(void *user, const struct event *event);
 
+/* The same for all that were published meanwhile, in the order of their
+ * sequence: one write for many. A sink must not publish. */
+typedef void event_batch_fn(void *user, const struct event *const *events, size_t count);
+
 struct event_bus *event_bus_new(uint64_t last_sequence);
+/* Cuts every subscriber off; event_subscribe() then gives one already cut off. */
+void event_bus_close(struct event_bus *bus);
+/* Closes, and waits until the last subscriber has gone. */
 void event_bus_free(struct event_bus *bus);
 void event_bus_set_sink(struct event_bus *bus, event_sink_fn *fn, void *user);
-/* attributes: name, value, name, value, ..., NULL. Copied. */
+void event_bus_set_batch_sink(struct event_bus *bus, event_batch_fn *fn, void *user);
+/* Returns when the event is remembered and queued for every subscriber.
+ * attributes: name, value, name, value, ..., NULL (at most 64 pairs). Copied. */
 void event_publish(struct event_bus *bus, const char *type, const char *action, const char *actor_id,
                    ...) __attribute__((sentinel));
 void event_publish_list(struct event_bus *bus, const char *type, const char *action,
@@ -47,9 +56,10 @@ void event_publish_list(struct event_bus *bus, const char *type, const char *act
 #define EVENT_QUEUE_DEFAULT 4096
 struct event_subscriber *event_subscribe(struct event_bus *bus, size_t queue_size);
 void event_unsubscribe(struct event_subscriber *subscriber);
-/* 0 and an event to unref; -ETIMEDOUT; -EPIPE when cut off or the bus closes. */
+/* 0 and an event to unref; -ETIMEDOUT (timeout_ms below 0: never); -EPIPE when
+ * cut off or the bus closes, after what was queued until then. */
 int event_next(struct event_subscriber *subscriber, int timeout_ms, struct event **ret);
-/* Readable while events wait: for epoll. */
+/* Readable while events wait, or when cut off: for epoll. Stays the bus's. */
 int event_subscriber_fd(struct event_subscriber *subscriber);
 
 struct event *event_ref(struct event *event);

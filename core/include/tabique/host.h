@@ -27,7 +27,7 @@ struct error;
 struct process {
     pid_t pid;              /* as its own side sees it: host pid, or guest pid */
     pid_t ppid;
-    pid_t inner_pid;        /* pid in its innermost pid namespace (NSpid); = pid on the host's own */
+    pid_t inner_pid;        /* pid in its innermost pid namespace (NSpid); = pid on the host's own; 0 unknown */
     pid_t inner_ppid;
     uint64_t start_ticks;   /* since boot of its own kernel */
     int64_t started_ns;     /* wall clock */
@@ -57,6 +57,7 @@ struct process_list {
     uint64_t sequence;      /* grows with each sample of one sampler */
     size_t count;
     struct process *items;
+    size_t capacity;        /* while building */
 };
 
 struct process_list *process_list_new(size_t capacity);
@@ -74,6 +75,12 @@ void process_copy(struct process *to, const struct process *from);
  * use. proc_fd: an open /proc. pids NULL: all. */
 int process_read(int proc_fd, const pid_t *pids, size_t count, struct process_list **ret,
                  struct error *err);
+/* Names the users again by the /etc/passwd of a container's root; numbers where
+ * it has none. For a list that is still the caller's alone. */
+void process_list_users(struct process_list *list, int root_fd);
+/* PSS, read on demand since it walks the page tables (some 40 us a small
+ * process). -ESRCH when the process is not the same any more. */
+int process_pss(int proc_fd, pid_t pid, uint64_t start_ticks, uint64_t *ret_bytes);
 
 enum process_change { PROCESS_BORN, PROCESS_DIED };
 
@@ -81,21 +88,26 @@ struct sampler;
 
 struct sampler_options {
     const char *cgroup_prefix;  /* "tabique/": the next path component is a container id */
-    int64_t interval_ns;        /* a snapshot younger than this is reused */
+    int64_t interval_ns;        /* a snapshot younger than this is reused; 0: 1 s */
     bool connector;             /* try the process connector */
 };
 
 /* Called from the sampler's thread, in the order the kernel told. `process` is
- * valid during the call; for DIED end_ns is set, else 0. */
+ * valid during the call; for DIED end_ns is set, else 0. The first calls tell
+ * every process that is there already as born. BORN once more with the same pid
+ * and start time: it has executed another program since. A process too short of
+ * life to be read has its parent's name, command, user and container.
+ * The listener must not call sampler_on_change() or sampler_free(). */
 typedef void sampler_change_fn(void *user, enum process_change change, const struct process *process,
                                int64_t end_ns);
 
 int sampler_new(const struct sampler_options *options, struct sampler **ret, struct error *err);
 void sampler_free(struct sampler *sampler);
-/* A list no older than max_age_ns (0: read now, shared by all who wait). */
+/* A list no older than max_age_ns (0: read now, shared by all who wait; below
+ * 0: options.interval_ns). */
 int sampler_snapshot(struct sampler *sampler, int64_t max_age_ns, struct process_list **ret,
                      struct error *err);
-/* One listener (the recorder). Set before the first snapshot. */
+/* One listener (the recorder). NULL ends it: no call is under way on return. */
 void sampler_on_change(struct sampler *sampler, sampler_change_fn *fn, void *user);
 const char *sampler_source(const struct sampler *sampler); /* "connector" or "polling" */
 

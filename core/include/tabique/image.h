@@ -30,8 +30,10 @@ struct image_limits {
     double max_ratio;             /* unpacked : packed; 0: 1100 (gzip cannot exceed 1032) */
 };
 
-/* in_use(user, id, &name): whether a container uses the image; may be NULL. */
-typedef bool image_in_use_fn(void *user, const char *image_id, char **ret_container);
+/* Whether a container uses the image, and the id of one that does (a running one
+ * first; free()). Called without the store's lock. */
+enum image_use { IMAGE_UNUSED, IMAGE_USED_STOPPED, IMAGE_USED_RUNNING };
+typedef enum image_use image_in_use_fn(void *user, const char *image_id, char **ret_container);
 
 int image_store_open(const char *dir, const struct image_limits *limits, struct image_store **ret,
                      struct error *err);

@@ -41,6 +41,9 @@ int network_manager_open(const struct network_options *options, struct network_m
                          struct error *err);
 /* Leaves bridges and rules in place: containers run on. */
 void network_manager_close(struct network_manager *manager);
+/* Takes every kernel object of this manager away: namespaces, bridges, rules.
+ * For tests and for removing the product; close follows. */
+void network_manager_destroy_all(struct network_manager *manager);
 
 struct network_pair { /* labels, options */
     char *name;
@@ -122,6 +125,10 @@ int network_detach(struct network_manager *manager, const char *container_id, co
  * allocated" as -EADDRINUSE. */
 int network_publish(struct network_manager *manager, const char *container_id,
                     struct network_port *ports, size_t count, struct error *err);
+/* Who the name server of this container's namespace asks for names that are not
+ * of its networks (--dns); NULL: the host's servers. Before or after attaching. */
+int network_set_nameservers(struct network_manager *manager, const char *container_id,
+                            char *const *servers, struct error *err);
 /* Everything of the container: ports, interfaces, namespace, file. Idempotent. */
 void network_sandbox_remove(struct network_manager *manager, const char *container_id);
 /* After a server restart, with the ids of containers that still run: puts back
@@ -135,6 +142,11 @@ struct network_stats {
 };
 int network_stats(struct network_manager *manager, const char *container_id,
                   struct network_stats **ret, size_t *ret_count);
+
+/* Whether the container has the name server at 127.0.0.11 in its namespace: it is
+ * attached to a network other than "bridge", "host", "none". Its resolv.conf is
+ * then network_resolv_conf({"127.0.0.11"}, search, {"ndots:0"}). */
+bool network_has_dns(struct network_manager *manager, const char *container_id);
 
 /* Nameservers and search domains a container should get (the host's, without
  * loopback resolvers). Text of a resolv.conf; free(). */

@@ -1,0 +1,61 @@
+/* agent.h - inside the guest's pid 1, between its files.
+ *
+ * tabique-agent is the only program in a machine's initramfs. It brings the
+ * kernel up (boot.c), tells a restored machine who it is (machine.c), and starts
+ * and watches the container's processes with core/launch (process.c), on orders
+ * that come over one virtio port (agent.c; rpc/rpc.h, rpc/mux.h).
+ *
+ * It believes the host in what it orders and bounds what it is sent; the host
+ * believes it nothing. Single-threaded. When it cannot go on it says why on the
+ * console and powers the machine off: the shim reports the last lines.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "launch/launch.h"
+#include "launch/plan.h"
+#include "rpc/mux.h"
+#include "tabique/error.h"
+
+#define AGENT_CGROUP "container"
+#define AGENT_PORT "tabique.agent"
+
+struct agent_process {
+    struct agent_process *next;
+    char *exec_id; /* "" for the container's own */
+    struct launched launched;
+    uint64_t stream_base;
+    int tty_fd; /* for resize; the mux has its own copies */
+};
+
+struct agent {
+    struct loop *loop;
+    struct mux *mux;
+    struct plan *plan;
+    struct agent_process *processes;
+    uint64_t oom_kills;
+    bool mounted;
+};
+
+/* boot.c */
+void agent_boot(void); /* file systems and modules; dies on failure */
+int agent_open_port(const char *name);
+void agent_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void agent_power_off(void) __attribute__((noreturn));
+
+/* machine.c: RPC_MACHINE */
+int machine_configure(const struct rpc_frame *frame, struct error *err);
+int machine_mount_disks(struct error *err);
+
+/* process.c */
+int process_start(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
+                  bool *ret_exec_failed, struct error *err);
+int process_exec(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
+                 bool *ret_exec_failed, struct error *err);
+int process_signal(struct agent *agent, const struct rpc_frame *frame, struct error *err);
+int process_resize(struct agent *agent, const struct rpc_frame *frame, struct error *err);
+int process_list_all(struct agent *agent, struct str *reply, struct error *err);
+void process_reap(struct agent *agent);

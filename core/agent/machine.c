@@ -1,0 +1,295 @@
+/* machine.c - what makes a clone a machine of its own.
+ *
+ * Every machine is restored from one template, so all of them wake up with the
+ * same random pool, the same clock and no name. Nothing runs before this has
+ * been put right: entropy first, because everything else may draw on it. */
+#include "agent/agent.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_arp.h>
+#include <linux/ipv6.h>
+#include <linux/random.h>
+#include <net/if.h>
+#include <net/route.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/mem.h"
+
+/* The route structure of SIOCADDRT for IPv6 (linux/ipv6_route.h clashes with
+ * net/route.h). */
+struct route6 {
+    struct in6_addr destination, source, gateway;
+    uint32_t type;
+    uint16_t destination_length, source_length;
+    uint32_t metric;
+    unsigned long info;
+    uint32_t flags;
+    int interface;
+};
+
+static int add_entropy(const uint8_t *data, size_t length, struct error *err)
+{
+    struct {
+        int entropy_count;
+        int buf_size;
+        uint8_t buf[64];
+    } pool = {.entropy_count = 8 * 64, .buf_size = 64};
+    CLEANUP_CLOSE int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+
+    if (length != sizeof(pool.buf))
+        return error_set(err, EINVAL, "the host must give %zu bytes of entropy", sizeof(pool.buf));
+    memcpy(pool.buf, data, length);
+    if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG, 0) < 0)
+        return error_errno(err, errno, "cannot seed the random pool");
+    return 0;
+}
+
+/* --- interfaces ------------------------------------------------------------------ */
+
+struct interface {
+    char *name;
+    uint8_t mac[6];
+    bool has_mac;
+    uint64_t mtu;
+    char **addresses;
+    char **gateways;
+};
+
+static void interface_clear(struct interface *interface)
+{
+    free(interface->name);
+    strv_free(interface->addresses);
+    strv_free(interface->gateways);
+}
+
+static int interface_request(int fd, unsigned long request, struct ifreq *ifr, const char *what,
+                             struct error *err)
+{
+    if (ioctl(fd, request, ifr) < 0)
+        return error_errno(err, errno, "%s: cannot set %s", ifr->ifr_name, what);
+    return 0;
+}
+
+static int add_address4(int fd, const char *name, struct in_addr address, int prefix, struct error *err)
+{
+    struct ifreq ifr = {0};
+    struct sockaddr_in *in = (struct sockaddr_in *)&ifr.ifr_addr;
+    int r;
+
+    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+    in->sin_family = AF_INET;
+    in->sin_addr = address;
+    r = interface_request(fd, SIOCSIFADDR, &ifr, "its address", err);
+    if (r < 0)
+        return r;
+    in->sin_addr.s_addr = prefix ? htonl(~0u << (32 - prefix)) : 0;
+    return interface_request(fd, SIOCSIFNETMASK, &ifr, "its netmask", err);
+}
+
+static int add_address(const char *name, const char *text, struct error *err)
+{
+    char address[INET6_ADDRSTRLEN];
+    const char *slash = strchr(text, '/');
+    struct in6_addr six;
+    struct in_addr four;
+    int prefix;
+
+    if (!slash || (size_t)(slash - text) >= sizeof(address) || str_to_int(slash + 1, 0, 128, &prefix) < 0)
+        return error_set(err, EINVAL, "%s: not an address with its prefix: %s", name, text);
+    memcpy(address, text, (size_t)(slash - text));
+    address[slash - text] = '\0';
+    if (inet_pton(AF_INET, address, &four) == 1 && prefix <= 32) {
+        CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        return add_address4(fd, name, four, prefix, err);
+    }
+    if (inet_pton(AF_INET6, address, &six) == 1) {
+        CLEANUP_CLOSE int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct in6_ifreq request = {.ifr6_addr = six, .ifr6_prefixlen = (uint32_t)prefix,
+                                    .ifr6_ifindex = (int)if_nametoindex(name)};
+        if (ioctl(fd, SIOCSIFADDR, &request) < 0 && errno != EEXIST)
+            return error_errno(err, errno, "%s: cannot set address %s", name, text);
+        return 0;
+    }
+    return error_set(err, EINVAL, "%s: not an address: %s", name, text);
+}
+
+static int add_gateway(const char *name, const char *text, struct error *err)
+{
+    struct in_addr four;
+    struct in6_addr six;
+
+    if (inet_pton(AF_INET, text, &four) == 1) {
+        CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY};
+        struct sockaddr_in gateway = {.sin_family = AF_INET, .sin_addr = four};
+        struct sockaddr_in any = {.sin_family = AF_INET};
+        memcpy(&route.rt_gateway, &gateway, sizeof(gateway));
+        memcpy(&route.rt_dst, &any, sizeof(any));
+        memcpy(&route.rt_genmask, &any, sizeof(any));
+        if (ioctl(fd, SIOCADDRT, &route) < 0 && errno != EEXIST)
+            return error_errno(err, errno, "%s: cannot set the route by %s", name, text);
+        return 0;
+    }
+    if (inet_pton(AF_INET6, text, &six) == 1) {
+        CLEANUP_CLOSE int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct route6 route = {.gateway = six, .metric = 1, .flags = RTF_UP | RTF_GATEWAY,
+                               .interface = (int)if_nametoindex(name)};
+        if (ioctl(fd, SIOCADDRT, &route) < 0 && errno != EEXIST)
+            return error_errno(err, errno, "%s: cannot set the route by %s", name, text);
+        return 0;
+    }
+    return error_set(err, EINVAL, "%s: not a gateway: %s", name, text);
+}
+
+static int interface_up(const char *name, struct error *err)
+{
+    CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq ifr = {0};
+    int r;
+
+    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+    r = interface_request(fd, SIOCGIFFLAGS, &ifr, "its flags", err);
+    if (r < 0)
+        return r;
+    ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_UP);
+    return interface_request(fd, SIOCSIFFLAGS, &ifr, "it up", err);
+}
+
+static int interface_apply(const struct interface *interface, struct error *err)
+{
+    CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq ifr = {0};
+    int r = 0;
+
+    if (!interface->name || strlen(interface->name) >= IFNAMSIZ)
+        return error_set(err, EINVAL, "an interface needs a name of at most %d characters", IFNAMSIZ - 1);
+    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", interface->name);
+    if (interface->has_mac) {
+        ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+        memcpy(ifr.ifr_hwaddr.sa_data, interface->mac, sizeof(interface->mac));
+        r = interface_request(fd, SIOCSIFHWADDR, &ifr, "its MAC address", err);
+    }
+    if (r >= 0 && interface->mtu) {
+        ifr.ifr_mtu = (int)interface->mtu;
+        r = interface_request(fd, SIOCSIFMTU, &ifr, "its MTU", err);
+    }
+    if (r >= 0)
+        r = interface_up(interface->name, err);
+    for (char **address = interface->addresses; r >= 0 && address && *address; address++)
+        r = add_address(interface->name, *address, err);
+    for (char **gateway = interface->gateways; r >= 0 && gateway && *gateway; gateway++)
+        r = add_gateway(interface->name, *gateway, err);
+    return r;
+}
+
+static int interface_configure(struct wire_reader *reader, struct error *err)
+{
+    struct interface interface = {0};
+    struct wire_field field;
+    int r;
+
+    while (wire_next(reader, &field)) {
+        switch (field.tag) {
+        case RPC_TAG_NAME:
+            free(interface.name);
+            interface.name = wire_string(reader, &field);
+            break;
+        case RPC_TAG_MAC:
+            interface.has_mac = field.length == sizeof(interface.mac);
+            if (interface.has_mac)
+                memcpy(interface.mac, field.data, sizeof(interface.mac));
+            break;
+        case RPC_TAG_MTU:
+            interface.mtu = wire_u64(reader, &field);
+            break;
+        case RPC_TAG_ADDRESS:
+            strv_take(&interface.addresses, wire_string(reader, &field));
+            break;
+        case RPC_TAG_GATEWAY:
+            strv_take(&interface.gateways, wire_string(reader, &field));
+            break;
+        default:
+            break;
+        }
+    }
+    r = wire_ok(reader) ? interface_apply(&interface, err) : error_set(err, EBADMSG, "malformed interface");
+    interface_clear(&interface);
+    return r;
+}
+
+/* --- the whole ------------------------------------------------------------------------ */
+
+static int set_clock(int64_t ns, struct error *err)
+{
+    struct timespec now = {.tv_sec = ns / NS_PER_SEC, .tv_nsec = ns % NS_PER_SEC};
+
+    if (ns <= 0 || clock_settime(CLOCK_REALTIME, &now) < 0)
+        return error_errno(err, ns <= 0 ? EINVAL : errno, "cannot set the clock");
+    return 0;
+}
+
+int machine_configure(const struct rpc_frame *frame, struct error *err)
+{
+    struct wire_reader reader, nested;
+    struct wire_field field;
+    int r = interface_up("lo", err);
+
+    wire_read(&reader, frame->body, frame->length);
+    while (r >= 0 && wire_next(&reader, &field)) {
+        CLEANUP_FREE char *text = NULL;
+        switch (field.tag) {
+        case RPC_TAG_ENTROPY:
+            r = add_entropy(field.data, field.length, err);
+            break;
+        case RPC_TAG_TIME:
+            r = set_clock(wire_i64(&reader, &field), err);
+            break;
+        case RPC_TAG_HOSTNAME:
+            text = wire_string(&reader, &field);
+            if (text && sethostname(text, strlen(text)) < 0)
+                r = error_errno(err, errno, "cannot set the host name");
+            break;
+        case RPC_TAG_MACHINE_ID:
+            text = wire_string(&reader, &field);
+            mkdir("/etc", 0755);
+            if (text)
+                r = file_write_atomic(AT_FDCWD, "/etc/machine-id", text, strlen(text), 0444);
+            if (r < 0)
+                r = error_errno(err, -r, "cannot write the machine id");
+            break;
+        case RPC_TAG_INTERFACE:
+            wire_nested(&field, &nested);
+            r = interface_configure(&nested, err);
+            break;
+        default:
+            break;
+        }
+    }
+    if (r >= 0 && !wire_ok(&reader))
+        r = error_set(err, EBADMSG, "malformed machine description");
+    return r < 0 ? r : 0;
+}
+
+int machine_mount_disks(struct error *err)
+{
+    mkdir("/image", 0755);
+    mkdir("/scratch", 0700);
+    if (mount("/dev/vda", "/image", "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)
+        return error_errno(err, errno, "cannot mount the image's disk");
+    if (mount("/dev/vdb", "/scratch", "ext4", MS_NODEV | MS_NOATIME, NULL) < 0)
+        return error_errno(err, errno, "cannot mount the container's disk");
+    mkdir("/scratch/upper", 0755);
+    mkdir("/scratch/work", 0700);
+    return 0;
+}

@@ -1,0 +1,35 @@
+/* machine.h - the one machine type, as QEMU arguments.
+ *
+ * Template and clone differ in nothing that the guest can see: same devices in
+ * the same order, same CPU, same memory; only the back ends differ. Nothing here
+ * comes from a user: values are numbers and fd numbers of ours.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct machine {
+    const char *id;           /* shown in the worker's arguments */
+    const char *accelerator;  /* "kvm", "mshv", "tcg" */
+    const char *cpu;          /* "host" or "qemu64,+arat" ... by machine_cpu() */
+    uint64_t memory_bytes;
+    int cpus;
+    bool shared_memory;       /* template: its writes go to the file */
+    bool boot;                /* from the kernel (template, cold boot); else restored */
+    const char *kernel, *initrd; /* paths inside the worker's root, with boot */
+    /* Numbers in the worker. */
+    int memory_fd;
+    int qmp_fd;
+    int agent_fd;
+    int files_fd;             /* shared directories */
+    int console_fd;
+    int image_fd, scratch_fd; /* -EBADF: placeholders (template, pool) */
+    int tap_fd;               /* -EBADF: none */
+};
+
+/* Newly allocated strv. */
+char **machine_arguments(const struct machine *machine);
+/* CPU model for an accelerator: a fixed, modest one under tcg, the host's under a
+ * real hypervisor. */
+const char *machine_cpu(const char *accelerator);

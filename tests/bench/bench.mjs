@@ -1,0 +1,185 @@
+// bench.mjs - the measurements. Each prints ours, the peer's (or the physical
+// limit's) figure and the ratio; rounds alternate between the engines, because
+// the machine's speed drifts.
+
+import fs from 'node:fs';
+import path from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { Engine, pss, cpuSeconds, median, sleep } from './engines.mjs';
+
+const top = process.cwd();
+const root = fs.mkdtempSync('/var/tmp/tabique-bench-');
+const release = path.join(top, 'build/release');
+const programs = path.join(top, 'build/bench-programs/tests/bench');
+const peerRoot = path.join(top, 'build/bench/docker');
+const libraries = ['usr/lib/x86_64-linux-gnu', 'lib/x86_64-linux-gnu'].map((p) => path.join(peerRoot, p)).join(':');
+
+const ours = new Engine('tabique', path.join(root, 't'), path.join(release, 'server/tabique'), [
+  '--data-dir', path.join(root, 't/data'), '--run-dir', path.join(root, 't/run'), '--socket', path.join(root, 't/engine.sock'),
+  '--listen', '127.0.0.1:9643', '--libexec-dir', path.join(release, 'libexec'), '--web-dir', path.join(top, 'build/web'),
+  '--base-image', path.join(top, 'build/base-image.tar')]);
+const docker = new Engine('docker', path.join(root, 'd'), path.join(peerRoot, 'usr/sbin/dockerd'), [
+  '--data-root', path.join(root, 'd/data'), '--exec-root', path.join(root, 'd/run'), '--pidfile', path.join(root, 'd/pid'),
+  '-H', `unix://${path.join(root, 'd/engine.sock')}`], {
+  LD_LIBRARY_PATH: libraries, XTABLES_LIBDIR: path.join(peerRoot, 'usr/lib/x86_64-linux-gnu/xtables'),
+  PATH: `${peerRoot}/usr/sbin:${peerRoot}/usr/bin:${process.env.PATH}` });
+
+const results = [];
+function report(name, aim, tabique, peer, unit, peerName = 'docker') {
+  const ratio = tabique / peer;
+  results.push({ name, aim, tabique, peer, peerName, unit, ratio });
+  const show = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(2));
+  console.log(`${name.padEnd(48)} ${show(tabique).padStart(9)} ${unit.padEnd(5)} ${peerName} ${show(peer).padStart(9)}  ratio 1/${(1 / ratio).toFixed(1)}  (aim ${aim})`);
+}
+
+const milliseconds = (work) => {
+  const start = process.hrtime.bigint();
+  const done = () => Number(process.hrtime.bigint() - start) / 1e6;
+  const result = work();
+  return result instanceof Promise ? result.then(done) : done();
+};
+
+async function alternate(rounds, work) {
+  const times = { ours: [], peer: [] };
+  await work(ours); await work(docker); // warm both
+  for (let i = 0; i < rounds; i++) {
+    times.ours.push(await milliseconds(() => work(ours)));
+    times.peer.push(await milliseconds(() => work(docker)));
+  }
+  return [median(times.ours), median(times.peer)];
+}
+
+const image = 'tabique/base';
+const long = { Image: image, Cmd: ['sleep', '1000000'] };
+
+const benches = {
+  async 'cli-run'() {
+    const [a, b] = await alternate(15, (engine) => engine.docker('run', '--rm', image, 'true'));
+    report('docker run --rm true (same CLI, bridge)', '1/8', a, b, 'ms');
+  },
+
+  async 'rest-start'() {
+    // First instruction: the container's own program opens a FIFO we wait at.
+    const dir = fs.mkdtempSync(path.join(root, 'fifo-'));
+    const fifo = path.join(dir, 'f');
+    execFileSync('mkfifo', [fifo]);
+    const once = async (engine) => {
+      const opened = fs.promises.readFile(fifo);
+      const id = await engine.run({ Image: image, Cmd: ['sh', '-c', 'echo x >/m/f'], HostConfig: { Binds: [`${dir}:/m`] } });
+      await opened;
+      return id;
+    };
+    const times = { tabique: [], docker: [] };
+    for (let i = 0; i < 21; i++) {
+      for (const engine of [ours, docker]) {
+        let id;
+        times[engine.name].push(await milliseconds(async () => { id = await once(engine); }));
+        await engine.remove([id]);
+      }
+    }
+    const bare = [];
+    for (let i = 0; i < 21; i++) bare.push(+execFileSync(path.join(programs, 'bare_start'), [path.join(root, 'bare')], { encoding: 'utf8' }));
+    report('create+start to first instruction (REST)', '1/8', median(times.tabique), median(times.docker), 'ms');
+    report('  the same beside bare clone+pivot_root+exec', '3x', median(times.tabique), median(bare), 'ms', 'bare  ');
+  },
+
+  async top() {
+    const ids = [await ours.run(long), await docker.run(long)];
+    const [a, b] = await alternate(30, (engine) => engine.call('GET', `/containers/${engine === ours ? ids[0] : ids[1]}/top`));
+    report('top over REST', '1/20', a, b, 'ms');
+    await ours.remove([ids[0]]); await docker.remove([ids[1]]);
+  },
+
+  async parallel() {
+    const times = {};
+    for (const engine of [ours, docker]) {
+      let ids;
+      times[engine.name] = await milliseconds(async () => { ids = await Promise.all(Array.from({ length: 50 }, () => engine.run(long))); });
+      await engine.remove(ids);
+    }
+    report('50 containers created and started at once', '-', times.tabique, times.docker, 'ms');
+  },
+
+  async memory() {
+    await sleep(1000);
+    const daemons = { tabique: ['tabique'], docker: ['dockerd', 'containerd'] };
+    const shims = { tabique: ['tabique-shim'], docker: ['containerd-shim-runc-v2'] };
+    const use = {};
+    for (const engine of [ours, docker]) {
+      const ids = [];
+      for (let i = 0; i < 10; i++) ids.push(await engine.run(long));
+      await sleep(1000);
+      use[engine.name] = { server: pss(engine.pids(daemons[engine.name])), shim: pss(allNamed(shims[engine.name], engine)) / 10 };
+      await engine.remove(ids);
+    }
+    report('memory of the idle engine (PSS)', '1/10', use.tabique.server, use.docker.server, 'MiB');
+    report('memory per container: its shim (PSS)', '1/12', use.tabique.shim, use.docker.shim, 'MiB');
+  },
+
+  async 'idle-cpu'() {
+    const ids = [];
+    for (let i = 0; i < 100; i++) ids.push(await ours.run(long));
+    const pids = ours.pids(['tabique']);
+    const quiet = await share(pids, 15);
+    // One open Compare page: a live subscription, as the console makes it.
+    const { stop } = await subscribe(ids[0].slice(0, 12));
+    const watched = await share(pids, 15);
+    await stop();
+    await ours.remove(ids);
+    console.log(`${'CPU of the server, 100 containers, nobody looking'.padEnd(48)} ${(quiet * 100).toFixed(2).padStart(9)} % of a core`);
+    console.log(`${'  with one open Compare page'.padEnd(48)} ${(watched * 100).toFixed(2).padStart(9)} % of a core`);
+    results.push({ name: 'idle cpu', quiet, watched });
+  },
+
+  async sample() {
+    for (const count of [1000, 5000]) {
+      const [mine, ps] = execFileSync(path.join(programs, 'host_sample'), [String(count)], { encoding: 'utf8' }).trim().split(/\s+/).map(Number);
+      report(`one host sample at ${count} more processes`, '-', mine, ps, 'ms', 'ps -e ');
+    }
+  },
+};
+
+const share = async (pids, seconds) => {
+  const before = cpuSeconds(pids);
+  await sleep(seconds * 1000);
+  return (cpuSeconds(pids) - before) / seconds;
+};
+
+function allNamed(names, engine) {
+  return engine.pids(names);
+}
+
+async function subscribe(container) {
+  // WebSocket over the unix socket, by hand: a browser's handshake and one masked frame.
+  const net = await import('node:net');
+  const socket = net.connect(ours.socket);
+  await new Promise((resolve) => socket.once('connect', resolve));
+  socket.write('GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+    + 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n');
+  await new Promise((resolve) => socket.once('data', resolve));
+  const text = Buffer.from(JSON.stringify({ op: 'subscribe', id: 1, topic: 'comparison', container, scope: 'host' }));
+  socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), text]));
+  socket.on('data', () => {});
+  return { stop: async () => socket.destroy() };
+}
+
+const chosen = process.argv.slice(2);
+try {
+  await Promise.all([ours.ready(), docker.ready()]);
+  const save = await fs.promises.readFile(path.join(top, 'build/base-image.tar'));
+  await docker.call('POST', '/images/load?quiet=1', save);
+  for (const [name, bench] of Object.entries(benches)) {
+    if (chosen.length && !chosen.includes(name)) continue;
+    try {
+      await bench();
+    } catch (error) {
+      console.log(`${name}: failed: ${error.message}`);
+      process.exitCode = 1;
+    }
+  }
+  fs.writeFileSync(path.join(top, 'build/bench/result.json'), JSON.stringify(results, null, 2));
+} finally {
+  await ours.stop().catch(() => ours.child.kill('SIGKILL'));
+  await docker.stop().catch(() => docker.child.kill('SIGKILL'));
+  fs.rmSync(root, { recursive: true, force: true });
+}

@@ -1,0 +1,64 @@
+# lib.sh - what tools/run, tools/test and tools/setup share. Sourced, from the
+# top of the tree.
+
+say() { printf '%s\n' "$*" >&2; }
+step() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+die() {
+  say "$1"
+  shift
+  for line in "$@"; do say "  $line"; done
+  exit 1
+}
+
+need_root() {
+  [ "$(id -u)" = 0 ] || die "$1 must run as root: it makes namespaces, mounts and bridges." \
+    "Run: sudo $1"
+}
+
+need_debian() {
+  local id="" version=""
+  [ -r /etc/os-release ] && { id=$(. /etc/os-release; echo "${ID:-}"); version=$(. /etc/os-release; echo "${VERSION_ID:-}"); }
+  [ "$id" = debian ] || die "This is ${id:-an unknown system}, not Debian; tools/ installs packages by Debian's names." \
+    "On another distribution install the packages listed in tools/packages.txt, then build with CMake."
+  [ -z "$version" ] || [ "${version%%.*}" -ge 12 ] ||
+    die "Debian $version is too old: Debian 12 or newer is needed."
+}
+
+need_cgroups() {
+  grep -qE ' - cgroup2? ' /proc/self/mountinfo ||
+    die "No cgroup hierarchy is mounted; limits and pause need one." \
+      "Run: mount -t cgroup2 none /sys/fs/cgroup"
+}
+
+need_overlayfs() {
+  grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null ||
+    die "The kernel has no overlayfs; container file systems need it." \
+      "Run: modprobe overlay (or use a kernel with CONFIG_OVERLAY_FS)"
+}
+
+# build_tree DIR TYPE [CMAKE-OPTION...]: configures when needed, then builds;
+# quiet unless something has to be done.
+build_tree() {
+  local dir=$1 type=$2
+  shift 2
+  local log=$dir.log options="$type $*"
+  mkdir -p "$(dirname "$dir")"
+  if [ ! -f "$dir/build.ninja" ] || [ "$(cat "$dir/.options" 2>/dev/null)" != "$options" ]; then
+    step "configuring $dir"
+    cmake -S . -B "$dir" -G Ninja -DCMAKE_BUILD_TYPE="$type" "$@" >"$log" 2>&1 ||
+      { tail -n 40 "$log" >&2; die "cmake failed; the whole output is in $log"; }
+    printf '%s' "$options" >"$dir/.options"
+  fi
+  if ! ninja -C "$dir" -n 2>/dev/null | grep -q 'no work to do'; then
+    step "building $dir"
+    ninja -C "$dir" >"$log" 2>&1 ||
+      { grep -E 'error|FAILED' -A4 "$log" | head -n 60 >&2; die "the build failed; the whole output is in $log"; }
+  fi
+}
+
+make_base_image() {
+  if [ ! -f "$1" ] || [ tools/base-image -nt "$1" ] || [ /bin/busybox -nt "$1" ]; then
+    step "making the built-in image tabique/base"
+    tools/base-image "$1.new" && mv "$1.new" "$1"
+  fi
+}
