@@ -56,6 +56,9 @@ enum rpc_type {
     RPC_ARCHIVE_STAT = 19,
     RPC_CHANGES = 20,
     RPC_PING = 21,
+    RPC_MACHINE = 22,    /* what a restored machine must be told before anything runs */
+    RPC_CREDIT = 23,     /* id: stream; RPC_TAG_CREDIT bytes may be sent again (mux.h) */
+    RPC_FILES = 24,      /* one FUSE message of a shared directory, either way */
 };
 
 enum rpc_tag {
@@ -83,6 +86,22 @@ enum rpc_tag {
     RPC_TAG_PATH = 22,
     RPC_TAG_NAME = 23,
     RPC_TAG_PROGRAM = 24,    /* "tabique-shim 0.1.0" */
+    RPC_TAG_CREDIT = 25,
+    RPC_TAG_STREAM_BASE = 26,/* guest: stdin, stdout, stderr are streams base, base+1, base+2 */
+    RPC_TAG_ENTROPY = 27,
+    RPC_TAG_HOSTNAME = 28,
+    RPC_TAG_MACHINE_ID = 29,
+    RPC_TAG_INTERFACE = 30,  /* nested; RPC_TAG_NAME, MAC, MTU, ADDRESS..., ROUTE... */
+    RPC_TAG_MAC = 31,
+    RPC_TAG_MTU = 32,
+    RPC_TAG_ADDRESS = 33,    /* "172.31.0.2/16" */
+    RPC_TAG_GATEWAY = 34,
+    RPC_TAG_FILE = 35,       /* nested: RPC_TAG_PATH, RPC_TAG_DATA: a small file given by content */
+    RPC_TAG_DATA = 36,
+    RPC_TAG_SHARE = 37,      /* nested: RPC_TAG_PATH (plan's source), index */
+    RPC_TAG_INDEX = 38,
+    RPC_TAG_GUEST_PID = 39,
+    RPC_TAG_MEMORY = 40,
 };
 
 struct rpc_frame {
@@ -109,7 +128,10 @@ void rpc_encode(struct str *out, uint16_t type, uint16_t flags, uint64_t id, con
 /* Body of an error reply: errno, message, exec_failed. */
 void rpc_encode_error(struct str *out, uint16_t type, uint64_t id, const struct error *error,
                       bool exec_failed);
+/* The other way round: fills err and returns its -code. ret_exec_failed may be NULL. */
+int rpc_decode_error(const struct rpc_frame *frame, struct error *err, bool *ret_exec_failed);
 
-/* Blocking, for plain callers. Return 0 or -errno (-EPIPE at the end). */
+/* Blocking, for plain callers. Return 0 or -errno (-EPIPE at the end). receive
+ * never reads past the frame it returns, so that the socket can be handed on. */
 int rpc_send(int fd, uint16_t type, uint16_t flags, uint64_t id, const void *body, size_t length);
 int rpc_receive(int fd, struct rpc_decoder *decoder, struct rpc_frame *ret, int timeout_ms);

@@ -147,8 +147,8 @@ int qmp_wait_migrated(struct qmp *qmp, int timeout_ms, struct error *err)
                       "\"status\": \"failed\"", timeout_ms, err);
 }
 
-int qmp_wait_running(struct qmp *qmp, int timeout_ms, struct error *err)
+int qmp_wait_paused(struct qmp *qmp, int timeout_ms, struct error *err)
 {
-    return wait_state(qmp, "{\"execute\": \"query-status\"}\n", "\"status\": \"running\"",
+    return wait_state(qmp, "{\"execute\": \"query-status\"}\n", "\"status\": \"paused\"",
                       "\"status\": \"internal-error\"", timeout_ms, err);
 }

@@ -31,4 +31,4 @@ int qmp_command(struct qmp *qmp, int pass_fd, int timeout_ms, struct error *err,
     __attribute__((format(printf, 5, 6)));
 /* Asks query-migrate and query-status until the state is reached. */
 int qmp_wait_migrated(struct qmp *qmp, int timeout_ms, struct error *err);
-int qmp_wait_running(struct qmp *qmp, int timeout_ms, struct error *err);
+int qmp_wait_paused(struct qmp *qmp, int timeout_ms, struct error *err);

@@ -1,0 +1,375 @@
+/* process.c - the container's processes inside the guest: the same launcher as on
+ * the host, fed with a plan whose host paths have been replaced.
+ *
+ * What a plan names on the host does not exist here: the root file system comes
+ * on two disks, small files (hosts, resolv.conf, hostname) by content, shared
+ * directories by index (files.c). A bind whose source was neither sent nor shared
+ * is refused rather than guessed. */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "host/process_wire.h"
+#include "launch/cgroup.h"
+#include "tabique/host.h"
+
+#define FILES_DIR "/run/files"
+
+static struct agent_process *process_find(struct agent *agent, const char *exec_id)
+{
+    struct agent_process *process = agent->processes;
+
+    while (process && !str_equal(process->exec_id, exec_id))
+        process = process->next;
+    return process;
+}
+
+static void process_free(struct agent_process *process)
+{
+    launched_close(&process->launched);
+    if (process->tty_fd >= 0)
+        close(process->tty_fd);
+    free(process->exec_id);
+    free(process);
+}
+
+/* --- what the host sends instead of paths ------------------------------------------ */
+
+/* Writes one small file and points the plan's bind of that host path to it. */
+static int take_file(struct plan *plan, struct wire_reader *reader, size_t number, struct error *err)
+{
+    CLEANUP_FREE char *path = NULL;
+    char here[64];
+    struct wire_field field;
+    const void *data = "";
+    size_t length = 0;
+    int r;
+
+    while (wire_next(reader, &field)) {
+        if (field.tag == RPC_TAG_PATH && !path)
+            path = wire_string(reader, &field);
+        else if (field.tag == RPC_TAG_DATA)
+            data = field.data, length = field.length;
+    }
+    if (!wire_ok(reader) || !path)
+        return error_set(err, EBADMSG, "malformed file");
+    snprintf(here, sizeof(here), FILES_DIR "/%zu", number);
+    r = file_write_atomic(AT_FDCWD, here, data, length, 0644);
+    if (r < 0)
+        return error_errno(err, -r, "cannot write %s", here);
+    for (size_t i = 0; i < plan->mount_count; i++) {
+        if (str_equal(plan->mounts[i].type, "bind") && str_equal(plan->mounts[i].source, path)) {
+            free(plan->mounts[i].source);
+            plan->mounts[i].source = mem_strdup(here);
+        }
+    }
+    return 0;
+}
+
+static int check_binds(const struct plan *plan, struct error *err)
+{
+    for (size_t i = 0; i < plan->mount_count; i++) {
+        const struct plan_mount *mount = &plan->mounts[i];
+        if (str_equal(mount->type, "bind") && !str_starts(mount->source, "/run/"))
+            return error_set(err, EINVAL, "mount %s: %s was not shared with this machine", mount->target, mount->source);
+    }
+    return 0;
+}
+
+static void use_disks(struct plan *plan)
+{
+    struct plan_rootfs *rootfs = &plan->rootfs;
+
+    free(rootfs->layers_dir);
+    strv_free(rootfs->lower);
+    free(rootfs->upper);
+    free(rootfs->work);
+    rootfs->layers_dir = mem_strdup("/");
+    rootfs->lower = NULL;
+    strv_push(&rootfs->lower, "image");
+    rootfs->upper = mem_strdup("/scratch/upper");
+    rootfs->work = mem_strdup("/scratch/work");
+    /* The machine's own network namespace is the container's: it has nobody to
+     * share it with, and its interface is there already. */
+    free(plan->namespaces[PLAN_NS_NET].path);
+    plan->namespaces[PLAN_NS_NET] = (struct plan_namespace){.mode = PLAN_NS_HOST};
+    free(plan->cgroup);
+    plan->cgroup = mem_strdup(AGENT_CGROUP);
+}
+
+/* --- starting ---------------------------------------------------------------------- */
+
+static void put_started(const struct launched *launched, struct str *reply)
+{
+    wire_put_u64(reply, RPC_TAG_GUEST_PID, (uint64_t)launched->pid);
+    wire_put_u64(reply, RPC_TAG_START_TICKS, launched->start_ticks);
+}
+
+/* The mux owns what it is given; ours are duplicates, so that a resize or a
+ * signal does not depend on the streams still being open. */
+static int join_streams(struct agent *agent, struct agent_process *process)
+{
+    struct launched *launched = &process->launched;
+    int r;
+
+    process->tty_fd = -EBADF;
+    if (launched->pty_fd >= 0) {
+        process->tty_fd = fcntl(launched->pty_fd, F_DUPFD_CLOEXEC, 0);
+        r = mux_sink(agent->mux, process->stream_base, fcntl(launched->pty_fd, F_DUPFD_CLOEXEC, 0));
+        if (r >= 0)
+            r = mux_source(agent->mux, process->stream_base + 1, TAKE_FD(launched->pty_fd), NULL, NULL);
+        return r;
+    }
+    r = mux_sink(agent->mux, process->stream_base, TAKE_FD(launched->stdio[0]));
+    if (r >= 0)
+        r = mux_source(agent->mux, process->stream_base + 1, TAKE_FD(launched->stdio[1]), NULL, NULL);
+    if (r >= 0)
+        r = mux_source(agent->mux, process->stream_base + 2, TAKE_FD(launched->stdio[2]), NULL, NULL);
+    return r;
+}
+
+static int process_add(struct agent *agent, const char *exec_id, uint64_t stream_base,
+                       struct launched *launched, struct error *err)
+{
+    struct agent_process *process = mem_new(struct agent_process);
+    int r;
+
+    *process = (struct agent_process){.next = agent->processes, .exec_id = mem_strdup(exec_id),
+                                      .launched = *launched, .stream_base = stream_base, .tty_fd = -EBADF};
+    *launched = LAUNCHED_INIT;
+    agent->processes = process;
+    r = join_streams(agent, process);
+    return r < 0 ? error_errno(err, -r, "cannot connect the process's streams") : 0;
+}
+
+int process_start(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
+                  bool *ret_exec_failed, struct error *err)
+{
+    struct launched launched = LAUNCHED_INIT;
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    struct cgroup_stats stats;
+    struct wire_reader reader, nested;
+    struct wire_field field;
+    uint64_t stream_base = 0;
+    size_t files = 0;
+    int r = 0;
+
+    if (agent->plan)
+        return error_set(err, EEXIST, "this machine has its container already");
+    mkdir(FILES_DIR, 0755);
+    /* The plan comes first, so that what follows can be put in its place. */
+    wire_read(&reader, frame->body, frame->length);
+    while (r >= 0 && wire_next(&reader, &field)) {
+        if (field.tag == RPC_TAG_PLAN && !plan) {
+            r = plan_decode(field.data, field.length, &plan);
+            if (r < 0)
+                r = error_set(err, EBADMSG, "malformed plan");
+        } else if (field.tag == RPC_TAG_STREAM_BASE) {
+            stream_base = wire_u64(&reader, &field);
+        } else if (field.tag == RPC_TAG_FILE && plan) {
+            wire_nested(&field, &nested);
+            r = take_file(plan, &nested, files++, err);
+        }
+    }
+    if (r < 0)
+        return r;
+    if (!wire_ok(&reader) || !plan)
+        return error_set(err, EBADMSG, "malformed order to start");
+    r = check_binds(plan, err);
+    if (r >= 0 && !agent->mounted)
+        r = machine_mount_disks(err);
+    if (r < 0)
+        return r;
+    agent->mounted = true;
+    use_disks(plan);
+    r = launch_prepare(plan, &launched, err);
+    if (r >= 0)
+        r = launch_go(&launched, err);
+    *ret_exec_failed = launched.exec_failed;
+    if (r < 0) {
+        launched_close(&launched);
+        return r;
+    }
+    if (cgroup_stats(AGENT_CGROUP, &stats) >= 0)
+        agent->oom_kills = stats.oom_kills;
+    agent->plan = TAKE_PTR(plan);
+    put_started(&launched, reply);
+    return process_add(agent, "", stream_base, &launched, err);
+}
+
+int process_exec(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
+                 bool *ret_exec_failed, struct error *err)
+{
+    struct launched launched = LAUNCHED_INIT;
+    struct plan_process process = {0};
+    struct agent_process *target = process_find(agent, "");
+    CLEANUP_FREE char *exec_id = NULL;
+    bool have_process = false;
+    uint64_t stream_base = 0;
+    struct wire_reader reader;
+    struct wire_field field;
+    int r = 0;
+
+    wire_read(&reader, frame->body, frame->length);
+    while (r >= 0 && wire_next(&reader, &field)) {
+        if (field.tag == RPC_TAG_PROCESS && !have_process) {
+            r = plan_process_decode(field.data, field.length, &process);
+            have_process = r >= 0;
+        } else if (field.tag == RPC_TAG_STREAM_BASE) {
+            stream_base = wire_u64(&reader, &field);
+        } else if (field.tag == RPC_TAG_EXEC_ID && !exec_id) {
+            exec_id = wire_string(&reader, &field);
+        }
+    }
+    if (r < 0 || !wire_ok(&reader) || !have_process || !exec_id)
+        r = error_set(err, EBADMSG, "malformed order to exec");
+    else if (!target)
+        r = error_set(err, ESRCH, "the container is not running");
+    else
+        r = launch_exec(agent->plan, &target->launched, &process, &launched, err);
+    plan_process_clear(&process);
+    *ret_exec_failed = launched.exec_failed;
+    if (r < 0) {
+        launched_close(&launched);
+        return r;
+    }
+    put_started(&launched, reply);
+    return process_add(agent, exec_id, stream_base, &launched, err);
+}
+
+/* --- while they run ---------------------------------------------------------------------- */
+
+int process_signal(struct agent *agent, const struct rpc_frame *frame, struct error *err)
+{
+    CLEANUP_FREE char *exec_id = NULL;
+    struct agent_process *process;
+    struct wire_reader reader;
+    struct wire_field field;
+    uint64_t pid = 0, ticks = 0, signal = 0;
+
+    wire_read(&reader, frame->body, frame->length);
+    while (wire_next(&reader, &field)) {
+        if (field.tag == RPC_TAG_EXEC_ID && !exec_id)
+            exec_id = wire_string(&reader, &field);
+        else if (field.tag == RPC_TAG_PID)
+            pid = wire_u64(&reader, &field);
+        else if (field.tag == RPC_TAG_START_TICKS)
+            ticks = wire_u64(&reader, &field);
+        else if (field.tag == RPC_TAG_SIGNAL)
+            signal = wire_u64(&reader, &field);
+    }
+    if (!wire_ok(&reader) || signal > 64)
+        return error_set(err, EBADMSG, "malformed order to signal");
+    if (pid) {
+        struct process_list *list = NULL;
+        pid_t wanted = (pid_t)pid;
+        CLEANUP_CLOSE int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const struct process *found;
+        int r = process_read(proc, &wanted, 1, &list, err);
+        found = r >= 0 ? process_list_find(list, wanted) : NULL;
+        bool same = found && found->start_ticks == ticks && wanted > 1;
+        process_list_unref(list);
+        if (!same)
+            return error_set(err, ESRCH, "process %d has ended", (int)wanted);
+        return kill(wanted, (int)signal) < 0 ? error_errno(err, errno, "process %d", (int)wanted) : 0;
+    }
+    process = process_find(agent, exec_id ? exec_id : "");
+    if (!process)
+        return error_set(err, ESRCH, "the process has ended");
+    return kill(process->launched.pid, (int)signal) < 0 ? error_errno(err, errno, "cannot signal") : 0;
+}
+
+int process_resize(struct agent *agent, const struct rpc_frame *frame, struct error *err)
+{
+    CLEANUP_FREE char *exec_id = NULL;
+    struct agent_process *process;
+    struct winsize size = {0};
+    struct wire_reader reader;
+    struct wire_field field;
+
+    wire_read(&reader, frame->body, frame->length);
+    while (wire_next(&reader, &field)) {
+        if (field.tag == RPC_TAG_EXEC_ID && !exec_id)
+            exec_id = wire_string(&reader, &field);
+        else if (field.tag == RPC_TAG_ROWS)
+            size.ws_row = (unsigned short)wire_u64(&reader, &field);
+        else if (field.tag == RPC_TAG_COLS)
+            size.ws_col = (unsigned short)wire_u64(&reader, &field);
+    }
+    process = process_find(agent, exec_id ? exec_id : "");
+    if (!wire_ok(&reader))
+        return error_set(err, EBADMSG, "malformed order to resize");
+    if (!process || process->tty_fd < 0)
+        return error_set(err, EINVAL, "the process has no terminal");
+    return ioctl(process->tty_fd, TIOCSWINSZ, &size) < 0 ? error_errno(err, errno, "cannot resize") : 0;
+}
+
+int process_list_all(struct agent *agent, struct str *reply, struct error *err)
+{
+    CLEANUP_CLOSE int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(process_list_unrefp) struct process_list *list = NULL;
+    CLEANUP_FREE pid_t *pids = NULL;
+    size_t count = 0;
+    int r = cgroup_pids(AGENT_CGROUP, &pids, &count);
+
+    /* The container's own: the agent and the guest's kernel threads are of the
+     * wall, not of what stands behind it. */
+    if (r >= 0)
+        r = process_read(proc, pids, count, &list, err);
+    else
+        return error_errno(err, -r, "cannot list the container's processes");
+    if (r >= 0)
+        process_list_encode(list, reply);
+    return r;
+}
+
+/* --- their ends ------------------------------------------------------------------------------ */
+
+static void tell_exit(struct agent *agent, const char *exec_id, int status)
+{
+    struct str body = STR_INIT;
+    struct cgroup_stats stats;
+    int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    bool oom = false;
+
+    if (cgroup_stats(AGENT_CGROUP, &stats) >= 0) {
+        oom = stats.oom_kills > agent->oom_kills;
+        agent->oom_kills = stats.oom_kills;
+    }
+    wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
+    wire_put_u64(&body, RPC_TAG_STATUS, (uint64_t)code);
+    wire_put_bool(&body, RPC_TAG_OOM, oom);
+    mux_send(agent->mux, RPC_EXITED, 0, 0, body.data, body.length);
+    str_free(&body);
+}
+
+/* As pid 1 we inherit every orphan: all are reaped, few are known. */
+void process_reap(struct agent *agent)
+{
+    pid_t pid;
+    int status;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct agent_process **at = &agent->processes;
+
+        while (*at && (*at)->launched.pid != pid)
+            at = &(*at)->next;
+        if (*at) {
+            struct agent_process *process = *at;
+            *at = process->next;
+            tell_exit(agent, process->exec_id, status);
+            process_free(process);
+        }
+    }
+}

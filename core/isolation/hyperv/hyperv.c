@@ -1,0 +1,639 @@
+/* hyperv.c - the thick wall: isolation_hyperv_ops.
+ *
+ * The shim asks, this file asks the agent in the guest, over one channel
+ * (rpc/mux.h). A request blocks the shim until its answer, while the channel is
+ * served; a guest that does not answer in time has lost its container. Everything
+ * from the guest is checked: lengths and windows by the mux, statuses and pids
+ * here.
+ *
+ * Start: image and scratch disks opened, tap made, worker spawned, machine
+ * restored from the template (or booted, where there is none or it does not
+ * answer), told who it is, and given the plan with host paths replaced. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/random.h"
+#include "isolation/hyperv/scratch.h"
+#include "isolation/hyperv/setup.h"
+#include "isolation/hyperv/tap.h"
+#include "isolation/hyperv/vm.h"
+#include "isolation/hyperv/worker.h"
+#include "isolation/isolation.h"
+#include "rpc/mux.h"
+#include "tabique/error.h"
+
+#define REQUEST_MS 30000
+#define RESTORE_MS 15000
+#define FIRST_ANSWER_MS 10000
+#define BOOT_MS 90000
+#define SHUTDOWN_MS 3000
+#define CONSOLE_KEEP 2048
+#define FILE_MAX_BYTES (1u << 20)
+/* What the worker itself needs beside the guest's memory: translated code, its
+ * own heap and stacks. Added to the container's limit on the host's side. */
+#define WORKER_OVERHEAD (INT64_C(192) << 20)
+
+struct isolation_instance {
+    char *id;
+    struct loop *loop;
+    struct isolation_events events;
+    void *user;
+    struct machine_setup setup;
+    int memory_fd; /* sealed template memory, from the server; -EBADF: boot cold */
+    char *cgroup;
+    struct vm vm;
+    struct mux *mux;
+    struct loop_source *worker_watch, *console_watch;
+    char console[CONSOLE_KEEP];
+    size_t console_length;
+    uint64_t next_id, next_stream;
+    bool fallen;
+    bool ending;
+    struct { /* the request being waited for; one at a time */
+        uint64_t id;
+        bool done;
+        struct error err;
+        bool exec_failed;
+        struct str body;
+    } pending;
+};
+
+/* --- when the wall falls ---------------------------------------------------------------- */
+
+static void fall(struct isolation_instance *instance, const char *reason)
+{
+    char text[CONSOLE_KEEP + 256];
+    const char *last = instance->console;
+
+    if (instance->fallen || instance->ending)
+        return;
+    instance->fallen = true;
+    instance->console[instance->console_length < CONSOLE_KEEP ? instance->console_length : CONSOLE_KEEP - 1] = '\0';
+    snprintf(text, sizeof(text), "%s%s%s", reason, *last ? "; the guest's last words: " : "", last);
+    str_make_printable(text);
+    instance->events.lost(instance->user, text);
+}
+
+static void on_console(struct loop_source *source, int fd, uint32_t events, void *user)
+{
+    struct isolation_instance *instance = user;
+    char chunk[1024];
+    ssize_t n = recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+        loop_remove(instance->console_watch);
+        instance->console_watch = NULL;
+    }
+    if (n <= 0)
+        return;
+    /* The last lines only: what a panic says comes at the end. */
+    if (instance->console_length + (size_t)n > CONSOLE_KEEP - 1) {
+        size_t keep = CONSOLE_KEEP - 1 - (size_t)n;
+        keep = keep < instance->console_length ? keep : instance->console_length;
+        memmove(instance->console, instance->console + instance->console_length - keep, keep);
+        instance->console_length = keep;
+    }
+    memcpy(instance->console + instance->console_length, chunk, (size_t)n);
+    instance->console_length += (size_t)n;
+}
+
+static void on_worker_end(struct loop_source *source, int fd, uint32_t events, void *user)
+{
+    struct isolation_instance *instance = user;
+
+    loop_remove(instance->worker_watch);
+    instance->worker_watch = NULL;
+    if (instance->console_watch)
+        on_console(instance->console_watch, instance->vm.console_fd, EPOLLIN, instance);
+    fall(instance, "the machine's worker (vmwp) has ended");
+}
+
+static void on_broken(void *user, const char *reason)
+{
+    fall(user, reason);
+}
+
+/* --- the conversation ---------------------------------------------------------------------- */
+
+static void reply_received(struct isolation_instance *instance, const struct rpc_frame *frame)
+{
+    struct wire_reader reader;
+    struct wire_field field;
+
+    if (instance->pending.done || frame->id != instance->pending.id)
+        return;
+    instance->pending.done = true;
+    if (!(frame->flags & RPC_ERROR)) {
+        str_append_n(&instance->pending.body, frame->body, frame->length);
+        return;
+    }
+    int code = EIO;
+    CLEANUP_FREE char *message = NULL;
+    wire_read(&reader, frame->body, frame->length);
+    while (wire_next(&reader, &field)) {
+        if (field.tag == RPC_TAG_ERRNO)
+            code = (int)wire_i64(&reader, &field);
+        else if (field.tag == RPC_TAG_MESSAGE && !message)
+            message = wire_string(&reader, &field);
+        else if (field.tag == RPC_TAG_EXEC_FAILED)
+            instance->pending.exec_failed = wire_bool(&reader, &field);
+    }
+    if (code <= 0 || code > 4095)
+        code = EIO;
+    error_set(&instance->pending.err, code, "%s", message ? message : "the guest refused");
+}
+
+static void exit_received(struct isolation_instance *instance, const struct rpc_frame *frame)
+{
+    CLEANUP_FREE char *exec_id = NULL;
+    struct wire_reader reader;
+    struct wire_field field;
+    uint64_t status = 255;
+    bool oom = false;
+
+    wire_read(&reader, frame->body, frame->length);
+    while (wire_next(&reader, &field)) {
+        if (field.tag == RPC_TAG_EXEC_ID && !exec_id)
+            exec_id = wire_string(&reader, &field);
+        else if (field.tag == RPC_TAG_STATUS)
+            status = wire_u64(&reader, &field);
+        else if (field.tag == RPC_TAG_OOM)
+            oom = wire_bool(&reader, &field);
+    }
+    if (!wire_ok(&reader) || status > 255 || (exec_id && strlen(exec_id) > ID_LENGTH)) {
+        fall(instance, "the guest told of an exit that cannot be");
+        return;
+    }
+    instance->events.exited(instance->user, exec_id ? exec_id : "", (int)status, oom);
+}
+
+static void on_frame(void *user, const struct rpc_frame *frame)
+{
+    struct isolation_instance *instance = user;
+
+    if (frame->flags & RPC_REPLY)
+        reply_received(instance, frame);
+    else if (frame->type == RPC_EXITED)
+        exit_received(instance, frame);
+    else if (frame->type == RPC_OOM)
+        instance->events.oom(instance->user);
+    else if (frame->type != RPC_HELLO)
+        fall(instance, "the guest sent what it may not send");
+}
+
+static bool is_answered(void *user)
+{
+    struct isolation_instance *instance = user;
+
+    return instance->pending.done || instance->fallen;
+}
+
+/* Sends and waits. On success the reply's body is in pending.body until the next. */
+static int ask_within(struct isolation_instance *instance, uint16_t type, const struct str *body, int timeout_ms,
+                      struct error *err)
+{
+    int r;
+
+    if (instance->fallen || !instance->mux)
+        return error_set(err, ESRCH, "the container's machine is not running");
+    str_clear(&instance->pending.body);
+    instance->pending.id = ++instance->next_id;
+    instance->pending.done = false;
+    instance->pending.exec_failed = false;
+    instance->pending.err = ERROR_INIT;
+    mux_send(instance->mux, type, 0, instance->pending.id, body ? body->data : NULL, body ? body->length : 0);
+    r = mux_wait(instance->mux, is_answered, instance, timeout_ms);
+    if (r == -ETIMEDOUT)
+        return error_set(err, ETIMEDOUT, "the guest did not answer in time");
+    if (r < 0 || !instance->pending.done)
+        return error_set(err, EPIPE, "the machine was lost");
+    if (instance->pending.err.code)
+        return error_set(err, instance->pending.err.code, "%s", instance->pending.err.message);
+    return 0;
+}
+
+static int ask(struct isolation_instance *instance, uint16_t type, const struct str *body, struct error *err)
+{
+    int r = ask_within(instance, type, body, REQUEST_MS, err);
+
+    if (r == -ETIMEDOUT)
+        fall(instance, "the guest does not answer any more");
+    return r;
+}
+
+/* --- making the machine ------------------------------------------------------------------------ */
+
+static int watch_machine(struct isolation_instance *instance, struct error *err)
+{
+    static const struct mux_events events = {.frame = on_frame, .broken = on_broken};
+    int r;
+
+    r = mux_new(instance->loop, TAKE_FD(instance->vm.agent_fd), 0, &events, instance, &instance->mux);
+    if (r >= 0)
+        r = loop_add_fd(instance->loop, instance->vm.pidfd, EPOLLIN, on_worker_end, instance, &instance->worker_watch);
+    if (r >= 0)
+        r = loop_add_fd(instance->loop, instance->vm.console_fd, EPOLLIN, on_console, instance, &instance->console_watch);
+    return r < 0 ? error_errno(err, -r, "cannot watch the machine") : 0;
+}
+
+static void forget_machine(struct isolation_instance *instance)
+{
+    loop_remove(instance->worker_watch);
+    loop_remove(instance->console_watch);
+    instance->worker_watch = instance->console_watch = NULL;
+    mux_free(instance->mux);
+    instance->mux = NULL;
+    vm_end(&instance->vm);
+}
+
+/* First thing after waking: a clone has the template's random pool, clock and no
+ * name. Its answer is also the proof that the machine lives. */
+static int introduce(struct isolation_instance *instance, const struct plan *plan, const struct str *interfaces,
+                     int timeout_ms, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+    uint8_t entropy[64];
+    char machine_id[34];
+
+    random_bytes(entropy, sizeof(entropy));
+    wire_put_bytes(&body, RPC_TAG_ENTROPY, entropy, sizeof(entropy));
+    wire_put_i64(&body, RPC_TAG_TIME, clock_real_ns());
+    wire_put_string(&body, RPC_TAG_HOSTNAME, plan->hostname ? plan->hostname : "localhost");
+    snprintf(machine_id, sizeof(machine_id), "%.32s\n", instance->id);
+    wire_put_string(&body, RPC_TAG_MACHINE_ID, machine_id);
+    str_append_n(&body, interfaces->data ? interfaces->data : "", interfaces->length);
+    return ask_within(instance, RPC_MACHINE, &body, timeout_ms, err);
+}
+
+static int make_machine(struct isolation_instance *instance, const struct plan *plan, bool boot, int image_fd,
+                        int scratch_fd, int tap_fd, const struct str *interfaces, struct error *err)
+{
+    CLEANUP_FREE char *state_path = path_join(instance->setup.dir, "state");
+    CLEANUP_CLOSE int state = -EBADF, memory = -EBADF;
+    struct vm_spec spec = {.setup = &instance->setup, .id = instance->id, .cgroup = instance->cgroup,
+                           .uid = worker_uid(instance->id), .boot = boot, .memory_fd = instance->memory_fd,
+                           .image_fd = image_fd, .scratch_fd = scratch_fd, .tap_fd = tap_fd};
+    int r;
+
+    if (boot) {
+        memory = memfd_create(instance->id, MFD_CLOEXEC);
+        if (memory < 0 || ftruncate(memory, (off_t)instance->setup.memory_bytes) < 0)
+            return error_errno(err, errno, "cannot make the machine's memory");
+        spec.memory_fd = memory;
+    } else {
+        state = open(state_path, O_RDONLY | O_CLOEXEC);
+        if (state < 0)
+            return error_errno(err, errno, "cannot open the template's state");
+    }
+    r = vm_start(&spec, &instance->vm, err);
+    if (r >= 0 && !boot)
+        r = vm_restore(&instance->vm, state, RESTORE_MS, err);
+    if (r >= 0)
+        r = watch_machine(instance, err);
+    if (r >= 0)
+        r = introduce(instance, plan, interfaces, boot ? BOOT_MS : FIRST_ANSWER_MS, err);
+    /* Disks, names and streams are done; the monitor has nothing more to say. */
+    qmp_close(&instance->vm.qmp);
+    if (r < 0)
+        forget_machine(instance);
+    return r;
+}
+
+static void mark_damaged(const struct machine_setup *setup)
+{
+    CLEANUP_FREE char *path = path_join(setup->dir, "damaged");
+    CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+
+static int raise_machine(struct isolation_instance *instance, const struct plan *plan, struct error *err)
+{
+    CLEANUP_CLOSE int image = -EBADF, scratch = -EBADF, tap = -EBADF;
+    CLEANUP_STR struct str interfaces = STR_INIT;
+    const struct plan_namespace *net = &plan->namespaces[PLAN_NS_NET];
+    bool can_restore = instance->setup.has_template && instance->memory_fd >= 0;
+    int r;
+
+    image = open(plan->rootfs.device ? plan->rootfs.device : "", O_RDONLY | O_CLOEXEC);
+    if (image < 0)
+        return error_errno(err, errno, "cannot open the image's disk");
+    r = scratch_open(&instance->setup, plan, &scratch, err);
+    if (r >= 0 && net->mode == PLAN_NS_JOIN)
+        r = tap_open(net->path, &interfaces, &tap, err);
+    if (r < 0)
+        return r;
+    if (can_restore) {
+        struct error failure = ERROR_INIT;
+        r = make_machine(instance, plan, false, image, scratch, tap, &interfaces, &failure);
+        if (r >= 0)
+            return 0;
+        mark_damaged(&instance->setup);
+        instance->fallen = false;
+    }
+    return make_machine(instance, plan, true, image, scratch, tap, &interfaces, err);
+}
+
+/* --- the plan as the guest gets it ---------------------------------------------------------------- */
+
+/* Small regular files that the engine binds (hosts, resolv.conf, hostname, and any
+ * file a user binds read-only) go by content. */
+static void put_files(const struct plan *plan, struct str *body)
+{
+    for (size_t i = 0; i < plan->mount_count; i++) {
+        CLEANUP_FREE char *data = NULL;
+        size_t length = 0;
+        struct stat st;
+
+        if (!str_equal(plan->mounts[i].type, "bind") || stat(plan->mounts[i].source, &st) < 0 || !S_ISREG(st.st_mode) ||
+            file_read(AT_FDCWD, plan->mounts[i].source, FILE_MAX_BYTES, &data, &length) < 0)
+            continue;
+        size_t mark = wire_begin(body, RPC_TAG_FILE);
+        wire_put_string(body, RPC_TAG_PATH, plan->mounts[i].source);
+        wire_put_bytes(body, RPC_TAG_DATA, data, length);
+        wire_end(body, mark);
+    }
+}
+
+/* --- stdio ---------------------------------------------------------------------------------------------- */
+
+struct stdio {
+    int ours[3], theirs[3]; /* ours: the shim's; theirs: the mux's */
+    int pty, pty_theirs;
+};
+
+static void stdio_close(struct stdio *stdio)
+{
+    for (int i = 0; i < 3; i++) {
+        cleanup_close(&stdio->ours[i]);
+        cleanup_close(&stdio->theirs[i]);
+    }
+    cleanup_close(&stdio->pty);
+    cleanup_close(&stdio->pty_theirs);
+}
+
+static int stdio_open(struct stdio *stdio, bool tty, struct error *err)
+{
+    int fds[2];
+
+    *stdio = (struct stdio){{-EBADF, -EBADF, -EBADF}, {-EBADF, -EBADF, -EBADF}, -EBADF, -EBADF};
+    if (tty) {
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+            return error_errno(err, errno, "cannot make a socket pair");
+        stdio->pty = fds[0];
+        stdio->pty_theirs = fds[1];
+        return 0;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (pipe2(fds, O_CLOEXEC) < 0)
+            return error_errno(err, errno, "cannot make a pipe");
+        stdio->ours[i] = i == 0 ? fds[1] : fds[0];
+        stdio->theirs[i] = i == 0 ? fds[0] : fds[1];
+    }
+    return 0;
+}
+
+/* Before the order is sent: what the process writes at once must find its sink. */
+static int stdio_join(struct isolation_instance *instance, struct stdio *stdio, uint64_t base, struct error *err)
+{
+    int r;
+
+    if (stdio->pty_theirs >= 0) {
+        r = mux_source(instance->mux, base, fcntl(stdio->pty_theirs, F_DUPFD_CLOEXEC, 0), NULL, NULL);
+        if (r >= 0)
+            r = mux_sink(instance->mux, base + 1, TAKE_FD(stdio->pty_theirs));
+    } else {
+        r = mux_source(instance->mux, base, TAKE_FD(stdio->theirs[0]), NULL, NULL);
+        for (int i = 1; r >= 0 && i < 3; i++)
+            r = mux_sink(instance->mux, base + (uint64_t)i, TAKE_FD(stdio->theirs[i]));
+    }
+    return r < 0 ? error_errno(err, -r, "cannot connect the process's streams") : 0;
+}
+
+static int run(struct isolation_instance *instance, uint16_t type, struct str *body, bool tty,
+               struct isolation_process *ret, struct error *err)
+{
+    CLEANUP(stdio_close) struct stdio stdio;
+    uint64_t base = instance->next_stream;
+    struct wire_reader reader;
+    struct wire_field field;
+    int r;
+
+    instance->next_stream += 4;
+    r = stdio_open(&stdio, tty, err);
+    if (r >= 0)
+        r = stdio_join(instance, &stdio, base, err);
+    if (r < 0)
+        return r;
+    wire_put_u64(body, RPC_TAG_STREAM_BASE, base);
+    r = ask(instance, type, body, err);
+    if (r < 0) {
+        for (uint64_t i = 0; instance->mux && i < 3; i++)
+            mux_remove(instance->mux, base + i);
+        ret->exec_failed = instance->pending.exec_failed;
+        return r;
+    }
+    *ret = (struct isolation_process){.pid = instance->vm.pid, .pty_fd = TAKE_FD(stdio.pty)};
+    for (int i = 0; i < 3; i++)
+        ret->stdio[i] = TAKE_FD(stdio.ours[i]);
+    wire_read(&reader, instance->pending.body.data, instance->pending.body.length);
+    while (wire_next(&reader, &field)) {
+        if (field.tag == RPC_TAG_GUEST_PID)
+            ret->guest_pid = (pid_t)(wire_u64(&reader, &field) & 0x3fffff);
+    }
+    ret->start_ticks = process_start_ticks(instance->vm.pid);
+    return 0;
+}
+
+/* --- the operations ---------------------------------------------------------------------------------------- */
+
+static void op_close(struct isolation_instance *instance);
+
+static int op_open(const char *id, const char *dir, struct loop *loop, const struct isolation_events *events, void *user,
+                   struct isolation_instance **ret, struct error *err)
+{
+    struct isolation_instance *instance = mem_new(struct isolation_instance);
+
+    *instance = (struct isolation_instance){.id = mem_strdup(id), .loop = loop, .events = *events, .user = user,
+                                            .memory_fd = isolation_resources.machine_memory_fd, .vm = VM_INIT,
+                                            .next_stream = 16};
+    int r = machine_setup_load(isolation_resources.machines_dir, &instance->setup, err);
+    if (r >= 0 && str_equal(instance->setup.accelerator, "none"))
+        r = error_set(err, ENOTSUP, "no virtual machine runs on this host (%s); use --isolation=process",
+                      instance->setup.reason);
+    if (r < 0) {
+        op_close(instance);
+        return r;
+    }
+    *ret = instance;
+    return 0;
+}
+
+static int op_start(struct isolation_instance *instance, const struct plan *plan, struct isolation_process *ret,
+                    struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT, encoded = STR_INIT;
+    struct plan_limits limits = plan->limits;
+    int r;
+
+    instance->cgroup = mem_strdup(plan->cgroup);
+    r = cgroup_create(instance->cgroup, err);
+    if (r < 0)
+        return r;
+    if (limits.memory > 0)
+        limits.memory += WORKER_OVERHEAD;
+    if (limits.memory_swap > 0)
+        limits.memory_swap += WORKER_OVERHEAD;
+    /* Pids and devices are the guest's own matter; the worker has few and none. */
+    limits.pids = 0;
+    limits.device_rules = NULL;
+    limits.device_rule_count = 0;
+    r = cgroup_apply(instance->cgroup, &limits, err);
+    if (r >= 0)
+        r = raise_machine(instance, plan, err);
+    if (r < 0)
+        return r;
+    plan_encode(plan, &encoded);
+    wire_put_bytes(&body, RPC_TAG_PLAN, encoded.data, encoded.length);
+    put_files(plan, &body);
+    return run(instance, RPC_START, &body, plan->process.tty, ret, err);
+}
+
+static int op_exec(struct isolation_instance *instance, const char *exec_id, const struct plan_process *process,
+                   struct isolation_process *ret, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT, encoded = STR_INIT;
+
+    plan_process_encode(process, &encoded);
+    wire_put_bytes(&body, RPC_TAG_PROCESS, encoded.data, encoded.length);
+    wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
+    return run(instance, RPC_EXEC, &body, process->tty, ret, err);
+}
+
+static int op_signal(struct isolation_instance *instance, const char *exec_id, int signal, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+
+    wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
+    wire_put_u64(&body, RPC_TAG_SIGNAL, (uint64_t)signal);
+    return ask(instance, RPC_SIGNAL, &body, err);
+}
+
+static int op_signal_pid(struct isolation_instance *instance, pid_t pid, uint64_t start_ticks, int signal, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+
+    wire_put_u64(&body, RPC_TAG_PID, (uint64_t)pid);
+    wire_put_u64(&body, RPC_TAG_START_TICKS, start_ticks);
+    wire_put_u64(&body, RPC_TAG_SIGNAL, (uint64_t)signal);
+    return ask(instance, RPC_SIGNAL, &body, err);
+}
+
+static int op_resize(struct isolation_instance *instance, const char *exec_id, uint16_t rows, uint16_t cols, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+
+    wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
+    wire_put_u64(&body, RPC_TAG_ROWS, rows);
+    wire_put_u64(&body, RPC_TAG_COLS, cols);
+    return ask(instance, RPC_RESIZE, &body, err);
+}
+
+static int op_processes(struct isolation_instance *instance, struct str *out, struct error *err)
+{
+    int r = ask(instance, RPC_PROCESSES, NULL, err);
+
+    if (r >= 0)
+        str_append_n(out, instance->pending.body.data ? instance->pending.body.data : "", instance->pending.body.length);
+    return r;
+}
+
+static int op_stats(struct isolation_instance *instance, struct cgroup_stats *ret, struct error *err)
+{
+    int r = ask(instance, RPC_STATS, NULL, err);
+
+    if (r >= 0 && cgroup_stats_decode(instance->pending.body.data, instance->pending.body.length, ret) < 0)
+        r = error_set(err, EBADMSG, "the guest's statistics are malformed");
+    return r;
+}
+
+static int op_freeze(struct isolation_instance *instance, bool frozen, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+
+    wire_put_bool(&body, RPC_TAG_FROZEN, frozen);
+    return ask(instance, RPC_FREEZE, &body, err);
+}
+
+static int op_update(struct isolation_instance *instance, const struct plan_limits *limits, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT, encoded = STR_INIT;
+    struct plan_limits outer = *limits;
+    int r;
+
+    plan_limits_encode(limits, &encoded);
+    wire_put_bytes(&body, RPC_TAG_LIMITS, encoded.data, encoded.length);
+    r = ask(instance, RPC_UPDATE, &body, err);
+    if (r < 0)
+        return r;
+    if (outer.memory > 0)
+        outer.memory += WORKER_OVERHEAD;
+    if (outer.memory_swap > 0)
+        outer.memory_swap += WORKER_OVERHEAD;
+    outer.pids = 0;
+    outer.device_rules = NULL;
+    outer.device_rule_count = 0;
+    return cgroup_apply(instance->cgroup, &outer, err);
+}
+
+static int op_root(struct isolation_instance *instance, int *ret_fd, struct error *err)
+{
+    return error_set(err, ENOTSUP, "the file system of a container with a kernel of its own is not on this host");
+}
+
+/* The guest is asked to write its disk back; one that does not in time loses what
+ * its page cache held, as a machine whose plug is pulled. */
+static void op_close(struct isolation_instance *instance)
+{
+    if (instance->mux && !instance->fallen)
+        (void)ask_within(instance, RPC_SHUTDOWN, NULL, SHUTDOWN_MS, NULL);
+    instance->ending = true;
+    forget_machine(instance);
+    if (instance->cgroup) {
+        (void)cgroup_kill(instance->cgroup, SIGKILL);
+        (void)cgroup_remove(instance->cgroup);
+    }
+    machine_setup_clear(&instance->setup);
+    str_free(&instance->pending.body);
+    free(instance->cgroup);
+    free(instance->id);
+    free(instance);
+}
+
+const struct isolation isolation_hyperv_ops = {
+    .name = "hyperv",
+    .capabilities = ISOLATION_OWN_KERNEL,
+    .open = op_open,
+    .start = op_start,
+    .exec = op_exec,
+    .signal = op_signal,
+    .signal_pid = op_signal_pid,
+    .resize = op_resize,
+    .processes = op_processes,
+    .stats = op_stats,
+    .freeze = op_freeze,
+    .update = op_update,
+    .root = op_root,
+    .close = op_close,
+};

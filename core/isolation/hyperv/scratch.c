@@ -1,0 +1,68 @@
+/* scratch.c - see scratch.h. */
+#include "isolation/hyperv/scratch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "isolation/hyperv/setup.h"
+#include "launch/plan.h"
+#include "tabique/error.h"
+
+/* A reflink where the file system can; else the few MiB of metadata, hole by hole. */
+static int copy_sparse(int from, int to, struct error *err)
+{
+    struct stat st;
+    off_t data = 0, hole;
+
+    if (fstat(from, &st) < 0)
+        return error_errno(err, errno, "cannot read the empty disk");
+    if (ioctl(to, FICLONE, from) == 0)
+        return 0;
+    if (ftruncate(to, st.st_size) < 0)
+        return error_errno(err, errno, "cannot size the container's disk");
+    while (data < st.st_size && (data = lseek(from, data, SEEK_DATA)) >= 0) {
+        off_t out = data;
+        hole = lseek(from, data, SEEK_HOLE);
+        while (data < hole) {
+            ssize_t n = copy_file_range(from, &data, to, &out, (size_t)(hole - data), 0);
+            if (n <= 0)
+                return error_errno(err, n < 0 ? errno : EIO, "cannot make the container's disk");
+        }
+    }
+    return 0;
+}
+
+int scratch_open(const struct machine_setup *setup, const struct plan *plan, int *ret_fd, struct error *err)
+{
+    CLEANUP_FREE char *dir = path_dir(plan->rootfs.upper);
+    CLEANUP_FREE char *path = path_join(dir, "scratch.ext4");
+    CLEANUP_FREE char *aside = path_join(dir, "scratch.new");
+    CLEANUP_FREE char *empty = path_join(setup->dir, "scratch.ext4");
+    CLEANUP_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
+    CLEANUP_CLOSE int from = -EBADF;
+    int r;
+
+    if (fd < 0 && errno == ENOENT) {
+        from = open(empty, O_RDONLY | O_CLOEXEC);
+        fd = open(aside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (from < 0 || fd < 0)
+            return error_errno(err, errno, "cannot make the container's disk");
+        r = copy_sparse(from, fd, err);
+        if (r < 0) {
+            (void)unlink(aside);
+            return r;
+        }
+        if (rename(aside, path) < 0)
+            return error_errno(err, errno, "cannot make the container's disk");
+    }
+    if (fd < 0)
+        return error_errno(err, errno, "cannot open the container's disk");
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}

@@ -1,0 +1,347 @@
+/* setup.c - see setup.h. */
+#include "isolation/hyperv/setup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "isolation/hyperv/vm.h"
+#include "isolation/hyperv/worker.h"
+#include "tabique/error.h"
+
+#define DEFAULT_MEMORY (UINT64_C(1) << 30)
+#define DEFAULT_SCRATCH (UINT64_C(10) << 30)
+#define TEMPLATE_UID "74656d" /* an id like a container's, for worker_uid() */
+#define SAVE_MS 60000
+
+/* In the order of preference. The time is for the whole boot: a hypervisor that
+ * really runs our guest needs a second; tcg on a loaded machine a few. */
+static const struct {
+    const char *name, *device;
+    int timeout_ms, tries;
+} accelerators[] = {
+    {"kvm", "/dev/kvm", 8000, 1},
+    {"mshv", "/dev/mshv", 8000, 1},
+    {"tcg", NULL, 60000, 3},
+};
+
+/* --- the key ------------------------------------------------------------------------- */
+
+static uint64_t hash(uint64_t state, const void *data, size_t length) /* FNV-1a */
+{
+    const uint8_t *bytes = data;
+
+    for (size_t i = 0; i < length; i++)
+        state = (state ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return state;
+}
+
+static int hash_file(const char *path, uint64_t *state, struct error *err)
+{
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    static uint8_t buffer[1 << 18];
+    ssize_t n;
+
+    if (fd < 0)
+        return error_errno(err, errno, "cannot read %s", path);
+    while ((n = fd_read_full(fd, buffer, sizeof(buffer))) > 0)
+        *state = hash(*state, buffer, (size_t)n);
+    return n < 0 ? error_errno(err, (int)-n, "cannot read %s", path) : 0;
+}
+
+/* All that a template stands on. Of QEMU, size and time of change stand for the
+ * 20 MiB of its contents; the kernel and agent are small enough to be read. */
+static int make_key(const struct machine_prepare *prepare, const struct machine_setup *setup, char *out, size_t size,
+                    struct error *err)
+{
+    CLEANUP_FREE char *kernel = path_join(prepare->guest_dir, "vmlinuz");
+    CLEANUP_FREE char *initramfs = path_join(prepare->guest_dir, "initramfs");
+    CLEANUP_FREE char *cpu = NULL;
+    struct machine machine = {.id = "", .accelerator = "", .cpu = machine_cpu(setup->accelerator), .boot = true,
+                              .memory_bytes = setup->memory_bytes, .cpus = setup->cpus, .kernel = "", .initrd = "",
+                              .image_fd = -EBADF, .scratch_fd = -EBADF, .tap_fd = -EBADF};
+    CLEANUP_STRV char **arguments = machine_arguments(&machine);
+    uint64_t state = UINT64_C(0xcbf29ce484222325);
+    struct stat st;
+    int r;
+
+    if (stat(prepare->qemu, &st) < 0)
+        return error_errno(err, errno, "no QEMU: %s", prepare->qemu);
+    state = hash(state, &st.st_size, sizeof(st.st_size));
+    state = hash(state, &st.st_mtim, sizeof(st.st_mtim));
+    for (char **argument = arguments; *argument; argument++)
+        /* The time-stamp counter's frequency is measured anew each boot; a template
+         * keeps the one it was booted with. */
+        if (!strstr(*argument, "tsc_early_khz"))
+            state = hash(state, *argument, strlen(*argument));
+    if (file_read(AT_FDCWD, "/proc/cpuinfo", 1 << 20, &cpu, NULL) >= 0) {
+        const char *flags = strstr(cpu, "\nflags");
+        if (flags)
+            state = hash(state, flags, strcspn(flags + 1, "\n") + 1);
+    }
+    r = hash_file(kernel, &state, err);
+    if (r >= 0)
+        r = hash_file(initramfs, &state, err);
+    if (r >= 0)
+        snprintf(out, size, "%016llx-%s", (unsigned long long)state, prepare->accelerator ? prepare->accelerator : "probe");
+    return r;
+}
+
+/* --- the record ------------------------------------------------------------------------ */
+
+void machine_setup_clear(struct machine_setup *setup)
+{
+    free(setup->dir);
+    *setup = (struct machine_setup){0};
+}
+
+static void copy_value(char *out, size_t size, const char *value)
+{
+    snprintf(out, size, "%s", value);
+}
+
+static int load(const char *dir, struct machine_setup *ret, char *ret_boot_id, size_t boot_id_size, struct error *err)
+{
+    CLEANUP_FREE char *path = path_join(dir, "setup");
+    CLEANUP_FREE char *text = NULL;
+    CLEANUP_STRV char **lines = NULL;
+    struct machine_setup setup = {.accelerator = "none"};
+    int r = file_read(AT_FDCWD, path, 64 << 10, &text, NULL);
+
+    if (r < 0)
+        return error_set(err, ENOENT, "no machine has been prepared yet");
+    lines = strv_split(text, '\n');
+    for (char **line = lines; *line; line++) {
+        char *value = strchr(*line, ' ');
+        uint64_t number = 0;
+        if (!value)
+            continue;
+        *value++ = '\0';
+        (void)str_to_u64(value, &number);
+        if (str_equal(*line, "accelerator"))
+            copy_value(setup.accelerator, sizeof(setup.accelerator), value);
+        else if (str_equal(*line, "reason"))
+            copy_value(setup.reason, sizeof(setup.reason), value);
+        else if (str_equal(*line, "key"))
+            copy_value(setup.key, sizeof(setup.key), value);
+        else if (str_equal(*line, "boot-id") && ret_boot_id)
+            copy_value(ret_boot_id, boot_id_size, value);
+        else if (str_equal(*line, "memory"))
+            setup.memory_bytes = number;
+        else if (str_equal(*line, "cpus"))
+            setup.cpus = (int)number;
+        else if (str_equal(*line, "template"))
+            setup.has_template = number == 1;
+    }
+    setup.dir = mem_strdup(dir);
+    *ret = setup;
+    return 0;
+}
+
+int machine_setup_load(const char *dir, struct machine_setup *ret, struct error *err)
+{
+    return load(dir, ret, NULL, 0, err);
+}
+
+static int save(const struct machine_setup *setup, struct error *err)
+{
+    CLEANUP_FREE char *path = path_join(setup->dir, "setup");
+    CLEANUP_STR struct str text = STR_INIT;
+    int r;
+
+    str_printf(&text, "accelerator %s\nreason %s\nboot-id %s\nkey %s\nmemory %llu\ncpus %d\ntemplate %d\n",
+               setup->accelerator, setup->reason, boot_id(), setup->key, (unsigned long long)setup->memory_bytes,
+               setup->cpus, setup->has_template);
+    r = file_write_atomic(AT_FDCWD, path, text.data, text.length, 0600);
+    return r < 0 ? error_errno(err, -r, "cannot write %s", path) : 0;
+}
+
+/* --- making ------------------------------------------------------------------------------ */
+
+static int copy_into(const char *from_dir, const char *name, const char *to_dir, struct error *err)
+{
+    CLEANUP_FREE char *from = path_join(from_dir, name);
+    CLEANUP_FREE char *to = path_join(to_dir, name);
+    CLEANUP_CLOSE int in = open(from, O_RDONLY | O_CLOEXEC);
+    CLEANUP_CLOSE int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    ssize_t n = 1;
+
+    while (in >= 0 && out >= 0 && n > 0)
+        n = copy_file_range(in, NULL, out, NULL, 1 << 30, 0);
+    if (in < 0 || out < 0 || n < 0)
+        return error_errno(err, errno, "cannot copy %s to %s", from, to);
+    return 0;
+}
+
+/* An empty ext4, made once; each container's disk is a sparse copy of it. */
+static int make_scratch(const char *dir, uint64_t bytes, struct error *err)
+{
+    CLEANUP_FREE char *path = path_join(dir, "scratch.ext4");
+    CLEANUP_FREE char *aside = path_join(dir, "scratch.new");
+    CLEANUP_FREE char *output = NULL;
+    CLEANUP_CLOSE int fd = -EBADF;
+    char *const argv[] = {"mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=8", "-O", "^resize_inode", "-E",
+                          "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0", "-N", "1048576", aside, NULL};
+    const struct child_spec mkfs = {.path = "/sbin/mkfs.ext4", .argv = argv};
+    int r;
+
+    if (access(path, F_OK) == 0)
+        return 0;
+    fd = open(aside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0)
+        return error_errno(err, errno, "cannot make %s", aside);
+    r = child_run(&mkfs, 60000, 4096, &output, err);
+    if (r != 0)
+        return r < 0 ? r : error_set(err, EIO, "mkfs.ext4 failed: %s", output);
+    return rename(aside, path) < 0 ? error_errno(err, errno, "cannot make %s", path) : 0;
+}
+
+/* Boots, waits for the agent, saves. The probe of an accelerator and the making of
+ * its template are one: what answers is kept. */
+static int boot_and_save(const struct machine_setup *setup, int timeout_ms, struct error *err)
+{
+    CLEANUP_FREE char *memory_path = path_join(setup->dir, "memory");
+    CLEANUP_FREE char *state_path = path_join(setup->dir, "state");
+    CLEANUP_CLOSE int memory = open(memory_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CLEANUP_CLOSE int state = open(state_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CLEANUP(vm_end) struct vm vm = VM_INIT;
+    struct vm_spec spec = {.setup = setup, .id = "template", .uid = worker_uid(TEMPLATE_UID), .boot = true,
+                           .memory_fd = memory, .shared_memory = true, .image_fd = -EBADF, .scratch_fd = -EBADF,
+                           .tap_fd = -EBADF};
+    int r;
+
+    if (memory < 0 || state < 0 || ftruncate(memory, (off_t)setup->memory_bytes) < 0 ||
+        fchown(memory, spec.uid, spec.uid) < 0)
+        return error_errno(err, errno, "cannot make %s", memory_path);
+    r = vm_start(&spec, &vm, err);
+    if (r >= 0)
+        r = vm_wait_hello(&vm, timeout_ms, err);
+    if (r >= 0)
+        r = vm_save(&vm, state, SAVE_MS, err);
+    vm_end(&vm);
+    /* From now on it is nobody's but root's; clones map a sealed copy. */
+    (void)fchown(memory, 0, 0);
+    return r;
+}
+
+static int try_accelerators(const struct machine_prepare *prepare, struct machine_setup *setup, struct error *err)
+{
+    struct str reasons = STR_INIT;
+    int r = -ENODEV;
+
+    for (size_t i = 0; r < 0 && i < ARRAY_SIZE(accelerators); i++) {
+        const char *name = accelerators[i].name, *device = accelerators[i].device;
+
+        if (prepare->accelerator && !str_equal(prepare->accelerator, name))
+            continue;
+        if (device && access(device, R_OK | W_OK) < 0) {
+            str_printf(&reasons, "%s: no %s; ", name, device);
+            continue;
+        }
+        copy_value(setup->accelerator, sizeof(setup->accelerator), name);
+        for (int attempt = 0; r < 0 && attempt < accelerators[i].tries; attempt++) {
+            struct error failure = ERROR_INIT;
+            r = boot_and_save(setup, accelerators[i].timeout_ms, &failure);
+            if (r < 0 && attempt + 1 == accelerators[i].tries)
+                str_printf(&reasons, "%s: %s; ", name, failure.message);
+        }
+    }
+    if (r < 0)
+        copy_value(setup->accelerator, sizeof(setup->accelerator), "none");
+    str_printf(&reasons, "%s", r < 0 ? "no machine answered" : "our guest answered");
+    snprintf(setup->reason, sizeof(setup->reason), "%s", reasons.data);
+    str_free(&reasons);
+    return 0;
+}
+
+static int prepare_new(const struct machine_prepare *prepare, struct machine_setup *setup, struct error *err)
+{
+    CLEANUP_FREE char *root = path_join(setup->dir, "root");
+    CLEANUP_FREE char *boot = path_join(root, "boot");
+    int r;
+
+    r = worker_root_make(prepare->qemu, root, err);
+    if (r >= 0)
+        r = copy_into(prepare->guest_dir, "vmlinuz", boot, err);
+    if (r >= 0)
+        r = copy_into(prepare->guest_dir, "initramfs", boot, err);
+    if (r >= 0)
+        r = make_scratch(setup->dir, prepare->scratch_bytes ? prepare->scratch_bytes : DEFAULT_SCRATCH, err);
+    if (r >= 0)
+        r = try_accelerators(prepare, setup, err);
+    if (r >= 0) {
+        setup->has_template = !str_equal(setup->accelerator, "none");
+        r = save(setup, err);
+    }
+    return r;
+}
+
+int machine_prepare(const struct machine_prepare *prepare, struct error *err)
+{
+    CLEANUP(machine_setup_clear) struct machine_setup setup = {0}, old = {0};
+    CLEANUP_FREE char *damaged = path_join(prepare->dir, "damaged");
+    char old_boot[64] = "";
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    int r;
+
+    setup.dir = mem_strdup(prepare->dir);
+    setup.memory_bytes = prepare->memory_bytes ? prepare->memory_bytes : DEFAULT_MEMORY;
+    setup.cpus = prepare->cpus ? prepare->cpus : cpus > 4 ? 4 : (int)cpus;
+    r = path_mkdirs(prepare->dir, 0700);
+    if (r < 0)
+        return error_errno(err, -r, "cannot make %s", prepare->dir);
+    r = make_key(prepare, &setup, setup.key, sizeof(setup.key), err);
+    if (r < 0)
+        return r;
+    if (load(prepare->dir, &old, old_boot, sizeof(old_boot), NULL) >= 0 && str_equal(old.key, setup.key) &&
+        str_equal(old_boot, boot_id()) && access(damaged, F_OK) < 0)
+        return 0;
+    /* Shims that run hold their own fds; new ones must not find half of two. */
+    CLEANUP_FREE char *record = path_join(prepare->dir, "setup");
+    (void)unlink(record);
+    r = prepare_new(prepare, &setup, err);
+    if (r >= 0)
+        (void)unlink(damaged);
+    return r;
+}
+
+/* --- using -------------------------------------------------------------------------------- */
+
+int machine_template_memory(const struct machine_setup *setup, int *ret_fd, struct error *err)
+{
+    CLEANUP_FREE char *path = path_join(setup->dir, "memory");
+    CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP_CLOSE int memory = memfd_create("tabique-template", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    off_t data = 0, hole, end = (off_t)setup->memory_bytes;
+
+    if (file < 0 || memory < 0 || ftruncate(memory, end) < 0)
+        return error_errno(err, errno, "cannot open the template's memory");
+    /* Holes stay holes: most of a fresh machine's memory was never touched. */
+    while (data < end && (data = lseek(file, data, SEEK_DATA)) >= 0) {
+        hole = lseek(file, data, SEEK_HOLE);
+        if (lseek(file, data, SEEK_SET) < 0 || lseek(memory, data, SEEK_SET) < 0)
+            return error_errno(err, errno, "cannot copy the template's memory");
+        while (data < hole) {
+            char buffer[1 << 16];
+            size_t want = (size_t)(hole - data) < sizeof(buffer) ? (size_t)(hole - data) : sizeof(buffer);
+            ssize_t n = read(file, buffer, want);
+            if (n <= 0 || fd_write_all(memory, buffer, (size_t)n) < 0)
+                return error_errno(err, n < 0 ? errno : EIO, "cannot copy the template's memory");
+            data += n;
+        }
+    }
+    if (fcntl(memory, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        return error_errno(err, errno, "cannot seal the template's memory");
+    *ret_fd = TAKE_FD(memory);
+    return 0;
+}

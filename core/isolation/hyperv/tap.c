@@ -1,0 +1,274 @@
+/* tap.c - see tap.h. */
+#include "isolation/hyperv/tap.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h> /* before the kernel's: they leave out what it defines */
+#include <net/if_arp.h>
+#include <linux/if_tun.h>
+#include <linux/ipv6.h>
+#include <linux/sockios.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "rpc/rpc.h"
+#include "tabique/error.h"
+
+#define LINK "eth0"
+#define BRIDGE "tbq-bridge"
+#define TAP "tbq-tap"
+
+static int request(int socket_fd, unsigned long number, struct ifreq *ifr, const char *what, struct error *err)
+{
+    if (ioctl(socket_fd, number, ifr) < 0)
+        return error_errno(err, errno, "cannot %s of %s", what, ifr->ifr_name);
+    return 0;
+}
+
+static struct ifreq named(const char *name)
+{
+    struct ifreq ifr = {0};
+
+    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+    return ifr;
+}
+
+static int set_up(int socket_fd, const char *name, bool up, struct error *err)
+{
+    struct ifreq ifr = named(name);
+    int r = request(socket_fd, SIOCGIFFLAGS, &ifr, "read the flags", err);
+
+    if (r < 0)
+        return r;
+    ifr.ifr_flags = (short)(up ? ifr.ifr_flags | IFF_UP : ifr.ifr_flags & ~IFF_UP);
+    return request(socket_fd, SIOCSIFFLAGS, &ifr, "set the flags", err);
+}
+
+/* --- what eth0 is ------------------------------------------------------------------- */
+
+static int describe_address4(int socket_fd, struct str *out)
+{
+    struct ifreq ifr = named(LINK);
+    struct sockaddr_in address, mask;
+    char text[INET_ADDRSTRLEN + 4];
+
+    if (ioctl(socket_fd, SIOCGIFADDR, &ifr) < 0)
+        return 0;
+    memcpy(&address, &ifr.ifr_addr, sizeof(address));
+    if (ioctl(socket_fd, SIOCGIFNETMASK, &ifr) < 0)
+        return -errno;
+    memcpy(&mask, &ifr.ifr_netmask, sizeof(mask));
+    inet_ntop(AF_INET, &address.sin_addr, text, INET_ADDRSTRLEN);
+    snprintf(text + strlen(text), 4, "/%d", __builtin_popcount(mask.sin_addr.s_addr));
+    wire_put_string(out, RPC_TAG_ADDRESS, text);
+    return 0;
+}
+
+/* "/proc/net/route": Iface Destination Gateway ...; the default has destination 0. */
+static void describe_gateway4(struct str *out)
+{
+    CLEANUP_FREE char *text = NULL;
+    char *line, *rest;
+
+    if (file_read(AT_FDCWD, "/proc/thread-self/net/route", 1 << 20, &text, NULL) < 0)
+        return;
+    for (line = text; line && *line; line = rest) {
+        char name[IFNAMSIZ], shown[INET_ADDRSTRLEN];
+        unsigned long destination, gateway;
+
+        rest = strchr(line, '\n');
+        if (rest)
+            *rest++ = '\0';
+        if (sscanf(line, "%15s %lx %lx", name, &destination, &gateway) == 3 && destination == 0 && gateway != 0 &&
+            str_equal(name, LINK)) {
+            struct in_addr address = {.s_addr = (in_addr_t)gateway};
+            wire_put_string(out, RPC_TAG_GATEWAY, inet_ntop(AF_INET, &address, shown, sizeof(shown)));
+            return;
+        }
+    }
+}
+
+static bool parse_hex6(const char *hex, struct in6_addr *ret)
+{
+    return strlen(hex) == 32 && hex_decode(hex, ret, sizeof(*ret)) == 0;
+}
+
+/* Global addresses from "/proc/net/if_inet6"; they are taken off as they are told. */
+static void take_addresses6(int socket6, int index, struct str *out)
+{
+    CLEANUP_FREE char *text = NULL;
+    char *line, *rest;
+
+    if (file_read(AT_FDCWD, "/proc/thread-self/net/if_inet6", 1 << 20, &text, NULL) < 0)
+        return;
+    for (line = text; line && *line; line = rest) {
+        char hex[33], name[IFNAMSIZ], shown[INET6_ADDRSTRLEN + 5];
+        unsigned number, prefix, scope, flags;
+        struct in6_ifreq ifr = {0};
+
+        rest = strchr(line, '\n');
+        if (rest)
+            *rest++ = '\0';
+        if (sscanf(line, "%32s %x %x %x %x %15s", hex, &number, &prefix, &scope, &flags, name) != 6 || scope != 0 ||
+            !str_equal(name, LINK) || !parse_hex6(hex, &ifr.ifr6_addr))
+            continue;
+        inet_ntop(AF_INET6, &ifr.ifr6_addr, shown, INET6_ADDRSTRLEN);
+        snprintf(shown + strlen(shown), 5, "/%u", prefix);
+        wire_put_string(out, RPC_TAG_ADDRESS, shown);
+        ifr.ifr6_prefixlen = prefix;
+        ifr.ifr6_ifindex = index;
+        (void)ioctl(socket6, SIOCDIFADDR, &ifr);
+    }
+}
+
+static void describe_gateway6(struct str *out)
+{
+    CLEANUP_FREE char *text = NULL;
+    char *line, *rest;
+
+    if (file_read(AT_FDCWD, "/proc/thread-self/net/ipv6_route", 1 << 20, &text, NULL) < 0)
+        return;
+    for (line = text; line && *line; line = rest) {
+        char destination[33], source[33], gateway[33], name[IFNAMSIZ], shown[INET6_ADDRSTRLEN];
+        unsigned destination_length, source_length;
+        struct in6_addr address;
+
+        rest = strchr(line, '\n');
+        if (rest)
+            *rest++ = '\0';
+        if (sscanf(line, "%32s %x %32s %x %32s %*s %*s %*s %*s %15s", destination, &destination_length, source,
+                   &source_length, gateway, name) == 6 &&
+            destination_length == 0 && str_equal(name, LINK) && parse_hex6(gateway, &address) &&
+            !IN6_IS_ADDR_UNSPECIFIED(&address)) {
+            wire_put_string(out, RPC_TAG_GATEWAY, inet_ntop(AF_INET6, &address, shown, sizeof(shown)));
+            return;
+        }
+    }
+}
+
+/* --- making room for the guest ----------------------------------------------------------- */
+
+static int take_identity(int socket4, struct str *out, struct error *err)
+{
+    CLEANUP_CLOSE int socket6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq ifr = named(LINK);
+    struct sockaddr_in none = {.sin_family = AF_INET};
+    size_t mark = wire_begin(out, RPC_TAG_INTERFACE);
+    int r;
+
+    wire_put_string(out, RPC_TAG_NAME, LINK);
+    r = request(socket4, SIOCGIFHWADDR, &ifr, "read the MAC address", err);
+    if (r < 0)
+        return r;
+    wire_put_bytes(out, RPC_TAG_MAC, ifr.ifr_hwaddr.sa_data, 6);
+    r = request(socket4, SIOCGIFMTU, &ifr, "read the MTU", err);
+    if (r < 0)
+        return r;
+    wire_put_u64(out, RPC_TAG_MTU, (uint64_t)ifr.ifr_mtu);
+    r = describe_address4(socket4, out);
+    if (r < 0)
+        return error_errno(err, -r, "cannot read the address of " LINK);
+    describe_gateway4(out);
+    describe_gateway6(out);
+    take_addresses6(socket6, (int)if_nametoindex(LINK), out);
+    wire_end(out, mark);
+
+    /* The bridge would keep for itself what is addressed to a member's own MAC. */
+    r = set_up(socket4, LINK, false, err);
+    ifr = named(LINK);
+    ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+    random_bytes(ifr.ifr_hwaddr.sa_data, 6);
+    ifr.ifr_hwaddr.sa_data[0] = 0x06;
+    if (r >= 0)
+        r = request(socket4, SIOCSIFHWADDR, &ifr, "set the MAC address", err);
+    ifr = named(LINK);
+    memcpy(&ifr.ifr_addr, &none, sizeof(none));
+    (void)ioctl(socket4, SIOCSIFADDR, &ifr);
+    if (r >= 0)
+        r = set_up(socket4, LINK, true, err);
+    return r;
+}
+
+static int make_tap(int socket4, int mtu, int *ret_fd, struct error *err)
+{
+    CLEANUP_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    struct ifreq ifr = named(TAP);
+    int r;
+
+    if (fd < 0)
+        return error_errno(err, errno, "cannot open /dev/net/tun");
+    /* Without IFF_VNET_HDR: the template has none, and a clone must match it. */
+    ifr.ifr_flags = IFF_TAP | IFF_NO_PI;
+    r = request(fd, TUNSETIFF, &ifr, "make the tap", err);
+    ifr = named(TAP);
+    ifr.ifr_mtu = mtu;
+    if (r >= 0)
+        r = request(socket4, SIOCSIFMTU, &ifr, "set the MTU", err);
+    if (r >= 0)
+        r = set_up(socket4, TAP, true, err);
+    if (r >= 0)
+        *ret_fd = TAKE_FD(fd);
+    return r;
+}
+
+static int join(int socket4, struct error *err)
+{
+    static const char *const members[] = {LINK, TAP};
+    int r = 0;
+
+    if (ioctl(socket4, SIOCBRADDBR, BRIDGE) < 0)
+        return error_errno(err, errno, "cannot make the bridge inside the container's network");
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(members); i++) {
+        struct ifreq ifr = named(BRIDGE);
+        ifr.ifr_ifindex = (int)if_nametoindex(members[i]);
+        r = request(socket4, SIOCBRADDIF, &ifr, "add a member", err);
+    }
+    return r < 0 ? r : set_up(socket4, BRIDGE, true, err);
+}
+
+static int open_inside(struct str *out, int *ret_fd, struct error *err)
+{
+    CLEANUP_CLOSE int socket4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CLEANUP_CLOSE int tap = -EBADF;
+    struct ifreq ifr = named(LINK);
+    int r;
+
+    if (if_nametoindex(LINK) == 0) {
+        *ret_fd = -EBADF;
+        return 0;
+    }
+    /* No neighbour discovery of the bridge's own into the guest's network. */
+    (void)file_write_text(AT_FDCWD, "/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+    r = request(socket4, SIOCGIFMTU, &ifr, "read the MTU", err);
+    if (r >= 0)
+        r = make_tap(socket4, ifr.ifr_mtu, &tap, err);
+    if (r >= 0)
+        r = take_identity(socket4, out, err);
+    if (r >= 0)
+        r = join(socket4, err);
+    if (r >= 0)
+        *ret_fd = TAKE_FD(tap);
+    return r;
+}
+
+int tap_open(const char *netns, struct str *out, int *ret_fd, struct error *err)
+{
+    CLEANUP_CLOSE int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    CLEANUP_CLOSE int other = open(netns, O_RDONLY | O_CLOEXEC);
+    int r;
+
+    if (own < 0 || other < 0 || setns(other, CLONE_NEWNET) < 0)
+        return error_errno(err, errno, "cannot enter the container's network");
+    r = open_inside(out, ret_fd, err);
+    if (setns(own, CLONE_NEWNET) < 0)
+        r = error_errno(err, errno, "cannot leave the container's network");
+    return r;
+}

@@ -1,0 +1,20 @@
+/* tap.h - a machine's way into its container's network namespace.
+ *
+ * The namespace is made and wired by core/network as for a process: eth0 with its
+ * MAC, addresses and routes. Here eth0's identity is handed to the guest: its
+ * addresses are read and taken off, it gets another MAC, and a bridge inside the
+ * namespace joins it to a tap, whose fd is the worker's. The guest then is what
+ * eth0 was; published ports, isolation and names work without knowing.
+ *
+ * ioctls only (netdevice(7)): the shim has no netlink library. Single-threaded
+ * callers: setns() for a moment.
+ */
+#pragma once
+
+#include "base/str.h"
+
+struct error;
+
+/* Appends RPC_TAG_INTERFACE records for the guest; *ret_fd is -EBADF where the
+ * namespace has no eth0 (--network none). */
+int tap_open(const char *netns, struct str *out, int *ret_fd, struct error *err);

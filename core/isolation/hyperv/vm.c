@@ -1,0 +1,178 @@
+/* vm.c - see vm.h. */
+#include "isolation/hyperv/vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "isolation/hyperv/worker.h"
+#include "rpc/rpc.h"
+#include "tabique/error.h"
+
+#define GREETING_MS 20000
+#define COMMAND_MS 10000
+
+/* Numbers in the worker: fixed, so that a template and its clones have the same
+ * arguments but for what must differ. */
+enum { FD_QMP = WORKER_FD_FIRST, FD_AGENT, FD_FILES, FD_CONSOLE, FD_MEMORY, FD_IMAGE, FD_SCRATCH, FD_TAP };
+
+static int pair(int *ours, int *theirs, struct error *err)
+{
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+        return error_errno(err, errno, "cannot make a socket pair");
+    *ours = fds[0];
+    *theirs = fds[1];
+    return 0;
+}
+
+int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err)
+{
+    CLEANUP(vm_end) struct vm vm = VM_INIT;
+    CLEANUP_CLOSE int qmp = -EBADF, qmp_theirs = -EBADF, agent_theirs = -EBADF, files_theirs = -EBADF, console_theirs = -EBADF;
+    CLEANUP_FREE char *root = path_join(spec->setup->dir, "root");
+    CLEANUP_STRV char **argv = NULL;
+    int r;
+
+    r = pair(&qmp, &qmp_theirs, err);
+    if (r >= 0)
+        r = pair(&vm.agent_fd, &agent_theirs, err);
+    if (r >= 0)
+        r = pair(&vm.files_fd, &files_theirs, err);
+    if (r >= 0)
+        r = pair(&vm.console_fd, &console_theirs, err);
+    if (r < 0)
+        return r;
+
+    const struct machine machine = {
+        .id = spec->id,
+        .accelerator = spec->setup->accelerator,
+        .cpu = machine_cpu(spec->setup->accelerator),
+        .memory_bytes = spec->setup->memory_bytes,
+        .cpus = spec->setup->cpus,
+        .shared_memory = spec->shared_memory,
+        .boot = spec->boot,
+        .kernel = "/boot/vmlinuz",
+        .initrd = "/boot/initramfs",
+        .memory_fd = FD_MEMORY,
+        .qmp_fd = FD_QMP,
+        .agent_fd = FD_AGENT,
+        .files_fd = FD_FILES,
+        .console_fd = FD_CONSOLE,
+        .image_fd = spec->image_fd >= 0 ? FD_IMAGE : -EBADF,
+        .scratch_fd = spec->scratch_fd >= 0 ? FD_SCRATCH : -EBADF,
+        .tap_fd = spec->tap_fd >= 0 ? FD_TAP : -EBADF,
+    };
+    const struct worker_fd all[] = {
+        {qmp_theirs, FD_QMP},         {agent_theirs, FD_AGENT},     {files_theirs, FD_FILES},
+        {console_theirs, FD_CONSOLE}, {spec->memory_fd, FD_MEMORY}, {spec->image_fd, FD_IMAGE},
+        {spec->scratch_fd, FD_SCRATCH}, {spec->tap_fd, FD_TAP},
+    };
+    struct worker_fd fds[ARRAY_SIZE(all)];
+    size_t count = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        if (all[i].parent >= 0)
+            fds[count++] = all[i];
+    argv = machine_arguments(&machine);
+    const struct worker_spec worker = {
+        .argv = argv,
+        .root = root,
+        .uid = spec->uid,
+        .cgroup = spec->cgroup,
+        .kvm = str_equal(spec->setup->accelerator, "kvm"),
+        .fds = fds,
+        .fd_count = count,
+    };
+    r = worker_spawn(&worker, &vm.pid, &vm.pidfd, err);
+    if (r < 0)
+        return r;
+    close(TAKE_FD(qmp_theirs));
+    r = qmp_open(&vm.qmp, TAKE_FD(qmp), GREETING_MS, err);
+    if (r < 0)
+        return r;
+    *ret = vm;
+    vm = VM_INIT;
+    return 0;
+}
+
+static int ignore_shared(struct vm *vm, struct error *err)
+{
+    return qmp_command(&vm->qmp, -EBADF, COMMAND_MS, err,
+                       "{\"execute\": \"migrate-set-capabilities\", \"arguments\": {\"capabilities\": "
+                       "[{\"capability\": \"x-ignore-shared\", \"state\": true}]}}");
+}
+
+/* The memory is there already, mapped from the template's file: only the device
+ * state comes as a migration stream. */
+int vm_restore(struct vm *vm, int state_fd, int timeout_ms, struct error *err)
+{
+    int r;
+
+    r = ignore_shared(vm, err);
+    if (r >= 0)
+        r = qmp_command(&vm->qmp, -EBADF, COMMAND_MS, err,
+                        "{\"execute\": \"migrate-set-parameters\", \"arguments\": {\"announce-rounds\": 0}}");
+    if (r >= 0)
+        r = qmp_command(&vm->qmp, state_fd, COMMAND_MS, err,
+                        "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"state\"}}");
+    if (r >= 0)
+        r = qmp_command(&vm->qmp, -EBADF, COMMAND_MS, err,
+                        "{\"execute\": \"migrate-incoming\", \"arguments\": {\"uri\": \"fd:state\"}}");
+    if (r >= 0)
+        r = qmp_wait_paused(&vm->qmp, timeout_ms, err);
+    if (r >= 0)
+        r = qmp_command(&vm->qmp, -EBADF, COMMAND_MS, err, "{\"execute\": \"cont\"}");
+    return r;
+}
+
+int vm_save(struct vm *vm, int state_fd, int timeout_ms, struct error *err)
+{
+    int r;
+
+    r = qmp_command(&vm->qmp, -EBADF, COMMAND_MS, err, "{\"execute\": \"stop\"}");
+    if (r >= 0)
+        r = ignore_shared(vm, err);
+    if (r >= 0)
+        r = qmp_command(&vm->qmp, state_fd, COMMAND_MS, err,
+                        "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"state\"}}");
+    if (r >= 0)
+        r = qmp_command(&vm->qmp, -EBADF, COMMAND_MS, err,
+                        "{\"execute\": \"migrate\", \"arguments\": {\"uri\": \"fd:state\"}}");
+    return r < 0 ? r : qmp_wait_migrated(&vm->qmp, timeout_ms, err);
+}
+
+int vm_wait_hello(struct vm *vm, int timeout_ms, struct error *err)
+{
+    struct rpc_decoder decoder = {0};
+    struct rpc_frame frame;
+    int r = rpc_receive(vm->agent_fd, &decoder, &frame, timeout_ms);
+
+    if (r >= 0 && frame.type != RPC_HELLO)
+        r = -EBADMSG;
+    rpc_decoder_free(&decoder);
+    return r < 0 ? error_errno(err, -r, "the guest did not answer") : 0;
+}
+
+void vm_end(struct vm *vm)
+{
+    int *const fds[] = {&vm->agent_fd, &vm->files_fd, &vm->console_fd, &vm->pidfd};
+
+    if (vm->pid > 0) {
+        kill(vm->pid, SIGKILL);
+        while (waitpid(vm->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    qmp_close(&vm->qmp);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+    *vm = VM_INIT;
+}

@@ -1,0 +1,42 @@
+/* vm.h - one worker with its machine: started, restored, spoken to, ended.
+ *
+ * Single-threaded callers. The struct owns its fds and the worker. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "isolation/hyperv/qmp.h"
+#include "isolation/hyperv/setup.h"
+
+struct error;
+
+struct vm {
+    pid_t pid;
+    int pidfd;
+    struct qmp qmp;
+    int agent_fd, files_fd, console_fd;
+};
+
+#define VM_INIT \
+    ((struct vm){.pid = -1, .pidfd = -EBADF, .qmp = QMP_INIT, .agent_fd = -EBADF, .files_fd = -EBADF, .console_fd = -EBADF})
+
+struct vm_spec {
+    const struct machine_setup *setup; /* accelerator, size, worker root */
+    const char *id;
+    const char *cgroup;
+    uid_t uid;
+    bool boot;          /* cold; else waits for vm_restore() */
+    int memory_fd;      /* template's (restore), or an empty one (boot) */
+    bool shared_memory;
+    int image_fd, scratch_fd, tap_fd; /* -EBADF: placeholder or none */
+};
+
+int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err);
+int vm_restore(struct vm *vm, int state_fd, int timeout_ms, struct error *err);
+int vm_save(struct vm *vm, int state_fd, int timeout_ms, struct error *err);
+/* Waits for the agent's first word on a fresh boot. */
+int vm_wait_hello(struct vm *vm, int timeout_ms, struct error *err);
+/* Kills the worker if it is still there, reaps it, closes all. */
+void vm_end(struct vm *vm);
