@@ -8,11 +8,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_arp.h>
+#include <net/if.h> /* before the kernel's: they leave out what it defines */
+#include <net/if_arp.h>
+#include <net/route.h>
 #include <linux/ipv6.h>
 #include <linux/random.h>
-#include <net/if.h>
-#include <net/route.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -283,9 +283,10 @@ int machine_configure(const struct rpc_frame *frame, struct error *err)
 
 int machine_mount_disks(struct error *err)
 {
-    mkdir("/image", 0755);
+    mkdir("/layers", 0755);
+    mkdir("/layers/image", 0755);
     mkdir("/scratch", 0700);
-    if (mount("/dev/vda", "/image", "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)
+    if (mount("/dev/vda", "/layers/image", "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)
         return error_errno(err, errno, "cannot mount the image's disk");
     if (mount("/dev/vdb", "/scratch", "ext4", MS_NODEV | MS_NOATIME, NULL) < 0)
         return error_errno(err, errno, "cannot mount the container's disk");

@@ -95,7 +95,9 @@ static void use_disks(struct plan *plan)
     strv_free(rootfs->lower);
     free(rootfs->upper);
     free(rootfs->work);
-    rootfs->layers_dir = mem_strdup("/");
+    free(rootfs->device);
+    rootfs->device = NULL;
+    rootfs->layers_dir = mem_strdup("/layers");
     rootfs->lower = NULL;
     strv_push(&rootfs->lower, "image");
     rootfs->upper = mem_strdup("/scratch/upper");
@@ -330,7 +332,7 @@ int process_list_all(struct agent *agent, struct str *reply, struct error *err)
     else
         return error_errno(err, -r, "cannot list the container's processes");
     if (r >= 0)
-        process_list_encode(list, reply);
+        process_wire_put_list(reply, RPC_TAG_PROCESS_ENTRY, list);
     return r;
 }
 

@@ -26,6 +26,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/random.h"
+#include "isolation/hyperv/hyperv.h"
 #include "isolation/hyperv/scratch.h"
 #include "isolation/hyperv/setup.h"
 #include "isolation/hyperv/tap.h"
@@ -45,6 +46,15 @@
 /* What the worker itself needs beside the guest's memory: translated code, its
  * own heap and stacks. Added to the container's limit on the host's side. */
 #define WORKER_OVERHEAD (INT64_C(192) << 20)
+
+static const char *machines_dir = "";
+static int template_memory_fd = -EBADF;
+
+void hyperv_use(const char *dir, int memory_fd)
+{
+    machines_dir = dir;
+    template_memory_fd = memory_fd;
+}
 
 struct isolation_instance {
     char *id;
@@ -366,6 +376,23 @@ static void put_files(const struct plan *plan, struct str *body)
     }
 }
 
+/* Field 22 of /proc/PID/stat, behind the name, which may hold anything. */
+static uint64_t worker_start_ticks(pid_t pid)
+{
+    CLEANUP_FREE char *path = mem_printf("/proc/%d/stat", (int)pid);
+    CLEANUP_FREE char *text = NULL;
+    const char *at;
+    uint64_t ticks = 0;
+
+    if (file_read(AT_FDCWD, path, 4096, &text, NULL) < 0 || !(at = strrchr(text, ')')))
+        return 0;
+    for (int field = 2; field < 22 && at; field++)
+        at = strchr(at + 1, ' ');
+    if (at)
+        ticks = strtoull(at, NULL, 10);
+    return ticks;
+}
+
 /* --- stdio ---------------------------------------------------------------------------------------------- */
 
 struct stdio {
@@ -452,7 +479,7 @@ static int run(struct isolation_instance *instance, uint16_t type, struct str *b
         if (field.tag == RPC_TAG_GUEST_PID)
             ret->guest_pid = (pid_t)(wire_u64(&reader, &field) & 0x3fffff);
     }
-    ret->start_ticks = process_start_ticks(instance->vm.pid);
+    ret->start_ticks = worker_start_ticks(instance->vm.pid);
     return 0;
 }
 
@@ -466,9 +493,9 @@ static int op_open(const char *id, const char *dir, struct loop *loop, const str
     struct isolation_instance *instance = mem_new(struct isolation_instance);
 
     *instance = (struct isolation_instance){.id = mem_strdup(id), .loop = loop, .events = *events, .user = user,
-                                            .memory_fd = isolation_resources.machine_memory_fd, .vm = VM_INIT,
+                                            .memory_fd = template_memory_fd, .vm = VM_INIT,
                                             .next_stream = 16};
-    int r = machine_setup_load(isolation_resources.machines_dir, &instance->setup, err);
+    int r = machine_setup_load(machines_dir, &instance->setup, err);
     if (r >= 0 && str_equal(instance->setup.accelerator, "none"))
         r = error_set(err, ENOTSUP, "no virtual machine runs on this host (%s); use --isolation=process",
                       instance->setup.reason);

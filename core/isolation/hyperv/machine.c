@@ -12,13 +12,6 @@
 
 #define PLACEHOLDER_SIZE "1099511627776" /* larger than any real disk: a clone's may only be smaller */
 
-const char *machine_cpu(const char *accelerator)
-{
-    /* Under tcg every feature the guest finds it will also use, and pay for.
-     * arat: without an always-running timer the idle guest polls (3 % of a core). */
-    return str_equal(accelerator, "tcg") ? "qemu64,+arat" : "host,+arat";
-}
-
 /* Under tcg the guest's TSC calibration hangs in about every second cold boot:
  * it is told the host's frequency instead. */
 static unsigned long tsc_khz(void)

@@ -12,7 +12,7 @@
 struct machine {
     const char *id;           /* shown in the worker's arguments */
     const char *accelerator;  /* "kvm", "mshv", "tcg" */
-    const char *cpu;          /* "host" or "qemu64,+arat" ... by machine_cpu() */
+    const char *cpu;          /* QEMU model, as the probe found it to work */
     uint64_t memory_bytes;
     int cpus;
     bool shared_memory;       /* template: its writes go to the file */
@@ -30,6 +30,3 @@ struct machine {
 
 /* Newly allocated strv. */
 char **machine_arguments(const struct machine *machine);
-/* CPU model for an accelerator: a fixed, modest one under tcg, the host's under a
- * real hypervisor. */
-const char *machine_cpu(const char *accelerator);

@@ -6,6 +6,7 @@
  * then says, one "key value" a line, what came of it:
  *
  *     accelerator tcg          or "none"
+ *     cpu qemu64,+arat         the model it answered with
  *     reason ...               why this one
  *     boot-id ...  key ...     of what it holds for
  *     memory BYTES  cpus N     the machine's size
@@ -28,7 +29,8 @@ struct error;
 struct machine_setup {
     char *dir;
     char accelerator[8]; /* "none": no machine runs here */
-    char reason[256];
+    char cpu[32];        /* QEMU's model */
+    char reason[512];
     char key[80];        /* of template and worker root */
     uint64_t memory_bytes;
     int cpus;

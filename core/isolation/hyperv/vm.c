@@ -55,7 +55,7 @@ int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err)
     const struct machine machine = {
         .id = spec->id,
         .accelerator = spec->setup->accelerator,
-        .cpu = machine_cpu(spec->setup->accelerator),
+        .cpu = spec->setup->cpu,
         .memory_bytes = spec->setup->memory_bytes,
         .cpus = spec->setup->cpus,
         .shared_memory = spec->shared_memory,

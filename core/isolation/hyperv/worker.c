@@ -53,10 +53,15 @@ static void fail(int report_fd, const char *step)
 
 static void enter_root(const struct worker_spec *spec, int report_fd)
 {
+    struct stat kvm;
+
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount(spec->root, spec->root, NULL, MS_BIND, NULL) < 0 || chdir(spec->root) < 0)
         fail(report_fd, "its root");
-    if (spec->kvm && mount("/dev/kvm", "dev/kvm", NULL, MS_BIND, NULL) < 0)
+    /* A node of its own rather than the host's: whatever group that one has, this
+     * user alone may open this one. */
+    if (spec->kvm && (stat("/dev/kvm", &kvm) < 0 || mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "size=4k,mode=0755") < 0 ||
+                      mknod("dev/kvm", S_IFCHR | 0600, kvm.st_rdev) < 0 || chown("dev/kvm", spec->uid, spec->uid) < 0))
         fail(report_fd, "/dev/kvm");
     /* Of its own pid namespace: it shows the worker nothing but itself, and the
      * memory file is opened by way of /proc/self/fd. */
@@ -102,16 +107,11 @@ static void drop_privileges(const struct worker_spec *spec, int report_fd)
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[2] = {0};
     struct rlimit no_core = {0, 0};
-    struct stat kvm;
-    gid_t groups[1];
-    size_t group_count = 0;
 
     setrlimit(RLIMIT_CORE, &no_core);
-    if (spec->kvm && stat("/dev/kvm", &kvm) == 0)
-        groups[group_count++] = kvm.st_gid;
     for (int capability = 0; capability < 64; capability++)
         (void)prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
-    if (setgroups(group_count, groups) < 0 || setresgid(spec->uid, spec->uid, spec->uid) < 0 ||
+    if (setgroups(0, NULL) < 0 || setresgid(spec->uid, spec->uid, spec->uid) < 0 ||
         setresuid(spec->uid, spec->uid, spec->uid) < 0 || syscall(SYS_capset, &header, none) < 0)
         fail(report_fd, "its user");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -25,7 +25,7 @@ struct worker_spec {
     const char *root;        /* worker_root_make()'s */
     uid_t uid;               /* gid likewise */
     const char *cgroup;      /* NULL: stay */
-    int kvm;                 /* /dev/kvm is bound into the root */
+    int kvm;                 /* gets a /dev/kvm */
     const struct worker_fd *fds;
     size_t fd_count;
 };

@@ -124,8 +124,6 @@ int worker_root_make(const char *qemu, const char *root, struct error *err)
         CLEANUP_FREE char *path = path_join(root, dirs[i]);
         mkdir(path, 0755);
     }
-    CLEANUP_FREE char *kvm = path_join(root, "dev/kvm");
-    CLEANUP_CLOSE int fd = open(kvm, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     r = copy_file(qemu, root, "/usr/bin/qemu", 0755, err);
     if (r >= 0)
         r = copy_libraries(qemu, root, err);
