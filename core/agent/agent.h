@@ -50,6 +50,10 @@ void agent_power_off(void) __attribute__((noreturn));
 int machine_configure(const struct rpc_frame *frame, struct error *err);
 int machine_mount_disks(struct error *err);
 
+/* files.c: the host's shared directories appear as FILES_SHARES/0, /1, ... */
+#define FILES_SHARES "/run/shares"
+int files_mount(struct error *err);
+
 /* process.c */
 int process_start(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                   bool *ret_exec_failed, struct error *err);

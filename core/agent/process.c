@@ -46,6 +46,37 @@ static void process_free(struct agent_process *process)
 
 /* --- what the host sends instead of paths ------------------------------------------ */
 
+/* Points the plan's binds of a host path to where its contents are in here. */
+static void replace_source(struct plan *plan, const char *path, const char *here)
+{
+    for (size_t i = 0; i < plan->mount_count; i++) {
+        if (str_equal(plan->mounts[i].type, "bind") && str_equal(plan->mounts[i].source, path)) {
+            free(plan->mounts[i].source);
+            plan->mounts[i].source = mem_strdup(here);
+        }
+    }
+}
+
+static int take_share(struct plan *plan, struct wire_reader *reader, struct error *err)
+{
+    CLEANUP_FREE char *path = NULL;
+    char here[64];
+    struct wire_field field;
+    uint64_t index = UINT64_MAX;
+
+    while (wire_next(reader, &field)) {
+        if (field.tag == RPC_TAG_PATH && !path)
+            path = wire_string(reader, &field);
+        else if (field.tag == RPC_TAG_INDEX)
+            index = wire_u64(reader, &field);
+    }
+    if (!wire_ok(reader) || !path || index > 1000)
+        return error_set(err, EBADMSG, "malformed share");
+    snprintf(here, sizeof(here), FILES_SHARES "/%u", (unsigned)index);
+    replace_source(plan, path, here);
+    return 0;
+}
+
 /* Writes one small file and points the plan's bind of that host path to it. */
 static int take_file(struct plan *plan, struct wire_reader *reader, size_t number, struct error *err)
 {
@@ -68,12 +99,7 @@ static int take_file(struct plan *plan, struct wire_reader *reader, size_t numbe
     r = file_write_atomic(AT_FDCWD, here, data, length, 0644);
     if (r < 0)
         return error_errno(err, -r, "cannot write %s", here);
-    for (size_t i = 0; i < plan->mount_count; i++) {
-        if (str_equal(plan->mounts[i].type, "bind") && str_equal(plan->mounts[i].source, path)) {
-            free(plan->mounts[i].source);
-            plan->mounts[i].source = mem_strdup(here);
-        }
-    }
+    replace_source(plan, path, here);
     return 0;
 }
 
@@ -164,7 +190,7 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
     struct wire_reader reader, nested;
     struct wire_field field;
     uint64_t stream_base = 0;
-    size_t files = 0;
+    size_t files = 0, shares = 0;
     int r = 0;
 
     if (agent->plan)
@@ -182,6 +208,10 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
         } else if (field.tag == RPC_TAG_FILE && plan) {
             wire_nested(&field, &nested);
             r = take_file(plan, &nested, files++, err);
+        } else if (field.tag == RPC_TAG_SHARE && plan) {
+            wire_nested(&field, &nested);
+            r = take_share(plan, &nested, err);
+            shares++;
         }
     }
     if (r < 0)
@@ -195,7 +225,9 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
         return r;
     agent->mounted = true;
     use_disks(plan);
-    r = launch_prepare(plan, &launched, err);
+    r = shares ? files_mount(err) : 0;
+    if (r >= 0)
+        r = launch_prepare(plan, &launched, err);
     if (r >= 0)
         r = launch_go(&launched, err);
     *ret_exec_failed = launched.exec_failed;

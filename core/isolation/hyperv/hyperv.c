@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -29,6 +30,7 @@
 #include "isolation/hyperv/hyperv.h"
 #include "isolation/hyperv/scratch.h"
 #include "isolation/hyperv/setup.h"
+#include "isolation/hyperv/shares.h"
 #include "isolation/hyperv/tap.h"
 #include "isolation/hyperv/vm.h"
 #include "isolation/hyperv/worker.h"
@@ -42,16 +44,17 @@
 #define BOOT_MS 90000
 #define SHUTDOWN_MS 3000
 #define CONSOLE_KEEP 2048
-#define FILE_MAX_BYTES (1u << 20)
 /* What the worker itself needs beside the guest's memory: translated code, its
  * own heap and stacks. Added to the container's limit on the host's side. */
 #define WORKER_OVERHEAD (INT64_C(192) << 20)
 
 static const char *machines_dir = "";
+static const char *files_program = "";
 static int template_memory_fd = -EBADF;
 
-void hyperv_use(const char *dir, int memory_fd)
+void hyperv_use(const char *dir, int memory_fd, const char *files)
 {
+    files_program = files;
     machines_dir = dir;
     template_memory_fd = memory_fd;
 }
@@ -65,6 +68,7 @@ struct isolation_instance {
     int memory_fd; /* sealed template memory, from the server; -EBADF: boot cold */
     char *cgroup;
     struct vm vm;
+    pid_t files_pid; /* tabique-files; 0: nothing is shared */
     struct mux *mux;
     struct loop_source *worker_watch, *console_watch;
     char console[CONSOLE_KEEP];
@@ -267,6 +271,11 @@ static void forget_machine(struct isolation_instance *instance)
     mux_free(instance->mux);
     instance->mux = NULL;
     vm_end(&instance->vm);
+    if (instance->files_pid > 0) {
+        kill(instance->files_pid, SIGKILL);
+        (void)waitpid(instance->files_pid, NULL, 0);
+        instance->files_pid = 0;
+    }
 }
 
 /* First thing after waking: a clone has the template's random pool, clock and no
@@ -353,27 +362,6 @@ static int raise_machine(struct isolation_instance *instance, const struct plan 
         instance->fallen = false;
     }
     return make_machine(instance, plan, true, image, scratch, tap, &interfaces, err);
-}
-
-/* --- the plan as the guest gets it ---------------------------------------------------------------- */
-
-/* Small regular files that the engine binds (hosts, resolv.conf, hostname, and any
- * file a user binds read-only) go by content. */
-static void put_files(const struct plan *plan, struct str *body)
-{
-    for (size_t i = 0; i < plan->mount_count; i++) {
-        CLEANUP_FREE char *data = NULL;
-        size_t length = 0;
-        struct stat st;
-
-        if (!str_equal(plan->mounts[i].type, "bind") || stat(plan->mounts[i].source, &st) < 0 || !S_ISREG(st.st_mode) ||
-            file_read(AT_FDCWD, plan->mounts[i].source, FILE_MAX_BYTES, &data, &length) < 0)
-            continue;
-        size_t mark = wire_begin(body, RPC_TAG_FILE);
-        wire_put_string(body, RPC_TAG_PATH, plan->mounts[i].source);
-        wire_put_bytes(body, RPC_TAG_DATA, data, length);
-        wire_end(body, mark);
-    }
 }
 
 /* Field 22 of /proc/PID/stat, behind the name, which may hold anything. */
@@ -533,7 +521,9 @@ static int op_start(struct isolation_instance *instance, const struct plan *plan
         return r;
     plan_encode(plan, &encoded);
     wire_put_bytes(&body, RPC_TAG_PLAN, encoded.data, encoded.length);
-    put_files(plan, &body);
+    r = shares_open(plan, files_program, instance->vm.files_fd, &body, &instance->files_pid, err);
+    if (r < 0)
+        return r;
     return run(instance, RPC_START, &body, plan->process.tty, ret, err);
 }
 

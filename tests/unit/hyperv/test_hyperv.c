@@ -166,10 +166,17 @@ static void container_open(struct container *container, bool with_template)
     container->dir = path_join(root, container->id);
     assert_int_equal(path_mkdirs(container->dir, 0700), 0);
     assert_int_equal(loop_new(&container->loop), 0);
-    hyperv_use(machines, with_template ? memory_fd : -EBADF);
+    hyperv_use(machines, with_template ? memory_fd : -EBADF, TEST_FILES_PROGRAM);
     if (isolation_hyperv_ops.open(container->id, container->dir, container->loop, &events, container,
                                   &container->instance, &err) < 0)
         fail_msg("%s", err.message);
+}
+
+static void add_bind(struct plan *plan, const char *source, const char *target, uint64_t flags)
+{
+    plan->mounts = mem_grow(plan->mounts, plan->mount_count + 1, sizeof(*plan->mounts));
+    plan->mounts[plan->mount_count++] = (struct plan_mount){.type = mem_strdup("bind"), .source = mem_strdup(source),
+                                                            .target = mem_strdup(target), .flags = MS_BIND | MS_REC | flags};
 }
 
 static int container_start(struct container *container, char *const *argv, bool tty, struct error *err)
@@ -368,13 +375,47 @@ static void test_much_output(void **state)
     container_close(&container);
 }
 
+static void test_shared_directories(void **state)
+{
+    struct container container;
+    struct error err = ERROR_INIT;
+    CLEANUP_FREE char *writable = path_join(root, "writable");
+    CLEANUP_FREE char *readonly = path_join(root, "readonly");
+    CLEANUP_FREE char *made = path_join(writable, "sub/made");
+    CLEANUP_FREE char *hello = path_join(readonly, "hello");
+    CLEANUP_FREE char *text = NULL;
+    struct stat st;
+
+    assert_int_equal(path_mkdirs(writable, 0755), 0);
+    assert_int_equal(path_mkdirs(readonly, 0755), 0);
+    assert_int_equal(file_write_atomic(AT_FDCWD, hello, "from the host\n", 14, 0644), 0);
+    container_open(&container, true);
+    struct plan *plan = make_plan(&container, (char *const[]){"sh", "-c",
+        "cat /ro/hello; mkdir /rw/sub && echo from the guest >/rw/sub/made && chown 123:45 /rw/sub/made && chmod 640 /rw/sub/made;"
+        "ln -s /etc/passwd /rw/link; cat /rw/link 2>&1; touch /ro/new 2>&1; ls /rw; ls /rw/.. | head -n 3 | wc -l", NULL}, false);
+    add_bind(plan, writable, "/rw", 0);
+    add_bind(plan, readonly, "/ro", MS_RDONLY);
+    if (isolation_hyperv_ops.start(container.instance, plan, &container.process, &err) < 0)
+        fail_msg("%s", err.message);
+    plan_free(plan);
+    assert_output(&container, "from the host\ncat: can't open '/rw/link': No such file or directory\n"
+                              "touch: /ro/new: Read-only file system\nlink\nsub\n3\n");
+    assert_int_equal(file_read(AT_FDCWD, made, 100, &text, NULL), 0);
+    assert_string_equal(text, "from the guest\n");
+    assert_int_equal(stat(made, &st), 0);
+    assert_int_equal(st.st_uid, 123);
+    assert_int_equal(st.st_gid, 45);
+    assert_int_equal(st.st_mode & 07777, 0640);
+    container_close(&container);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_output_and_status), cmocka_unit_test(test_cold_boot),
         cmocka_unit_test(test_missing_program),   cmocka_unit_test(test_clones_differ),
         cmocka_unit_test(test_exec_and_signal),   cmocka_unit_test(test_worker_killed),
-        cmocka_unit_test(test_much_output),
+        cmocka_unit_test(test_much_output),       cmocka_unit_test(test_shared_directories),
     };
 
     signal(SIGPIPE, SIG_IGN);

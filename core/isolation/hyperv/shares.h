@@ -1,0 +1,18 @@
+/* shares.h - the bind mounts and volumes of one container, and who serves them.
+ *
+ * Small files of the engine's own (below the container's state directory) go to the
+ * guest by content; every other bind is a share, served by one tabique-files process
+ * (files/files.h), which gets a detached mount of just that directory. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/str.h"
+
+struct error;
+struct plan;
+
+/* Appends RPC_TAG_FILE and RPC_TAG_SHARE records, and starts the server on `channel`
+ * if there is anything to share; *ret_pid is then its pid, else 0. */
+int shares_open(const struct plan *plan, const char *program, int channel, struct str *body, pid_t *ret_pid,
+                struct error *err);
