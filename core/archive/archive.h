@@ -1,9 +1,10 @@
 /* archive.h - trees and tar streams, with a root nobody gets out of.
  *
- * The only room that parses archives (libarchive does the format). Everything is
- * done relative to a directory fd with openat2(RESOLVE_IN_ROOT|NO_MAGICLINKS...)
- * (base/path.h), so a hostile archive or a file system changed under our feet
- * cannot name a host path. Never chroot, never a helper run from the container.
+ * The only room that parses archives: libarchive takes compression off
+ * (stream.c), tar itself is read byte for byte here (tar_read.c; why:
+ * docs/adr/0007-tar-by-hand.md). Everything is done relative to a directory fd
+ * with openat2(RESOLVE_IN_ROOT|NO_MAGICLINKS) (base/path.h), so a hostile archive
+ * or a file system changed under our feet cannot name a host path. Never chroot, never a helper run from the container.
  *
  * Threads: any, one call per root and time. Nothing global.
  */
@@ -25,8 +26,15 @@ enum archive_flags {
     ARCHIVE_NO_OVERWRITE_DIR = 1 << 1,/* docker cp: a file may not replace a directory, nor back */
     ARCHIVE_KEEP_OWNER = 1 << 2,      /* else 0:0 */
     ARCHIVE_DIFF_ID = 1 << 3,         /* compute SHA-256 of the uncompressed stream */
+    ARCHIVE_FOLLOW = 1 << 4,          /* create: follow a symlink at the last component */
+    ARCHIVE_STRICT_END = 1 << 5,      /* extract: refuse a tar without its end marker (cut short) */
 };
 
+/* What an archive may grow to; 0 (or no limits at all) takes the default. Over
+ * it: -EFBIG. The ratio (unpacked : packed) counts from 64 MiB unpacked on. */
+#define ARCHIVE_MAX_BYTES (UINT64_C(64) << 30)
+#define ARCHIVE_MAX_ENTRIES UINT64_C(4000000)
+#define ARCHIVE_MAX_RATIO 1100.0
 struct archive_limits {
     uint64_t max_bytes, max_entries;
     double max_ratio;
@@ -36,16 +44,36 @@ struct archive_result {
     uint64_t bytes;        /* of file contents */
     uint64_t entries;
     char diff_id[72];      /* "sha256:..." with ARCHIVE_DIFF_ID */
+    uint64_t stream_bytes; /* of the uncompressed tar */
+    bool exact;            /* archive_extract_layer(): the recipe is complete */
 };
+
+/* A source for an archive_read_fn: user points to the fd. */
+ssize_t archive_read_fd(void *user, void *buffer, size_t size);
 
 /* Unpacks (any compression) below `path` inside root_fd ("/" for the root). */
 int archive_extract(int root_fd, const char *path, archive_read_fn *read, void *user, unsigned flags,
                     const struct archive_limits *limits, struct archive_result *ret, struct error *err);
 
+/* The same for a layer (ARCHIVE_LAYER|KEEP_OWNER|DIFF_ID besides `flags`, root "/"), writing to
+ * recipe_fd (empty, writable) what archive_reassemble() needs to give back the
+ * very bytes of the uncompressed tar: its headers and padding, and for each
+ * file's contents the place where they lie. Where that is impossible (an entry
+ * replaced an earlier one) ret->exact is false and the recipe worthless. */
+int archive_extract_layer(int root_fd, archive_read_fn *read, void *user, unsigned flags,
+                          const struct archive_limits *limits, int recipe_fd,
+                          struct archive_result *ret, struct error *err);
+/* Writes the tar again from the unpacked layer and its recipe (read from its
+ * start). -EIO when they do not fit together. */
+int archive_reassemble(int root_fd, int recipe_fd, archive_write_fn *write, void *user,
+                       struct error *err);
+
 /* Packs as pax tar, uncompressed. `path` inside the root; entries are named
  * below `name` (docker cp: the last component; "" or ".": contents). A trailing
- * "/." means the contents of a directory. Symlink at the last component is
- * packed as a link unless follow. Reproducible order (sorted). With
+ * "/." or "/" means the directory behind a symlink. A symlink at the last
+ * component is packed as a link unless ARCHIVE_FOLLOW. `name` "" packs a
+ * directory's contents without an entry for itself, "." with one ("./").
+ * Sockets are left out, as Docker does. Reproducible order (sorted). With
  * ARCHIVE_LAYER overlayfs whiteouts become ".wh." entries. */
 int archive_create(int root_fd, const char *path, const char *name, unsigned flags,
                    archive_write_fn *write, void *user, struct error *err);

@@ -18,7 +18,9 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "launch/plan.h"
@@ -40,6 +42,8 @@ struct launched {
     ((struct launched){.pid = -1, .pidfd = -EBADF, .go_fd = -EBADF, .root_fd = -EBADF, \
                        .pty_fd = -EBADF, .stdio = {-EBADF, -EBADF, -EBADF}})
 
+/* On failure nothing is left (the cgroup neither), and of *ret only exec_failed
+ * is set. */
 int launch_prepare(const struct plan *plan, struct launched *ret, struct error *err);
 /* Lets the prepared process exec. Returns when the exec has succeeded, or with
  * the error of it (the process is then gone and reaped, exec_failed set where
@@ -50,6 +54,8 @@ int launch_go(struct launched *launched, struct error *err);
 int launch_exec(const struct plan *plan, const struct launched *target,
                 const struct plan_process *process, struct launched *ret, struct error *err);
 void launched_close(struct launched *launched); /* fds only */
+/* The program's own argv memory, for --init's pid 1 to write its name into. */
+void launch_title_area(char *start, size_t size);
 
 /* What a threaded or foreign caller may use: the numbers of names in a root. */
 int launch_resolve_user(int root_fd, const char *user, char *const *extra_groups, uid_t *ret_uid,

@@ -107,6 +107,8 @@ struct plan_limits {
     size_t device_rule_count;
 };
 
+/* lower and upper given: an overlay. Only lower: the same without a writable
+ * layer. Neither: layers_dir itself (or what `device` has) is the root. */
 struct plan_rootfs {
     char *layers_dir;  /* directory the lower names are relative to */
     char **lower;      /* topmost layer first; short names inside layers_dir */
@@ -130,6 +132,7 @@ struct plan_process {
     char *user;         /* "", "name", "uid", "name:group", "uid:gid": resolved inside the root */
     char **groups;      /* --group-add: names or gids */
     bool tty;           /* the launcher makes a pty in the container's devpts */
+    bool no_stdin;      /* fd 0 is the container's /dev/null (no -i); not with tty */
     uint16_t rows, cols;
     struct plan_caps caps;
     bool no_new_privileges;

@@ -52,6 +52,8 @@ struct shim_spec {
     int log_max_files;      /* >= 1 */
     bool open_stdin;        /* keep stdin open for attaches */
     bool stdin_once;        /* close it when the first attached client leaves */
+    const char *machines_dir; /* what the thick wall stands on (isolation/hyperv/setup.h); NULL: none */
+    int machine_memory_fd;    /* its template's sealed memory; 0 or less: machines boot cold */
 };
 
 struct shim_started {
@@ -68,6 +70,9 @@ int shim_reattach(const struct shim_spec *spec, struct loop *loop, const struct 
                   void *user, struct shim **ret, struct error *err);
 void shim_free(struct shim *shim);
 pid_t shim_pid(const struct shim *shim);
+/* What runs (pid 0: nothing was started). After shim_reattach() the ends that
+ * were missed come as `exited` events, those already known among them. */
+int shim_status(struct shim *shim, struct shim_started *ret, struct error *err);
 
 int shim_start(struct shim *shim, const struct plan *plan, struct shim_started *ret, struct error *err);
 int shim_exec(struct shim *shim, const char *exec_id, const struct plan_process *process,
@@ -84,7 +89,10 @@ int shim_update(struct shim *shim, const struct plan_limits *limits, struct erro
 /* O_PATH fd of the root file system of the running container. */
 int shim_root(struct shim *shim, int *ret_fd, struct error *err);
 /* A socket that speaks RPC_STREAM frames both ways (rpc/rpc.h); streams is a
- * set of 1 stdin, 2 stdout, 4 stderr. The peer closes it when all output has
+ * set of 1 stdin, 2 stdout, 4 stderr. exec_id NULL: the container's own process.
+ * Attaching before start or exec is fine, and the way to miss nothing; an exec
+ * that nobody is attached to writes into the void. An empty frame on stream 0
+ * ends stdin (where stdin_once, and for execs); closing the socket detaches. The peer closes it when all output has
  * been delivered. Back-pressure: while a client does not read, the container's
  * writes block, as with Docker; nothing is dropped. */
 int shim_attach(struct shim *shim, const char *exec_id, unsigned streams, int *ret_fd, struct error *err);

@@ -409,6 +409,57 @@ static void test_shared_directories(void **state)
     container_close(&container);
 }
 
+/* --- the network ------------------------------------------------------------------------ */
+
+#define IP(...) run_tool("/usr/sbin/ip", (char *const[]){"ip", __VA_ARGS__, NULL})
+
+/* A namespace wired as core/network would: eth0 with an address and a default route,
+ * its peer on the host's side with the gateway's address. */
+static int set_up_network(void **state)
+{
+    static char name[32], peer[16];
+
+    snprintf(name, sizeof(name), "tbq-hv-%d", (int)getpid());
+    snprintf(peer, sizeof(peer), "tbqhv%d", (int)getpid() % 100000);
+    IP("netns", "add", name);
+    IP("link", "add", peer, "type", "veth", "peer", "name", "eth0", "netns", name);
+    IP("addr", "add", "10.231.77.1/24", "dev", peer);
+    IP("link", "set", peer, "up");
+    IP("-n", name, "link", "set", "lo", "up");
+    IP("-n", name, "link", "set", "eth0", "address", "02:42:0a:e7:4d:02");
+    IP("-n", name, "addr", "add", "10.231.77.2/24", "dev", "eth0");
+    IP("-n", name, "link", "set", "eth0", "up");
+    IP("-n", name, "route", "add", "default", "via", "10.231.77.1");
+    *state = name;
+    return 0;
+}
+
+static int tear_down_network(void **state)
+{
+    IP("netns", "del", *state);
+    return 0;
+}
+
+static void test_network(void **state)
+{
+    struct container container;
+    struct error err = ERROR_INIT;
+
+    container_open(&container, true);
+    struct plan *plan = make_plan(&container, (char *const[]){"sh", "-c",
+        "ping -c 2 -W 5 -q 10.231.77.1 | grep -o '2 packets received';"
+        "cat /sys/class/net/eth0/address; ip -4 -o addr show dev eth0 | grep -o '10.231.77.2/24';"
+        "ip route | grep -o 'default via 10.231.77.1'", NULL}, false);
+    plan->namespaces[PLAN_NS_NET].mode = PLAN_NS_JOIN;
+    plan->namespaces[PLAN_NS_NET].path = mem_printf("/run/netns/%s", (char *)*state);
+    plan->process.caps.permitted |= 1 << 13; /* CAP_NET_RAW */
+    if (isolation_hyperv_ops.start(container.instance, plan, &container.process, &err) < 0)
+        fail_msg("%s", err.message);
+    plan_free(plan);
+    assert_output(&container, "2 packets received\n02:42:0a:e7:4d:02\n10.231.77.2/24\ndefault via 10.231.77.1\n");
+    container_close(&container);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_missing_program),   cmocka_unit_test(test_clones_differ),
         cmocka_unit_test(test_exec_and_signal),   cmocka_unit_test(test_worker_killed),
         cmocka_unit_test(test_much_output),       cmocka_unit_test(test_shared_directories),
+        cmocka_unit_test_setup_teardown(test_network, set_up_network, tear_down_network),
     };
 
     signal(SIGPIPE, SIG_IGN);

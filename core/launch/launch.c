@@ -1,0 +1,312 @@
+/* launch.c - the parent's side: opens, clones, converses, takes back.
+ * Owner: launch. See launch_child.c for what the child does.
+ */
+#include "launch/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "launch/launch_private.h"
+
+static int check_process(const struct plan_process *process, struct error *err)
+{
+    if (process->seccomp_size % 8 != 0 || process->seccomp_size / 8 > 4096 ||
+        (process->seccomp && process->seccomp_size == 0))
+        return error_set(err, EINVAL, "the seccomp filter is not one");
+    return 0;
+}
+
+static int check_plan(const struct plan *plan, struct error *err)
+{
+    if (!LAUNCH_NEW(plan, PLAN_NS_MOUNT))
+        return error_set(err, EINVAL, "a container needs a mount namespace of its own");
+    for (size_t i = 0; i < PLAN_NS_COUNT; i++)
+        if (plan->namespaces[i].mode > PLAN_NS_JOIN)
+            return error_set(err, EINVAL, "unknown namespace mode %d", (int)plan->namespaces[i].mode);
+    if (plan->namespaces[PLAN_NS_USER].mode == PLAN_NS_JOIN || plan->namespaces[PLAN_NS_CGROUP].mode == PLAN_NS_JOIN)
+        return error_set(err, ENOTSUP, "user and cgroup namespaces cannot be joined");
+    if (!plan->rootfs.layers_dir || plan->rootfs.layers_dir[0] != '/')
+        return error_set(err, EINVAL, "the plan has no root file system");
+    if (plan->rootfs.device)
+        return error_set(err, ENOTSUP, "the root's device must have been mounted at layers_dir before");
+    return check_process(&plan->process, err);
+}
+
+void launched_close(struct launched *l)
+{
+    int *fds[] = {&l->pidfd, &l->go_fd, &l->root_fd, &l->pty_fd, &l->stdio[0], &l->stdio[1], &l->stdio[2]};
+
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        if (*fds[i] >= 0)
+            close(TAKE_FD(*fds[i]));
+}
+
+/* --- the conversation --------------------------------------------------------------- */
+static int send_order(int sync, uint32_t kind, int fd, struct error *err)
+{
+    struct launch_message message = {.kind = kind};
+    int r = fd_send(sync, &message, sizeof(message), &fd, fd >= 0 ? 1 : 0);
+
+    return r < 0 ? error_errno(err, EIO, "the container's process died while being prepared") : 0;
+}
+
+/* 1 a message, 0 the end, -errno. A failure report becomes the error. */
+static int receive(int sync, struct launch_message *message, int fds[2], size_t *count, bool *exec_failed,
+                   struct error *err)
+{
+    struct pollfd p = {.fd = sync, .events = POLLIN};
+    ssize_t n;
+    int ready;
+
+    do {
+        ready = poll(&p, 1, LAUNCH_TIMEOUT_MS);
+    } while (ready < 0 && errno == EINTR);
+    if (ready == 0)
+        return error_set(err, ETIMEDOUT, "preparing the container took more than %d s", LAUNCH_TIMEOUT_MS / 1000);
+    *count = 0;
+    n = fd_recv(sync, message, sizeof(*message), fds, 2, count);
+    if (n == -ECONNRESET || n == 0)
+        return 0;
+    if (n != sizeof(*message))
+        return error_set(err, EIO, "malformed message from the container's process");
+    if (message->kind == LAUNCH_FAILED) {
+        message->text[sizeof(message->text) - 1] = '\0';
+        *exec_failed = message->exec_failed != 0;
+        return error_set(err, message->code ? message->code : EIO, "%s", message->text);
+    }
+    return 1;
+}
+
+static void take_back(struct launched *l)
+{
+    if (l->pid > 0) {
+        if (l->pidfd >= 0)
+            (void)syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0);
+        while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    launched_close(l);
+    l->pid = -1;
+}
+
+/* Field 22 of /proc/PID/stat; the name before it may hold anything. */
+static uint64_t start_ticks(pid_t pid)
+{
+    CLEANUP_FREE char *path = mem_printf("/proc/%d/stat", (int)pid);
+    CLEANUP_FREE char *text = NULL;
+    char *at;
+
+    if (file_read(AT_FDCWD, path, 65536, &text, NULL) < 0 || !(at = strrchr(text, ')')))
+        return 0;
+    for (int field = 2; field < 22; field++) {
+        at = strchr(at, ' ');
+        if (!at)
+            return 0;
+        at++;
+    }
+    return strtoull(at, NULL, 10);
+}
+
+/* --- stdio ------------------------------------------------------------------------------- */
+static int make_pipes(struct launch_child *c, struct launched *l, struct error *err)
+{
+    for (int i = 0; i < 3; i++) {
+        int pair[2];
+        bool in = i == 0;
+
+        if (c->process->tty)
+            continue;
+        if (in && c->process->no_stdin) {
+            c->stdio[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
+            if (c->stdio[0] < 0)
+                return error_errno(err, errno, "cannot open /dev/null");
+            continue;
+        }
+        if (pipe2(pair, O_CLOEXEC) < 0)
+            return error_errno(err, errno, "cannot make a pipe");
+        c->stdio[i] = pair[in ? 0 : 1];
+        l->stdio[i] = pair[in ? 1 : 0];
+    }
+    return 0;
+}
+
+static void close_child_side(struct launch_child *c)
+{
+    for (int i = 0; i < 3; i++)
+        if (c->stdio[i] >= 0)
+            close(TAKE_FD(c->stdio[i]));
+    launch__sources_close(&c->sources);
+    cgroup_entry_close(&c->cgroup);
+    if (c->root_mount >= 0)
+        close(TAKE_FD(c->root_mount));
+}
+
+/* --- birth ---------------------------------------------------------------------------------- */
+static int give_birth(struct launch_child *c, uint64_t namespaces, struct launched *l, int *ret_sync,
+                      struct error *err)
+{
+    struct launch_joined joined;
+    int pair[2];
+    int r;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_errno(err, errno, "cannot make a socket pair");
+    r = launch__join(c->plan, c->exec ? c->target : -EBADF, &joined, err);
+    if (r == 0)
+        r = launch__clone(c, namespaces, &l->pid, &l->pidfd, err);
+    if (r == 0 && l->pid == 0) {
+        close(pair[0]);
+        for (int i = 0; i < 3; i++)
+            if (l->stdio[i] >= 0)
+                close(l->stdio[i]);
+        c->sync = pair[1];
+        launch__child_main(c);
+    }
+    launch__join_back(&joined);
+    close(pair[1]);
+    if (r < 0) {
+        close(pair[0]);
+        return r;
+    }
+    *ret_sync = pair[0];
+    return 0;
+}
+
+static int converse(struct launch_child *c, struct launched *l, int sync, struct error *err)
+{
+    struct launch_message message;
+    int fds[2] = {-EBADF, -EBADF};
+    size_t count = 0;
+    int r = 0;
+
+    if (c->cgroup.unified >= 0 && !c->in_unified)
+        r = cgroup_attach(c->plan->cgroup, l->pid, err);
+    if (r == 0 && !c->exec && LAUNCH_NEW(c->plan, PLAN_NS_USER)) {
+        r = launch__map_ids(c->plan, l->pid, err);
+        if (r == 0)
+            r = launch__root_mapped(c->plan, l->pid, &c->root_mount, err);
+        if (r == 0)
+            r = send_order(sync, LAUNCH_MAPPED, c->root_mount, err);
+    }
+    if (r < 0)
+        return r;
+    r = receive(sync, &message, fds, &count, &l->exec_failed, err);
+    if (r == 0)
+        return error_set(err, EIO, "the container's process died while being prepared");
+    if (r < 0)
+        return r;
+    l->root_fd = count > 0 ? fds[0] : -EBADF;
+    l->pty_fd = count > 1 ? fds[1] : -EBADF;
+    if (message.kind != LAUNCH_READY || count < 1 || (c->process->tty && count != 2))
+        return error_set(err, EIO, "unexpected message from the container's process");
+    l->start_ticks = start_ticks(l->pid);
+    return launch__prlimits(l->pid, c->process, err);
+}
+
+static int prepare(struct launch_child *c, uint64_t namespaces, struct launched *ret, struct error *err)
+{
+    struct launched l = LAUNCHED_INIT;
+    int sync = -EBADF;
+    int r = make_pipes(c, &l, err);
+
+    if (r == 0)
+        r = give_birth(c, namespaces, &l, &sync, err);
+    if (r == 0)
+        r = converse(c, &l, sync, err);
+    close_child_side(c);
+    l.go_fd = sync;
+    if (r < 0) {
+        ret->exec_failed = l.exec_failed;
+        take_back(&l);
+        return r;
+    }
+    *ret = l;
+    return 0;
+}
+
+#define CHILD_INIT(p, q) \
+    {.plan = (p), .process = (q), .target = -EBADF, .sync = -EBADF, .stdio = {-EBADF, -EBADF, -EBADF}, \
+     .sources = {.null = -EBADF}, .cgroup = CGROUP_ENTRY_INIT, .root_mount = -EBADF, .root_fd = -EBADF, \
+     .proc_fd = -EBADF, .pty_master = -EBADF, .pty_slave = -EBADF}
+
+int launch_prepare(const struct plan *plan, struct launched *ret, struct error *err)
+{
+    struct launch_child c = CHILD_INIT(plan, &plan->process);
+    int r = check_plan(plan, err);
+
+    if (r < 0)
+        return r;
+    if (plan->cgroup) {
+        r = cgroup_create(plan->cgroup, err);
+        if (r == 0)
+            r = cgroup_apply(plan->cgroup, &plan->limits, err);
+        if (r == 0)
+            r = cgroup_entry_open(plan->cgroup, &c.cgroup, err);
+    }
+    if (r == 0)
+        r = launch__sources_open(plan, &c.sources, err);
+    if (r < 0)
+        close_child_side(&c);
+    else
+        r = prepare(&c, launch__new_namespaces(plan), ret, err);
+    if (r < 0 && plan->cgroup)
+        (void)cgroup_remove(plan->cgroup);
+    return r;
+}
+
+int launch_go(struct launched *l, struct error *err)
+{
+    CLEANUP_CLOSE int sync = TAKE_FD(l->go_fd);
+    struct launch_message message;
+    int fds[2] = {-EBADF, -EBADF};
+    size_t count = 0;
+    int r = send_order(sync, LAUNCH_GO, -EBADF, err);
+
+    if (r == 0)
+        r = receive(sync, &message, fds, &count, &l->exec_failed, err);
+    if (r == 0)
+        return 0; /* execve() has closed the other end */
+    for (size_t i = 0; i < count; i++)
+        close(fds[i]);
+    if (r > 0)
+        r = error_set(err, EIO, "unexpected message from the container's process");
+    take_back(l);
+    return r;
+}
+
+int launch_exec(const struct plan *plan, const struct launched *target, const struct plan_process *process,
+                struct launched *ret, struct error *err)
+{
+    struct launch_child c = CHILD_INIT(plan, process);
+    struct launched l = LAUNCHED_INIT;
+    int r = check_process(process, err);
+
+    c.exec = true;
+    c.target = target->pidfd;
+    if (r == 0 && plan->cgroup)
+        r = cgroup_entry_open(plan->cgroup, &c.cgroup, err);
+    if (r < 0) {
+        close_child_side(&c);
+        return r;
+    }
+    r = prepare(&c, 0, &l, err);
+    if (r == 0)
+        r = launch_go(&l, err);
+    if (r < 0) {
+        ret->exec_failed = l.exec_failed;
+        return r;
+    }
+    *ret = l;
+    return 0;
+}

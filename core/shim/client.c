@@ -1,0 +1,728 @@
+/* client.c - the server's end of a shim. Owner: shim.
+ *
+ * Two threads meet here. Whoever asks writes the request and waits on a
+ * condition; the loop's thread reads everything and hands replies to those who
+ * wait and notifications to the callbacks. The mutex covers the list of who waits
+ * and the state; it is not held during callbacks.
+ *
+ * Attach and root use connections of their own, which never meet the loop.
+ */
+#include "shim/client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "host/process_wire.h"
+#include "rpc/rpc.h"
+#include "tabique/error.h"
+
+#define SOCKET_NAME "shim.sock"
+
+struct waiting {
+    struct waiting *next;
+    uint64_t id;
+    bool done;
+    uint16_t flags;
+    struct str body;
+};
+
+struct shim {
+    struct loop *loop;
+    struct shim_events events;
+    void *user;
+    char *id, *dir;
+    pid_t pid;
+    int pidfd; /* of our child; -EBADF after reattach */
+    int fd;
+
+    pthread_mutex_t lock;
+    pthread_cond_t answered;
+    struct waiting *waiting;
+    uint64_t next_id;
+    bool lost;   /* the connection broke */
+    bool quiet;  /* no callbacks any more: freed or shut down */
+    struct str missed; /* reattach: body of the first RPC_STATUS reply */
+
+    /* The loop's thread only. */
+    struct loop_source *source;
+    struct rpc_decoder decoder;
+};
+
+/* --- being told --------------------------------------------------------------------- */
+static bool is_quiet(struct shim *shim)
+{
+    bool quiet;
+
+    pthread_mutex_lock(&shim->lock);
+    quiet = shim->quiet;
+    pthread_mutex_unlock(&shim->lock);
+    return quiet;
+}
+
+static void tell_exit(struct shim *shim, const void *data, size_t length)
+{
+    struct wire_reader reader;
+    struct wire_field field;
+    CLEANUP_FREE char *exec_id = NULL;
+    struct shim_exit end = {0};
+    uint64_t status = 0;
+
+    wire_read(&reader, data, length);
+    while (wire_next(&reader, &field)) {
+        switch (field.tag) {
+        case RPC_TAG_EXEC_ID:
+            free(exec_id);
+            exec_id = wire_string(&reader, &field);
+            break;
+        case RPC_TAG_STATUS: status = wire_u64(&reader, &field); break;
+        case RPC_TAG_TIME: end.time_ns = wire_i64(&reader, &field); break;
+        case RPC_TAG_OOM: end.oom_killed = wire_bool(&reader, &field); break;
+        default: break;
+        }
+    }
+    if (!wire_ok(&reader) || status > 255 || is_quiet(shim))
+        return;
+    end.exec_id = exec_id ? exec_id : "";
+    end.status = (int)status;
+    shim->events.exited(shim->user, &end);
+}
+
+static void lose(struct shim *shim)
+{
+    bool tell;
+
+    pthread_mutex_lock(&shim->lock);
+    tell = !shim->lost && !shim->quiet;
+    shim->lost = true;
+    pthread_cond_broadcast(&shim->answered);
+    pthread_mutex_unlock(&shim->lock);
+    loop_remove(shim->source);
+    shim->source = NULL;
+    if (tell)
+        shim->events.lost(shim->user);
+}
+
+static void take_reply(struct shim *shim, const struct rpc_frame *frame)
+{
+    pthread_mutex_lock(&shim->lock);
+    for (struct waiting *w = shim->waiting; w; w = w->next) {
+        if (w->id != frame->id || w->done)
+            continue;
+        w->done = true;
+        w->flags = frame->flags;
+        str_append_n(&w->body, frame->body ? (const void *)frame->body : "", frame->length);
+        pthread_cond_broadcast(&shim->answered);
+        break;
+    }
+    /* Nobody waits: the one who asked has given up. */
+    pthread_mutex_unlock(&shim->lock);
+}
+
+static bool version_is_ours(const struct rpc_frame *frame, pid_t *ret_pid)
+{
+    struct wire_reader reader;
+    struct wire_field field;
+    uint64_t version = 0, pid = 0;
+
+    wire_read(&reader, frame->body, frame->length);
+    while (wire_next(&reader, &field)) {
+        if (field.tag == RPC_TAG_VERSION)
+            version = wire_u64(&reader, &field);
+        else if (field.tag == RPC_TAG_PID)
+            pid = wire_u64(&reader, &field);
+    }
+    if (ret_pid)
+        *ret_pid = (pid_t)(pid & 0x7fffffff);
+    return wire_ok(&reader) && version == RPC_VERSION;
+}
+
+static bool take_frame(struct shim *shim, const struct rpc_frame *frame)
+{
+    if (frame->flags & RPC_REPLY) {
+        take_reply(shim, frame);
+        return true;
+    }
+    switch (frame->type) {
+    case RPC_HELLO: return version_is_ours(frame, NULL);
+    case RPC_EXITED: tell_exit(shim, frame->body, frame->length); return true;
+    case RPC_OOM:
+        if (!is_quiet(shim))
+            shim->events.oom(shim->user);
+        return true;
+    default: return true; /* a newer shim tells of things we do not know */
+    }
+}
+
+static void on_readable(struct loop_source *source, int fd, uint32_t events, void *user)
+{
+    struct shim *shim = user;
+    char buffer[32768];
+    struct rpc_frame frame;
+    ssize_t n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+    int r;
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0 || rpc_decoder_feed(&shim->decoder, buffer, (size_t)n) < 0) {
+        lose(shim);
+        return;
+    }
+    while ((r = rpc_decoder_next(&shim->decoder, &frame)) > 0) {
+        if (!take_frame(shim, &frame)) {
+            r = -EPROTO;
+            break;
+        }
+    }
+    if (r < 0)
+        lose(shim);
+}
+
+/* Reaps our child; knows nothing of the struct, which may be gone. */
+static void on_shim_ended(struct loop_source *source, int pidfd, uint32_t events, void *user)
+{
+    (void)waitid(P_PIDFD, (id_t)pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
+    loop_remove(source);
+    close(pidfd);
+}
+
+static void begin(void *user)
+{
+    struct shim *shim = user;
+    struct wire_reader reader;
+    struct wire_field field;
+
+    if (shim->pidfd >= 0) {
+        int pidfd = TAKE_FD(shim->pidfd);
+
+        if (loop_add_fd(shim->loop, pidfd, EPOLLIN, on_shim_ended, NULL, NULL) < 0)
+            close(pidfd);
+    }
+    wire_read(&reader, shim->missed.data, shim->missed.length);
+    while (wire_next(&reader, &field))
+        if (field.tag == RPC_TAG_EXITED)
+            tell_exit(shim, field.data, field.length);
+    str_free(&shim->missed);
+    if (loop_add_fd(shim->loop, shim->fd, EPOLLIN, on_readable, shim, &shim->source) < 0)
+        lose(shim);
+}
+
+static void end(void *user)
+{
+    struct shim *shim = user;
+
+    loop_remove(shim->source);
+    close(shim->fd);
+    if (shim->pidfd >= 0)
+        close(shim->pidfd);
+    rpc_decoder_free(&shim->decoder);
+    str_free(&shim->missed);
+    pthread_mutex_destroy(&shim->lock);
+    pthread_cond_destroy(&shim->answered);
+    free(shim->id);
+    free(shim->dir);
+    free(shim);
+}
+
+/* --- asking ----------------------------------------------------------------------------- */
+static void deadline_in(int ms, struct timespec *ret)
+{
+    int64_t at = clock_mono_ns() + ms * NS_PER_MS;
+
+    ret->tv_sec = at / NS_PER_SEC;
+    ret->tv_nsec = at % NS_PER_SEC;
+}
+
+static void stop_waiting(struct shim *shim, struct waiting *w)
+{
+    struct waiting **at = &shim->waiting;
+
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+}
+
+/* The reply's body into *reply; an error reply into err. */
+static int ask(struct shim *shim, uint16_t type, const struct str *body, struct str *reply, bool *ret_exec_failed,
+               struct error *err)
+{
+    CLEANUP_STR struct str out = STR_INIT;
+    struct waiting w = {.body = STR_INIT};
+    struct timespec deadline;
+    int r = 0;
+
+    deadline_in(SHIM_TIMEOUT_MS, &deadline);
+    pthread_mutex_lock(&shim->lock);
+    if (shim->lost || shim->quiet) {
+        pthread_mutex_unlock(&shim->lock);
+        return error_set(err, ESRCH, "the shim of container %.12s has ended", shim->id);
+    }
+    w.id = ++shim->next_id;
+    w.next = shim->waiting;
+    shim->waiting = &w;
+    rpc_encode(&out, type, 0, w.id, body ? body->data : NULL, body ? body->length : 0);
+    /* Under the lock: two requests must not mix their bytes. The shim reads while
+     * it works, so this does not wait for long. */
+    if (fd_write_all(shim->fd, out.data, out.length) < 0)
+        shim->lost = true; /* the loop finds out, too, and tells */
+    while (!w.done && !shim->lost && r == 0)
+        r = -pthread_cond_timedwait(&shim->answered, &shim->lock, &deadline);
+    stop_waiting(shim, &w);
+    pthread_mutex_unlock(&shim->lock);
+    if (!w.done)
+        r = r == -ETIMEDOUT ? error_set(err, ETIMEDOUT, "the shim of container %.12s does not answer", shim->id)
+                            : error_set(err, ESRCH, "the shim of container %.12s has ended", shim->id);
+    else if (w.flags & RPC_ERROR)
+        r = rpc_decode_error(&(struct rpc_frame){.body = (const uint8_t *)w.body.data, .length = w.body.length}, err,
+                             ret_exec_failed);
+    else
+        r = 0;
+    if (r == 0 && reply) {
+        *reply = w.body;
+        w.body = STR_INIT;
+    }
+    str_free(&w.body);
+    return r;
+}
+
+static int read_started(const struct str *reply, struct shim_started *ret, struct error *err)
+{
+    struct wire_reader reader;
+    struct wire_field field;
+    struct shim_started started = {0};
+    uint64_t pid = 0, guest_pid = 0;
+
+    wire_read(&reader, reply->data, reply->length);
+    while (wire_next(&reader, &field)) {
+        switch (field.tag) {
+        case RPC_TAG_PID: pid = wire_u64(&reader, &field); break;
+        case RPC_TAG_GUEST_PID: guest_pid = wire_u64(&reader, &field); break;
+        case RPC_TAG_START_TICKS: started.start_ticks = wire_u64(&reader, &field); break;
+        default: break;
+        }
+    }
+    if (!wire_ok(&reader) || pid > INT32_MAX || guest_pid > INT32_MAX)
+        return error_set(err, EBADMSG, "the shim's reply is malformed");
+    started.pid = (pid_t)pid;
+    started.guest_pid = (pid_t)guest_pid;
+    *ret = started;
+    return 0;
+}
+
+static int ask_start(struct shim *shim, uint16_t type, const struct str *body, struct shim_started *ret, struct error *err)
+{
+    CLEANUP_STR struct str reply = STR_INIT;
+    bool exec_failed = false;
+    int r = ask(shim, type, body, &reply, &exec_failed, err);
+
+    if (r < 0) {
+        ret->exec_failed = exec_failed;
+        return r;
+    }
+    return read_started(&reply, ret, err);
+}
+
+int shim_start(struct shim *shim, const struct plan *plan, struct shim_started *ret, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+    size_t mark = wire_begin(&body, RPC_TAG_PLAN);
+
+    plan_encode(plan, &body);
+    wire_end(&body, mark);
+    if (body.length > PLAN_MAX_SIZE)
+        return error_set(err, E2BIG, "the container's configuration is too large");
+    return ask_start(shim, RPC_START, &body, ret, err);
+}
+
+int shim_exec(struct shim *shim, const char *exec_id, const struct plan_process *process, struct shim_started *ret,
+              struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+    size_t mark;
+
+    wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
+    mark = wire_begin(&body, RPC_TAG_PROCESS);
+    plan_process_encode(process, &body);
+    wire_end(&body, mark);
+    if (body.length > PLAN_MAX_SIZE)
+        return error_set(err, E2BIG, "the exec's configuration is too large");
+    return ask_start(shim, RPC_EXEC, &body, ret, err);
+}
+
+int shim_status(struct shim *shim, struct shim_started *ret, struct error *err)
+{
+    return ask_start(shim, RPC_STATUS, NULL, ret, err);
+}
+
+int shim_signal(struct shim *shim, const char *exec_id, int signal, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+
+    wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
+    wire_put_u64(&body, RPC_TAG_SIGNAL, (uint64_t)signal);
+    return ask(shim, RPC_SIGNAL, &body, NULL, NULL, err);
+}
+
+int shim_signal_pid(struct shim *shim, pid_t pid, uint64_t start_ticks, int signal, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+
+    wire_put_u64(&body, RPC_TAG_PID, (uint64_t)pid);
+    wire_put_u64(&body, RPC_TAG_START_TICKS, start_ticks);
+    wire_put_u64(&body, RPC_TAG_SIGNAL, (uint64_t)signal);
+    return ask(shim, RPC_SIGNAL, &body, NULL, NULL, err);
+}
+
+int shim_resize(struct shim *shim, const char *exec_id, uint16_t rows, uint16_t cols, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+
+    wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
+    wire_put_u64(&body, RPC_TAG_ROWS, rows);
+    wire_put_u64(&body, RPC_TAG_COLS, cols);
+    return ask(shim, RPC_RESIZE, &body, NULL, NULL, err);
+}
+
+int shim_processes(struct shim *shim, struct process_list **ret, struct error *err)
+{
+    CLEANUP_STR struct str reply = STR_INIT;
+    int r = ask(shim, RPC_PROCESSES, NULL, &reply, NULL, err);
+
+    if (r < 0)
+        return r;
+    r = process_wire_get_list(reply.data, reply.length, RPC_TAG_PROCESS_ENTRY, ret);
+    return r < 0 ? error_set(err, -r, "the shim's process list is malformed") : 0;
+}
+
+int shim_stats(struct shim *shim, struct cgroup_stats *ret, struct error *err)
+{
+    CLEANUP_STR struct str reply = STR_INIT;
+    struct wire_reader reader;
+    struct wire_field field;
+    int r = ask(shim, RPC_STATS, NULL, &reply, NULL, err);
+
+    if (r < 0)
+        return r;
+    wire_read(&reader, reply.data, reply.length);
+    while (wire_next(&reader, &field))
+        if (field.tag == RPC_TAG_STATS)
+            return cgroup_stats_decode(field.data, field.length, ret) < 0
+                       ? error_set(err, EBADMSG, "the shim's statistics are malformed")
+                       : 0;
+    return error_set(err, EBADMSG, "the shim's statistics are missing");
+}
+
+int shim_freeze(struct shim *shim, bool frozen, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+
+    wire_put_bool(&body, RPC_TAG_FROZEN, frozen);
+    return ask(shim, RPC_FREEZE, &body, NULL, NULL, err);
+}
+
+int shim_update(struct shim *shim, const struct plan_limits *limits, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+    size_t mark = wire_begin(&body, RPC_TAG_LIMITS);
+
+    plan_limits_encode(limits, &body);
+    wire_end(&body, mark);
+    return ask(shim, RPC_UPDATE, &body, NULL, NULL, err);
+}
+
+/* --- connections of their own ------------------------------------------------------------- */
+static int send_hello(int fd)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+
+    wire_put_u64(&body, RPC_TAG_VERSION, RPC_VERSION);
+    wire_put_string(&body, RPC_TAG_PROGRAM, "tabique " TABIQUE_VERSION);
+    return rpc_send(fd, RPC_HELLO, 0, 0, body.data, body.length);
+}
+
+static int receive_hello(int fd, struct rpc_decoder *decoder, pid_t *ret_pid)
+{
+    struct rpc_frame frame;
+    int r = rpc_receive(fd, decoder, &frame, SHIM_TIMEOUT_MS);
+
+    if (r < 0)
+        return r;
+    return frame.type == RPC_HELLO && version_is_ours(&frame, ret_pid) ? 0 : -EPROTO;
+}
+
+static int connect_shim(const char *dir, int *ret_fd)
+{
+    CLEANUP_FREE char *path = path_join(dir, SOCKET_NAME);
+    CLEANUP_CLOSE int fd = socket_connect(path);
+    int r;
+
+    if (fd < 0)
+        return fd;
+    r = send_hello(fd);
+    if (r == 0)
+        *ret_fd = TAKE_FD(fd);
+    return r;
+}
+
+int shim_attach(struct shim *shim, const char *exec_id, unsigned streams, int *ret_fd, struct error *err)
+{
+    CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
+    CLEANUP_STR struct str body = STR_INIT;
+    CLEANUP_CLOSE int fd = -EBADF;
+    struct rpc_frame frame;
+    int r = connect_shim(shim->dir, &fd);
+
+    wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
+    wire_put_u64(&body, RPC_TAG_STREAMS, streams);
+    if (r == 0)
+        r = rpc_send(fd, RPC_ATTACH, 0, 1, body.data, body.length);
+    if (r == 0)
+        r = receive_hello(fd, &decoder, NULL);
+    if (r == 0)
+        r = rpc_receive(fd, &decoder, &frame, SHIM_TIMEOUT_MS);
+    if (r < 0)
+        return error_errno(err, r == -ENOENT || r == -ECONNREFUSED ? ESRCH : -r, "cannot attach to container %.12s", shim->id);
+    if (frame.flags & RPC_ERROR)
+        return rpc_decode_error(&frame, err, NULL);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+int shim_root(struct shim *shim, int *ret_fd, struct error *err)
+{
+    CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
+    CLEANUP_CLOSE int fd = -EBADF;
+    CLEANUP_CLOSE int root = -EBADF;
+    uint8_t header[RPC_HEADER_SIZE];
+    struct rpc_frame frame;
+    size_t count = 0;
+    ssize_t n = 0;
+    int r = connect_shim(shim->dir, &fd);
+
+    if (r == 0)
+        r = rpc_send(fd, RPC_ROOT, 0, 1, NULL, 0);
+    if (r == 0)
+        r = receive_hello(fd, &decoder, NULL);
+    if (r == 0)
+        n = fd_recv(fd, header, sizeof(header), &root, 1, &count);
+    if (r == 0 && n != sizeof(header))
+        r = n < 0 ? (int)n : -EPIPE;
+    if (r == 0)
+        r = rpc_decoder_feed(&decoder, header, sizeof(header));
+    if (r == 0)
+        r = rpc_receive(fd, &decoder, &frame, SHIM_TIMEOUT_MS);
+    if (r < 0)
+        return error_errno(err, r == -ENOENT || r == -ECONNREFUSED ? ESRCH : -r, "cannot reach container %.12s", shim->id);
+    if (frame.flags & RPC_ERROR)
+        return rpc_decode_error(&frame, err, NULL);
+    if (count != 1)
+        return error_set(err, EBADMSG, "the shim's reply is malformed");
+    *ret_fd = TAKE_FD(root);
+    return 0;
+}
+
+/* --- making and leaving ------------------------------------------------------------------------ */
+static struct shim *new_shim(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events, void *user)
+{
+    struct shim *shim = mem_new(struct shim);
+    pthread_condattr_t attr;
+
+    *shim = (struct shim){.loop = loop, .events = *events, .user = user, .id = mem_strdup(spec->id),
+                          .dir = mem_strdup(spec->dir), .pidfd = -EBADF, .fd = -EBADF};
+    pthread_mutex_init(&shim->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&shim->answered, &attr);
+    pthread_condattr_destroy(&attr);
+    return shim;
+}
+
+/* The program by way of a read-only mount of its own directory: what runs inside
+ * a container before its exec, and --init's pid 1 for good, has this file as its
+ * /proc/PID/exe. Through it nobody can write the file on disk (CVE-2019-5736).
+ * *ret_fd is to be the child's FD_PROGRAM_DIR. */
+#define FD_PROGRAM_DIR 5
+#define FD_MACHINE_MEMORY 6
+static char *readonly_program(const char *program, int *ret_fd)
+{
+    CLEANUP_FREE char *dir = path_dir(program);
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, .propagation = MS_PRIVATE};
+    CLEANUP_CLOSE int tree = open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return NULL;
+    *ret_fd = TAKE_FD(tree);
+    return mem_printf("/proc/self/fd/%d/%s", FD_PROGRAM_DIR, path_base(program));
+}
+
+static int spawn(const struct shim_spec *spec, int listening, int first, struct shim *shim, struct error *err)
+{
+    CLEANUP_CLOSE int mount_fd = -EBADF;
+    CLEANUP_FREE char *program = readonly_program(spec->program, &mount_fd);
+    CLEANUP_FREE char *size = mem_printf("%lld", (long long)spec->log_max_size);
+    CLEANUP_FREE char *files = mem_printf("%d", spec->log_max_files < 1 ? 1 : spec->log_max_files);
+    CLEANUP_FREE char *program_dir = path_dir(spec->program);
+    CLEANUP_FREE char *files_program = path_join(program_dir, "tabique-files");
+    const char *argv[32] = {"tabique-shim", "--id", spec->id, "--dir", spec->dir, "--state-dir", spec->state_dir,
+                            "--isolation", spec->isolation ? spec->isolation : "process"};
+    struct child_fd fds[5] = {{listening, 3}, {first, 4}, {STDERR_FILENO, STDERR_FILENO}};
+    struct child_spec child = {.path = program ? program : spec->program, .fds = fds, .fd_count = 3, .new_session = 1};
+    size_t n = 9;
+
+    if (program)
+        fds[child.fd_count++] = (struct child_fd){mount_fd, FD_PROGRAM_DIR};
+    if (spec->machines_dir) {
+        argv[n++] = "--machines";
+        argv[n++] = spec->machines_dir;
+        argv[n++] = "--files-program";
+        argv[n++] = files_program;
+        if (spec->machine_memory_fd > 0) {
+            argv[n++] = "--machine-memory";
+            fds[child.fd_count++] = (struct child_fd){spec->machine_memory_fd, FD_MACHINE_MEMORY};
+        }
+    }
+
+    if (spec->log_path) {
+        argv[n++] = "--log";
+        argv[n++] = spec->log_path;
+        argv[n++] = "--log-max-size";
+        argv[n++] = size;
+        argv[n++] = "--log-max-files";
+        argv[n++] = files;
+    }
+    if (spec->open_stdin)
+        argv[n++] = "--open-stdin";
+    if (spec->stdin_once)
+        argv[n++] = "--stdin-once";
+    child.argv = (char *const *)(const void *)argv;
+    return child_spawn(&child, &shim->pid, &shim->pidfd, err);
+}
+
+int shim_spawn(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events, void *user,
+               struct shim **ret, struct error *err)
+{
+    CLEANUP_FREE char *socket_path = path_join(spec->dir, SOCKET_NAME);
+    CLEANUP_FREE char *record = path_join(spec->state_dir, "exit");
+    CLEANUP_CLOSE int listening = -EBADF;
+    CLEANUP_CLOSE int ours = -EBADF;
+    CLEANUP_CLOSE int theirs = -EBADF;
+    struct shim *shim;
+    int pair[2];
+    int r;
+
+    /* The record of the run before would be taken for this one's. */
+    if (unlink(record) < 0 && errno != ENOENT)
+        return error_errno(err, errno, "cannot remove %s", record);
+    listening = socket_listen(socket_path, 64, 0600);
+    if (listening < 0)
+        return error_errno(err, listening == -ENOENT ? EIO : -listening, "cannot make %s", socket_path);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_errno(err, errno, "cannot make a socket pair");
+    ours = pair[0];
+    theirs = pair[1];
+    shim = new_shim(spec, loop, events, user);
+    r = spawn(spec, listening, theirs, shim, err);
+    if (r == 0 && (r = send_hello(ours)) < 0)
+        error_errno(err, -r, "the shim of container %.12s has ended", spec->id);
+    if (r < 0) {
+        if (shim->pidfd >= 0)
+            (void)waitid(P_PIDFD, (id_t)shim->pidfd, &(siginfo_t){0}, WEXITED);
+        shim->fd = TAKE_FD(ours);
+        end(shim);
+        return r;
+    }
+    shim->fd = TAKE_FD(ours);
+    fd_set_nonblock(shim->fd, true);
+    loop_post(loop, begin, shim);
+    *ret = shim;
+    return 0;
+}
+
+int shim_reattach(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events, void *user,
+                  struct shim **ret, struct error *err)
+{
+    CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
+    CLEANUP_CLOSE int fd = -EBADF;
+    struct rpc_frame frame;
+    struct shim *shim;
+    pid_t pid = 0;
+    int r = connect_shim(spec->dir, &fd);
+
+    if (r == -ENOENT || r == -ECONNREFUSED)
+        return error_set(err, -r, "container %.12s has no shim", spec->id);
+    if (r == 0)
+        r = rpc_send(fd, RPC_STATUS, 0, 1, NULL, 0);
+    if (r == 0)
+        r = receive_hello(fd, &decoder, &pid);
+    if (r < 0)
+        return error_errno(err, -r, "cannot reach the shim of container %.12s", spec->id);
+    shim = new_shim(spec, loop, events, user);
+    shim->pid = pid;
+    shim->next_id = 1;
+    /* An end that happens at just this time is told beside the status; the status
+     * has it, too, or comes first. */
+    do {
+        r = rpc_receive(fd, &decoder, &frame, SHIM_TIMEOUT_MS);
+        if (r == 0 && frame.type == RPC_EXITED) {
+            size_t mark = wire_begin(&shim->missed, RPC_TAG_EXITED);
+
+            str_append_n(&shim->missed, frame.body, frame.length);
+            wire_end(&shim->missed, mark);
+        }
+    } while (r == 0 && !(frame.flags & RPC_REPLY));
+    if (r == 0 && frame.flags & RPC_ERROR)
+        r = -EPROTO;
+    if (r < 0) {
+        shim->fd = TAKE_FD(fd);
+        end(shim);
+        return error_errno(err, -r, "cannot reach the shim of container %.12s", spec->id);
+    }
+    str_append_n(&shim->missed, frame.length ? (const void *)frame.body : "", frame.length);
+    shim->fd = TAKE_FD(fd);
+    fd_set_nonblock(shim->fd, true);
+    loop_post(loop, begin, shim);
+    *ret = shim;
+    return 0;
+}
+
+void shim_free(struct shim *shim)
+{
+    if (!shim)
+        return;
+    pthread_mutex_lock(&shim->lock);
+    shim->quiet = true;
+    pthread_mutex_unlock(&shim->lock);
+    loop_post(shim->loop, end, shim);
+}
+
+pid_t shim_pid(const struct shim *shim)
+{
+    return shim->pid;
+}
+
+void shim_shutdown(struct shim *shim)
+{
+    CLEANUP_STR struct str out = STR_INIT;
+
+    rpc_encode(&out, RPC_SHUTDOWN, 0, 0, NULL, 0);
+    pthread_mutex_lock(&shim->lock);
+    if (!shim->lost && !shim->quiet)
+        (void)fd_write_all(shim->fd, out.data, out.length);
+    shim->quiet = true;
+    pthread_mutex_unlock(&shim->lock);
+}

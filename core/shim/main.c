@@ -1,0 +1,179 @@
+/* main.c - tabique-shim: one container's parent. Owner: shim.
+ *
+ * Started by the server (shim/client.h) with a listening socket as fd 3 and a
+ * first connection as fd 4. Outlives the server; dies with its container. Has no
+ * standard output: what it has to say it says over its socket.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/loop.h"
+#include "base/path.h"
+#ifdef TABIQUE_HAVE_HYPERV
+#include "isolation/hyperv/hyperv.h"
+#include "isolation/hyperv/setup.h"
+#endif
+#include "shim/shim.h"
+#include "tabique/error.h"
+
+#define FD_LISTENING 3
+#define FD_FIRST 4
+#define FD_MACHINE_MEMORY 6
+
+static void say(const char *text)
+{
+    (void)!write(STDERR_FILENO, text, strlen(text));
+}
+
+static const struct {
+    const char *name;
+    size_t offset;
+} texts[] = {
+    {"--id", offsetof(struct shim_options, id)},
+    {"--dir", offsetof(struct shim_options, dir)},
+    {"--state-dir", offsetof(struct shim_options, state_dir)},
+    {"--isolation", offsetof(struct shim_options, isolation)},
+    {"--log", offsetof(struct shim_options, log_path)},
+    {"--machines", offsetof(struct shim_options, machines_dir)},
+    {"--files-program", offsetof(struct shim_options, files_program)},
+};
+
+static bool parse_options(char **argv, struct shim_options *o)
+{
+    o->isolation = "process";
+    o->log_max_files = 1;
+    for (char **arg = argv + 1; *arg; arg++) {
+        bool known = false;
+
+        if (str_equal(*arg, "--open-stdin")) {
+            o->open_stdin = true;
+            continue;
+        }
+        if (str_equal(*arg, "--machine-memory")) {
+            o->machine_memory = true;
+            continue;
+        }
+        if (str_equal(*arg, "--stdin-once")) {
+            o->stdin_once = true;
+            continue;
+        }
+        if (!arg[1])
+            return false;
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+            if (str_equal(*arg, texts[i].name)) {
+                *(const char **)(void *)((char *)o + texts[i].offset) = arg[1];
+                known = true;
+            }
+        }
+        if (str_equal(*arg, "--log-max-size"))
+            known = str_to_i64(arg[1], &o->log_max_size) == 0;
+        else if (str_equal(*arg, "--log-max-files"))
+            known = str_to_int(arg[1], 1, 10000, &o->log_max_files) == 0;
+        if (!known)
+            return false;
+        arg++;
+    }
+    return o->id && o->dir && o->state_dir;
+}
+
+static void set_up_process(char **argv)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    char *end = argv[0];
+
+    prctl(PR_SET_NAME, "tabique-shim", 0, 0, 0);
+    /* Nobody reads our memory or fds, not even through a namespace we are seen in. */
+    prctl(PR_SET_DUMPABLE, 0);
+    /* What loses its parent in a container without a pid namespace comes to us. */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    /* Ending us ends the container: only SIGKILL does. */
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGTERM, &ignore, NULL);
+    sigaction(SIGINT, &ignore, NULL);
+    sigaction(SIGHUP, &ignore, NULL);
+    sigaction(SIGQUIT, &ignore, NULL);
+    (void)setsid();
+    /* 5: the directory we were started from, see client.c. */
+    (void)close_range(FD_FIRST + 1, ~0U, 0);
+    umask(0022);
+    (void)!chdir("/");
+    /* The kernel should take the container first; needs CAP_SYS_RESOURCE. */
+    (void)file_write_text(AT_FDCWD, "/proc/self/oom_score_adj", "-998");
+    /* A quiet life: freed memory goes back to the kernel. */
+    mallopt(M_TRIM_THRESHOLD, 32 << 10);
+    mallopt(M_TOP_PAD, 4096);
+    mallopt(M_MMAP_THRESHOLD, 64 << 10);
+    for (char **arg = argv; *arg; arg++)
+        if (*arg == end || *arg == end + strlen(end) + 1)
+            end = *arg;
+    launch_title_area(argv[0], (size_t)(end + strlen(end) + 1 - argv[0]));
+}
+
+#ifdef TABIQUE_HAVE_HYPERV
+/* tabique-shim --prepare-machines DIR GUEST-DIR QEMU [ACCELERATOR]: see setup.h. The
+ * one program that knows QEMU is also the one that makes its templates. */
+static int prepare_machines(int argc, char **argv)
+{
+    struct error err = ERROR_INIT;
+    const struct machine_prepare prepare = {.dir = argv[2], .guest_dir = argv[3], .qemu = argv[4],
+                                            .accelerator = argc > 5 ? argv[5] : NULL};
+
+    signal(SIGPIPE, SIG_IGN);
+    /* Ahead of need, so behind whatever runs. */
+    (void)nice(10);
+    if (machine_prepare(&prepare, &err) < 0) {
+        say(err.message);
+        say("\n");
+        return 1;
+    }
+    return 0;
+}
+#endif
+
+int main(int argc, char **argv)
+{
+    static struct shim shim;
+    CLEANUP_FREE char *socket_path = NULL;
+
+    if (argc == 2 && str_equal(argv[1], "--version")) {
+        (void)!write(STDOUT_FILENO, "tabique-shim " TABIQUE_VERSION "\n", strlen("tabique-shim " TABIQUE_VERSION "\n"));
+        return 0;
+    }
+#ifdef TABIQUE_HAVE_HYPERV
+    if (argc >= 5 && str_equal(argv[1], "--prepare-machines"))
+        return prepare_machines(argc, argv);
+#endif
+    if (!parse_options(argv, &shim.options) || fcntl(FD_LISTENING, F_GETFD) < 0 || fcntl(FD_FIRST, F_GETFD) < 0) {
+        say("tabique-shim is started by tabique, not by hand\n");
+        return 2;
+    }
+    shim.wall = isolation_find(shim.options.isolation);
+    if (!shim.wall) {
+        say("tabique-shim: unknown isolation\n");
+        return 2;
+    }
+#ifdef TABIQUE_HAVE_HYPERV
+    hyperv_use(shim.options.machines_dir ? shim.options.machines_dir : "", shim.options.machine_memory ? FD_MACHINE_MEMORY : -EBADF,
+               shim.options.files_program ? shim.options.files_program : "");
+    if (shim.options.machine_memory)
+        (void)fd_set_cloexec(FD_MACHINE_MEMORY, true);
+#endif
+    set_up_process(argv);
+    if (loop_new(&shim.loop) < 0 || !shim_process_add(&shim, ""))
+        return 1;
+    /* Without its log a container still runs: a full disk must not keep it down. */
+    (void)shim_log_open(&shim.log, shim.options.log_path, shim.options.log_max_size, shim.options.log_max_files);
+    if (shim_server_open(&shim, FD_LISTENING, FD_FIRST) < 0)
+        return 1;
+    (void)loop_run(shim.loop);
+    socket_path = path_join(shim.options.dir, "shim.sock");
+    (void)unlink(socket_path);
+    return 0;
+}

@@ -1,0 +1,20 @@
+/* record.c - the exit record: how the container ended, for a server that was not
+ * there. Owner: shim. Read by exit_record.c on the server's side.
+ *
+ * Text, one "key value" a line; unknown keys are skipped by readers.
+ */
+#include <fcntl.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "shim/shim.h"
+
+int shim_record_write(const char *state_dir, int status, bool oom, int64_t time_ns)
+{
+    CLEANUP_FREE char *path = path_join(state_dir, "exit");
+    CLEANUP_STR struct str text = STR_INIT;
+
+    str_printf(&text, "status %d\noom %d\ntime %lld\nboot %s\n", status, oom, (long long)time_ns, boot_id());
+    return file_write_atomic(AT_FDCWD, path, text.data, text.length, 0600);
+}

@@ -1,0 +1,135 @@
+/* shim.h - inside tabique-shim, between its files.
+ *
+ * main.c      arguments, the process's own setup
+ * server.c    connections, requests, replies
+ * process.c   stdio of the container's process and its execs, and who is attached
+ * log.c       the json-file log
+ * record.c    the exit record
+ *
+ * One thread, one loop, nothing that blocks but the log and the exit record.
+ * The server on the other end may vanish at any moment; what the container's
+ * processes write is hostile.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "isolation/isolation.h"
+#include "rpc/rpc.h"
+
+struct loop;
+struct loop_source;
+
+#define SHIM_QUEUE_LIMIT (256u << 10)  /* to one attached client: then reading pauses */
+#define SHIM_STDIN_LIMIT (64u << 10)   /* towards the process: then the clients wait */
+#define SHIM_PEERS_MAX 256
+#define SHIM_PROCESSES_MAX 512         /* execs remembered, running and ended */
+
+struct shim_options {
+    const char *id, *dir, *state_dir, *isolation, *log_path, *machines_dir, *files_program;
+    int64_t log_max_size;
+    int log_max_files;
+    bool open_stdin, stdin_once, machine_memory;
+};
+
+/* --- log.c ------------------------------------------------------------------------ */
+struct shim_log {
+    int fd; /* -EBADF: none */
+    char *path;
+    int64_t size, max_size;
+    int max_files;
+    struct str partial[2]; /* of stdout, stderr: up to a newline or 16 KiB */
+    struct str lines;      /* encoded, not written yet */
+};
+int shim_log_open(struct shim_log *log, const char *path, int64_t max_size, int max_files);
+void shim_log_write(struct shim_log *log, int stream, const void *data, size_t length); /* 0 out, 1 err */
+void shim_log_flush(struct shim_log *log); /* unfinished lines too: the streams have ended */
+
+/* --- record.c ---------------------------------------------------------------------- */
+int shim_record_write(const char *state_dir, int status, bool oom, int64_t time_ns);
+
+/* --- process.c ----------------------------------------------------------------------- */
+struct shim;
+struct shim_process;
+
+struct shim_output {
+    struct shim_process *process;
+    int stream; /* 1 stdout (or terminal), 2 stderr */
+    int fd;
+    struct loop_source *source;
+};
+
+struct shim_process {
+    struct shim_process *next;
+    struct shim *shim;
+    char *exec_id; /* "": the container's own */
+    bool started, exited, announced, tty, oom, paused;
+    int status;
+    int64_t time_ns;
+    pid_t pid, guest_pid;
+    uint64_t start_ticks;
+    struct shim_output output[2];
+    int input;
+    struct loop_source *input_source;
+    struct str input_queue;
+    size_t input_sent;
+    bool input_end; /* close it when the queue is empty */
+    bool input_wanted; /* somebody may want to write */
+    struct loop_source *linger;
+};
+
+struct shim_process *shim_process_find(struct shim *shim, const char *exec_id);
+struct shim_process *shim_process_add(struct shim *shim, const char *exec_id);
+void shim_process_free(struct shim_process *process); /* also from the shim's list */
+/* Takes the fds of what has been started. */
+void shim_process_started(struct shim_process *process, const struct isolation_process *started, bool tty);
+void shim_process_failed(struct shim_process *process); /* never was: its clients go */
+void shim_process_exited(struct shim_process *process, int status, bool oom);
+bool shim_process_input(struct shim_process *process, const void *data, size_t length);
+bool shim_process_input_full(const struct shim_process *process);
+void shim_process_input_end(struct shim_process *process);
+void shim_process_pace(struct shim_process *process); /* pause or go on reading, by the clients' queues */
+bool shim_process_streams_ended(const struct shim_process *process);
+
+/* --- server.c --------------------------------------------------------------------------- */
+struct shim_peer {
+    struct shim_peer *next;
+    struct shim *shim;
+    int fd;
+    struct loop_source *source;
+    struct rpc_decoder decoder;
+    struct str out;
+    size_t out_sent;
+    bool greeted, closing, waiting; /* waiting: its input is not read, stdin is full */
+    struct shim_process *attached;
+    unsigned streams; /* 1 stdin, 2 stdout, 4 stderr */
+};
+
+struct shim {
+    struct shim_options options;
+    struct loop *loop;
+    struct isolation_instance *instance;
+    const struct isolation *wall;
+    struct shim_peer *peers;
+    size_t peer_count;
+    struct shim_process *processes; /* newest first */
+    size_t process_count;
+    struct shim_log log;
+    int listening;
+    struct loop_source *listening_source;
+    bool shutting_down;
+};
+
+int shim_server_open(struct shim *shim, int listening, int first);
+void shim_server_tell_exit(struct shim *shim, const struct shim_process *process);
+/* Output to those attached. */
+void shim_server_output(struct shim_process *process, int stream, const void *data, size_t length);
+void shim_server_stream_end(struct shim_process *process, int stream);
+void shim_server_detach_all(struct shim_process *process); /* after what is queued has gone out */
+void shim_server_resume_input(struct shim_process *process);
+void shim_server_orphan(struct shim_process *process); /* it is about to be freed */
+size_t shim_server_longest_queue(const struct shim_process *process);
+void shim_server_quit_if_done(struct shim *shim);
+extern const struct isolation_events shim_events;
