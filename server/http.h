@@ -101,9 +101,11 @@ bool duplex_pending(struct duplex *duplex);    /* bytes already decrypted wait *
 void duplex_shutdown_write(struct duplex *duplex);
 void duplex_close(struct duplex *duplex);
 /* Joins a duplex and a shim stream fd (RPC_STREAM frames) until both end:
- * raw with a tty, Docker's 8-byte multiplexed frames without. detach_keys NULL:
- * Docker's default. Runs in a thread of its own; takes both. */
-int duplex_join(struct request *request, struct duplex *duplex, int stream_fd, bool tty, const char *detach_keys);
+ * raw with a tty, Docker's 8-byte multiplexed frames without. with_stdin: the
+ * stream was attached with stdin; else what the client sends is dropped.
+ * detach_keys NULL: Docker's default. Runs in a thread of its own; takes both. */
+int duplex_join(struct request *request, struct duplex *duplex, int stream_fd, bool tty, bool with_stdin,
+                const char *detach_keys);
 
 /* --- the table -------------------------------------------------------------------------------- */
 enum permission {
@@ -133,4 +135,4 @@ struct route {
 
 /* Each routes_*.c exports one NULL-terminated table; routes.c lists the tables. */
 extern const struct route routes_system[], routes_containers[], routes_exec[], routes_images[],
-    routes_networks[], routes_volumes[], routes_refused[], routes_api[], routes_account[];
+    routes_networks[], routes_volumes[], routes_refused[], routes_api[], routes_account[], routes_stream[];

@@ -105,7 +105,10 @@ static handler_fn *const handlers[] = {
     [RPC_PROCESSES] = on_processes, [RPC_STATS] = on_stats,
     [RPC_FREEZE] = on_freeze,      [RPC_UPDATE] = on_update,
     [RPC_PING] = on_ping,          [RPC_MACHINE] = on_machine,
-    [RPC_SHUTDOWN] = on_shutdown,
+    [RPC_SHUTDOWN] = on_shutdown,   [RPC_MOUNT] = archive_mount,
+    [RPC_ARCHIVE_GET] = archive_order, [RPC_ARCHIVE_PUT] = archive_order,
+    [RPC_ARCHIVE_STAT] = archive_order, [RPC_CHANGES] = archive_order,
+    [RPC_CANCEL] = archive_cancel,
 };
 
 static void on_frame(void *user, const struct rpc_frame *frame)
@@ -122,8 +125,10 @@ static void on_frame(void *user, const struct rpc_frame *frame)
         return;
     if (!handler)
         error_set(&err, ENOSYS, "this agent does not know message %u", type);
-    else
-        (void)handler(agent, frame, &reply, &exec_failed, &err);
+    else if (handler(agent, frame, &reply, &exec_failed, &err) == AGENT_LATER) {
+        str_free(&reply);
+        return;
+    }
     if (err.code) {
         str_clear(&reply);
         wire_put_i64(&reply, RPC_TAG_ERRNO, err.code);
@@ -163,7 +168,7 @@ static void say_hello(struct agent *agent)
 int main(void)
 {
     static const struct mux_events events = {.frame = on_frame, .broken = on_broken};
-    struct agent agent = {0};
+    struct agent agent = {.root_fd = -EBADF};
     struct loop_source *children;
     struct error err = ERROR_INIT;
     sigset_t mask;

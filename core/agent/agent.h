@@ -23,6 +23,8 @@
 #define AGENT_CGROUP "container"
 #define AGENT_PORT "tabique.agent"
 
+struct agent_job;
+
 struct agent_process {
     struct agent_process *next;
     char *exec_id; /* "" for the container's own */
@@ -38,7 +40,12 @@ struct agent {
     struct agent_process *processes;
     uint64_t oom_kills;
     bool mounted;
+    int root_fd; /* of a machine raised for its files alone (RPC_MOUNT); else -EBADF */
+    struct agent_job *jobs;
 };
+
+/* What a handler returns when its reply comes later, or never. */
+#define AGENT_LATER INT32_MAX
 
 /* boot.c */
 void agent_boot(void); /* file systems and modules; dies on failure */
@@ -53,6 +60,14 @@ int machine_mount_disks(struct error *err);
 /* files.c: the host's shared directories appear as FILES_SHARES/0, /1, ... */
 #define FILES_SHARES "/run/shares"
 int files_mount(struct error *err);
+
+/* archive.c */
+int archive_order(struct agent *agent, const struct rpc_frame *frame, struct str *reply, bool *ret_exec_failed,
+                  struct error *err);
+int archive_cancel(struct agent *agent, const struct rpc_frame *frame, struct str *reply, bool *ret_exec_failed,
+                   struct error *err);
+int archive_mount(struct agent *agent, const struct rpc_frame *frame, struct str *reply, bool *ret_exec_failed,
+                  struct error *err);
 
 /* process.c */
 int process_start(struct agent *agent, const struct rpc_frame *frame, struct str *reply,

@@ -79,14 +79,12 @@ int file_read(int dirfd, const char *path, size_t limit, char **ret, size_t *ret
     if (fd < 0)
         return -errno;
 
-    /* st_size is a hint at most (0 below /proc), so grow while there is more. */
+    /* st_size is a hint at most (0 below /proc, a page below /sys), so grow while
+     * there is more, and judge by what was really read. */
     struct stat st;
     size_t capacity = 4096;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
-        if ((uint64_t)st.st_size > limit)
-            return -EFBIG;
-        capacity = (size_t)st.st_size + 1;
-    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+        capacity = ((uint64_t)st.st_size < limit ? (size_t)st.st_size : limit) + 1;
     CLEANUP_FREE char *data = NULL;
     size_t length = 0;
     for (;;) {

@@ -54,9 +54,9 @@ static void finish(struct machines *machines, enum machines_state state, const c
 #ifdef TABIQUE_HAVE_HYPERV
 static int run_preparation(struct machines *machines, struct error *err)
 {
-    char *argv[] = {"tabique-shim", "--prepare-machines", machines->dir, machines->guest_dir, machines->qemu,
+    const char *argv[] = {"tabique-shim", "--prepare-machines", machines->dir, machines->guest_dir, machines->qemu,
                     machines->wanted, NULL};
-    const struct child_spec spec = {.path = machines->shim_program, .argv = argv};
+    const struct child_spec spec = {.path = machines->shim_program, .argv = (char *const *)(const void *)argv};
     CLEANUP_FREE char *output = NULL;
     int r = child_run(&spec, PREPARE_MS, 64 << 10, &output, err);
 

@@ -45,6 +45,9 @@ struct isolation_process {
     bool exec_failed;
 };
 
+/* err->code 0: it went well, and body holds the reply's fields. */
+typedef void isolation_done_fn(void *user, const struct error *err, const void *body, size_t length);
+
 struct isolation {
     const char *name;
     unsigned capabilities;
@@ -67,6 +70,16 @@ struct isolation {
     int (*update)(struct isolation_instance *instance, const struct plan_limits *limits, struct error *err);
     int (*root)(struct isolation_instance *instance, int *ret_fd, struct error *err);
     void (*close)(struct isolation_instance *instance); /* kills what is left; removes its cgroup */
+
+    /* Walls without ISOLATION_HOST_ROOT only; NULL else.
+     * mount: instead of start, for the files of a container that does not run.
+     * transfer: an archive order (rpc.h: RPC_ARCHIVE_*, RPC_CHANGES) with its body;
+     * takes data_fd, a socket for its stream. done() is called once, from the loop,
+     * also when the wall falls or closes, but not after transfer_cancel(). */
+    int (*mount)(struct isolation_instance *instance, const struct plan *plan, struct error *err);
+    int (*transfer)(struct isolation_instance *instance, uint16_t type, const void *body, size_t length, int data_fd,
+                    isolation_done_fn *done, void *user, uint64_t *ret_job, struct error *err);
+    void (*transfer_cancel)(struct isolation_instance *instance, uint64_t job);
 };
 
 extern const struct isolation isolation_process_ops;

@@ -59,6 +59,8 @@ enum rpc_type {
     RPC_MACHINE = 22,    /* what a restored machine must be told before anything runs */
     RPC_CREDIT = 23,     /* id: stream; RPC_TAG_CREDIT bytes may be sent again (mux.h) */
     RPC_FILES = 24,      /* one FUSE message of a shared directory, either way */
+    RPC_CANCEL = 25,     /* id: that of an archive order under way, whose reply nobody waits for any more */
+    RPC_MOUNT = 26,      /* plan; the machine with its disks, but no process: for its files */
 };
 
 enum rpc_tag {
@@ -102,6 +104,20 @@ enum rpc_tag {
     RPC_TAG_INDEX = 38,
     RPC_TAG_GUEST_PID = 39,
     RPC_TAG_MEMORY = 40,
+    RPC_TAG_FLAGS = 41,      /* archive/archive.h's */
+    RPC_TAG_SIZE = 42,
+    RPC_TAG_MODE = 43,
+    RPC_TAG_LINK = 44,
+    RPC_TAG_ROOT = 45,       /* enum rpc_root */
+};
+
+/* Which tree an archive order is about. Its data (GET: a tar; PUT: a tar without
+ * compression; CHANGES: for each a digit, enum archive_change, then the path and a
+ * NUL) is the stream RPC_TAG_STREAM_BASE; its reply comes when all is done. */
+enum rpc_root {
+    RPC_ROOT_CONTAINER = 0, /* as its processes see it, with what is mounted */
+    RPC_ROOT_WHOLE = 1,     /* image and changes, without mounts; read only */
+    RPC_ROOT_CHANGES = 2,   /* the writable layer alone */
 };
 
 struct rpc_frame {

@@ -558,14 +558,16 @@ static struct shim *new_shim(const struct shim_spec *spec, struct loop *loop, co
  * *ret_fd is to be the child's FD_PROGRAM_DIR. */
 #define FD_PROGRAM_DIR 5
 #define FD_MACHINE_MEMORY 6
-static char *readonly_program(const char *program, int *ret_fd)
+static char *readonly_program(const char *program, int *ret_fd, struct error *err)
 {
     CLEANUP_FREE char *dir = path_dir(program);
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, .propagation = MS_PRIVATE};
     CLEANUP_CLOSE int tree = open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
-    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
+        error_errno(err, errno == ENOENT ? EIO : errno, "cannot protect %s", program);
         return NULL;
+    }
     *ret_fd = TAKE_FD(tree);
     return mem_printf("/proc/self/fd/%d/%s", FD_PROGRAM_DIR, path_base(program));
 }
@@ -573,7 +575,7 @@ static char *readonly_program(const char *program, int *ret_fd)
 static int spawn(const struct shim_spec *spec, int listening, int first, struct shim *shim, struct error *err)
 {
     CLEANUP_CLOSE int mount_fd = -EBADF;
-    CLEANUP_FREE char *program = readonly_program(spec->program, &mount_fd);
+    CLEANUP_FREE char *program = readonly_program(spec->program, &mount_fd, err);
     CLEANUP_FREE char *size = mem_printf("%lld", (long long)spec->log_max_size);
     CLEANUP_FREE char *files = mem_printf("%d", spec->log_max_files < 1 ? 1 : spec->log_max_files);
     CLEANUP_FREE char *program_dir = path_dir(spec->program);
@@ -581,7 +583,7 @@ static int spawn(const struct shim_spec *spec, int listening, int first, struct 
     const char *argv[32] = {"tabique-shim", "--id", spec->id, "--dir", spec->dir, "--state-dir", spec->state_dir,
                             "--isolation", spec->isolation ? spec->isolation : "process"};
     struct child_fd fds[5] = {{listening, 3}, {first, 4}, {STDERR_FILENO, STDERR_FILENO}};
-    struct child_spec child = {.path = program ? program : spec->program, .fds = fds, .fd_count = 3, .new_session = 1};
+    struct child_spec child = {.path = program, .fds = fds, .fd_count = 3, .new_session = 1};
     size_t n = 9;
 
     if (program)

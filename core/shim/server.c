@@ -81,6 +81,8 @@ static void peer_free(struct shim_peer *peer)
         at = &(*at)->next;
     *at = peer->next;
     shim->peer_count--;
+    if (peer->job && shim->instance)
+        shim->wall->transfer_cancel(shim->instance, peer->job);
     loop_remove(peer->source);
     close(peer->fd);
     rpc_decoder_free(&peer->decoder);
@@ -179,7 +181,7 @@ static void tell_all(struct shim *shim, uint16_t type, const struct str *body)
 {
     for (struct shim_peer *peer = shim->peers, *next; peer; peer = next) {
         next = peer->next;
-        if (peer->attached || !peer->greeted || peer->closing)
+        if (peer->attached || peer->job || !peer->greeted || peer->closing)
             continue;
         send_frame(peer, type, 0, 0, body);
         (void)peer_flush(peer);
@@ -459,6 +461,68 @@ static int do_status(struct request *q, struct str *reply, struct error *err)
     return 0;
 }
 
+/* --- behind a thick wall: files ------------------------------------------------------ */
+
+static int do_mount(struct request *q, struct str *reply, struct error *err)
+{
+    struct shim *shim = q->shim;
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    int r;
+
+    if (!shim->wall->mount)
+        return error_set(err, ENOTSUP, "%s isolation has its files on the host", shim->wall->name);
+    if (shim->instance)
+        return error_set(err, EEXIST, "the container has been started already");
+    if (!q->plan || plan_decode(q->plan, q->plan_length, &plan) < 0)
+        return error_set(err, EBADMSG, "the plan is malformed");
+    r = shim->wall->open(shim->options.id, shim->options.dir, shim->loop, &shim_events, shim, &shim->instance, err);
+    if (r >= 0)
+        r = shim->wall->mount(shim->instance, plan, err);
+    shim->mounted = r >= 0;
+    return r;
+}
+
+static void transfer_done(void *user, const struct error *err, const void *body, size_t length)
+{
+    struct shim_peer *peer = user;
+
+    if (err->code)
+        rpc_encode_error(&peer->out, peer->job_type, peer->job_request, err, false);
+    else
+        rpc_encode(&peer->out, peer->job_type, RPC_REPLY, peer->job_request, body, length);
+    peer->job = 0;
+    peer->closing = true;
+    (void)peer_flush(peer);
+}
+
+/* The first reply carries a socket for the data; a second one comes at the end. */
+static int do_transfer(struct request *q, struct str *reply, struct error *err)
+{
+    struct shim *shim = q->shim;
+    struct shim_peer *peer = q->peer;
+    int pair[2];
+    int r = shim->mounted ? 0 : need_running(shim, err);
+
+    if (r < 0)
+        return r;
+    if (!shim->wall->transfer)
+        return error_set(err, ENOTSUP, "%s isolation has its files on the host", shim->wall->name);
+    if (peer->job)
+        return error_set(err, EBUSY, "one archive per connection");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_errno(err, errno, "cannot make a socket pair");
+    r = shim->wall->transfer(shim->instance, q->frame->type, q->frame->body, q->frame->length, pair[0], transfer_done,
+                             peer, &peer->job, err);
+    if (r < 0) {
+        close(pair[1]);
+        return r;
+    }
+    peer->job_type = q->frame->type;
+    peer->job_request = q->frame->id;
+    q->fd = pair[1];
+    return 0;
+}
+
 static int do_ping(struct request *q, struct str *reply, struct error *err)
 {
     return 0;
@@ -471,6 +535,8 @@ static const struct {
     {RPC_START, do_start},         {RPC_EXEC, do_exec},     {RPC_SIGNAL, do_signal}, {RPC_RESIZE, do_resize},
     {RPC_PROCESSES, do_processes}, {RPC_STATS, do_stats},   {RPC_FREEZE, do_freeze}, {RPC_UPDATE, do_update},
     {RPC_ATTACH, do_attach},       {RPC_STATUS, do_status}, {RPC_ROOT, do_root},     {RPC_PING, do_ping},
+    {RPC_MOUNT, do_mount},         {RPC_ARCHIVE_GET, do_transfer}, {RPC_ARCHIVE_PUT, do_transfer},
+    {RPC_ARCHIVE_STAT, do_transfer}, {RPC_CHANGES, do_transfer},
 };
 
 static void reply_with_fd(struct shim_peer *peer, const struct rpc_frame *frame, int fd)
@@ -685,9 +751,12 @@ static void close_wall(struct shim *shim)
     shim->instance = NULL;
 }
 
-void shim_server_quit_if_done(struct shim *shim)
+static void quit_if_done(void *user)
 {
+    struct shim *shim = user;
     const struct shim_process *own = shim_process_find(shim, "");
+
+    shim->quit_posted = false;
     bool attached = false, control = false, running = own->started && !own->announced;
 
     for (const struct shim_peer *peer = shim->peers; peer; peer = peer->next) {
@@ -706,4 +775,14 @@ void shim_server_quit_if_done(struct shim *shim)
         close_wall(shim);
         loop_stop(shim->loop);
     }
+}
+
+/* Not at once: whoever finds out may be called from inside the wall, which must not
+ * be closed under its feet. */
+void shim_server_quit_if_done(struct shim *shim)
+{
+    if (shim->quit_posted)
+        return;
+    shim->quit_posted = true;
+    loop_post(shim->loop, quit_if_done, shim);
 }

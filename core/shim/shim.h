@@ -105,6 +105,8 @@ struct shim_peer {
     bool greeted, closing, waiting; /* waiting: its input is not read, stdin is full */
     struct shim_process *attached;
     unsigned streams; /* 1 stdin, 2 stdout, 4 stderr */
+    uint64_t job, job_request; /* an archive order under way behind the wall; 0 none */
+    uint16_t job_type;
 };
 
 struct shim {
@@ -120,6 +122,8 @@ struct shim {
     int listening;
     struct loop_source *listening_source;
     bool shutting_down;
+    bool mounted;      /* a machine for the files of a container that does not run */
+    bool quit_posted;
 };
 
 int shim_server_open(struct shim *shim, int listening, int first);

@@ -38,7 +38,8 @@ struct comparison {
     int64_t sampled_ns;
     const struct process *worker;   /* NULL without */
     size_t count;
-    struct compare_row *rows;       /* same, container-only, worker, host-only; within by the number seen inside, else on the host */
+    struct compare_row *rows;       /* same, container-only, worker, host-only; within by the
+                                     * number seen inside, else by that on the host */
     size_t same, container_only, host_only;
     char *explanation;              /* one or two plain sentences, English */
     /* Stable key for translations: "same", "same-moving" (some rows were born or
@@ -48,9 +49,9 @@ struct comparison {
 };
 
 /* whole_host false leaves out the host's other processes; host_only counts the
- * rows shown. Never fails. boundary is used during the call only. Shared kernel: container_list is the
- * subset of host_list that belongs to the container (may be NULL: taken from
- * host_list by container_id). */
+ * rows shown. Never fails; boundary is used during the call only. Shared kernel:
+ * container_list is the subset of host_list that belongs to the container (may
+ * be NULL: taken from host_list by container_id). */
 int compare_processes(const char *container_id, struct process_list *container_list,
                       struct process_list *host_list, const struct compare_boundary *boundary,
                       bool whole_host, struct comparison **ret);

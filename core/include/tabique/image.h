@@ -1,13 +1,18 @@
 /* image.h - images: a content-addressed store of OCI and Docker images.
  *
  * On disk, below <data>/images (root only):
- *     blobs/sha256/HEX      configs, manifests (layers are kept unpacked, and
- *                           re-packed reproducibly for save and push; their
- *                           compressed originals are not kept)
+ *     blobs/sha256/HEX      configs
  *     layers/NAME/          one unpacked layer each, overlayfs conventions for
  *                           whiteouts; NAME is short (8 hex) and unique, found
  *                           by diff id; shared between images
+ *     layers/NAME.json      its diff id and sizes
+ *     layers/NAME.recipe    all of its tar but the files' contents, so that save
+ *                           and push give back the very bytes that were digested
+ *                           (NAME.tar.zst, the whole tar, where an archive makes
+ *                           a recipe impossible)
+ *     disks/HEX.erofs       an image as a read-only disk (image/disk.h)
  *     index.json            names -> image ids; state file (atomic)
+ *     tmp/                  work in progress; emptied at open
  *
  * Everything that arrives is hostile: see archive/. A failed load leaves
  * nothing. Threads: any; long operations do not block look-ups.
@@ -115,8 +120,12 @@ int image_hold(struct image_store *store, const char *image_id, struct error *er
 void image_release(struct image_store *store, const char *image_id);
 
 /* Reference grammar (distribution reference): familiar and canonical forms. */
+/* ret_repository is familiar ("ubuntu", "tabique/base", "host:5000/x"); ret_tag and
+ * ret_digest are NULL where not said; each ret_ may be NULL. */
 int image_name_parse(const char *text, char **ret_repository, char **ret_tag, char **ret_digest,
                      struct error *err);
+/* "ubuntu" -> "docker.io/library/ubuntu": of a familiar repository. */
+char *image_name_canonical(const char *repository);
 
 /* Dockerfile instructions of commit/import --change applied to a Config. */
 int image_apply_changes(cJSON *config, char *const *changes, struct error *err);

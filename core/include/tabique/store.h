@@ -35,10 +35,11 @@ int store_flush(struct store *store);  /* waits until all that was queued is wri
 /* --- events ---------------------------------------------------------------- */
 uint64_t store_last_event_sequence(struct store *store);
 int store_put_event(struct store *store, const struct event *event);
+int store_put_events(struct store *store, const struct event *const *events, size_t count); /* one commit */
 struct store_event_query {
     int64_t since_ns, until_ns;  /* 0: open */
-    uint64_t after_sequence;     /* paging */
-    const char *type, *action, *actor_id; /* NULL: any */
+    uint64_t after_sequence;     /* paging; newest_first: before it (0: from the newest) */
+    const char *type, *action, *actor_id; /* NULL: any; action "exec_create" is also "exec_create: sh" */
     size_t limit;                /* 0: no limit */
     bool newest_first;
 };
@@ -47,16 +48,24 @@ int store_events(struct store *store, const struct store_event_query *query, sto
                  void *user, struct error *err);
 
 /* --- lives of processes ------------------------------------------------------
- * side: "" the host, else the id of a container with a kernel of its own. */
+ * side: "" the host, else the id of a container with a kernel of its own.
+ * Born again with the same pid and start time: the process has executed another
+ * program. Within a second of its birth that is taken as what it was born as;
+ * later the life so far ends and goes on as a new row, so that a list of the
+ * past has the names of then. Putting what is known already changes nothing. */
 int store_process_born(struct store *store, const char *side, const struct process *process);
 int store_process_died(struct store *store, const char *side, pid_t pid, uint64_t start_ticks,
                        int64_t end_ns);
 /* Called at start: ends every life still open of a side that is not in `list`
- * (NULL: all), at end_ns or the last time it was seen. */
+ * (NULL: all), at end_ns or (0) the last time anything was written before this
+ * store was opened. After a restart of the machine store_open() has done so. */
 int store_process_resync(struct store *store, const char *side, const struct process_list *list,
                          int64_t end_ns);
+/* Sides that have lives still open. */
+typedef int store_side_fn(void *user, const char *side);
+int store_open_sides(struct store *store, store_side_fn *fn, void *user, struct error *err);
 /* The list as it was at `at_ns`: one indexed query. CPU/memory come from the
- * nearest sample of the container, not per process (0 there). */
+ * nearest sample of the container, not per process (0 there); the state is '?'. */
 int store_processes_at(struct store *store, const char *side, int64_t at_ns,
                        struct process_list **ret, struct error *err);
 struct store_life {
@@ -93,6 +102,7 @@ int store_put_sample(struct store *store, const char *subject, const struct stor
 typedef int store_sample_fn(void *user, const struct store_sample *sample);
 /* step_ns: wanted distance; the coarsest roll-up not coarser than it that covers
  * the range is used. */
+/* Rolled-up rows bear the time at which their span begins, raw ones their own. */
 int store_samples(struct store *store, const char *subject, int64_t since_ns, int64_t until_ns,
                   int64_t step_ns, store_sample_fn *fn, void *user, struct error *err);
 

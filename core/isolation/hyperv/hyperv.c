@@ -59,6 +59,14 @@ void hyperv_use(const char *dir, int memory_fd, const char *files)
     template_memory_fd = memory_fd;
 }
 
+/* An archive order under way (rpc.h). */
+struct job {
+    struct job *next;
+    uint64_t id, stream;
+    isolation_done_fn *done;
+    void *user;
+};
+
 struct isolation_instance {
     char *id;
     struct loop *loop;
@@ -74,6 +82,7 @@ struct isolation_instance {
     char console[CONSOLE_KEEP];
     size_t console_length;
     uint64_t next_id, next_stream;
+    struct job *jobs;
     bool fallen;
     bool ending;
     struct { /* the request being waited for; one at a time */
@@ -84,6 +93,40 @@ struct isolation_instance {
         struct str body;
     } pending;
 };
+
+/* --- archive orders, which end some time ------------------------------------------------- */
+
+static struct job **job_find(struct isolation_instance *instance, uint64_t id)
+{
+    struct job **at = &instance->jobs;
+
+    while (*at && (*at)->id != id)
+        at = &(*at)->next;
+    return at;
+}
+
+static void job_end(struct isolation_instance *instance, struct job **at, const struct error *err, const void *body,
+                    size_t length)
+{
+    struct job *job = *at;
+
+    *at = job->next;
+    /* Of a GET the rest of the data may still be on its way to the reader; of all
+     * others nothing is wanted any more. */
+    if (instance->mux && err->code)
+        mux_remove(instance->mux, job->stream);
+    job->done(job->user, err, body, length);
+    free(job);
+}
+
+static void jobs_fail(struct isolation_instance *instance, const char *reason)
+{
+    struct error err = ERROR_INIT;
+
+    error_set(&err, EPIPE, "%s", reason);
+    while (instance->jobs)
+        job_end(instance, &instance->jobs, &err, NULL, 0);
+}
 
 /* --- when the wall falls ---------------------------------------------------------------- */
 
@@ -98,6 +141,7 @@ static void fall(struct isolation_instance *instance, const char *reason)
     instance->console[instance->console_length < CONSOLE_KEEP ? instance->console_length : CONSOLE_KEEP - 1] = '\0';
     snprintf(text, sizeof(text), "%s%s%s", reason, *last ? "; the guest's last words: " : "", last);
     str_make_printable(text);
+    jobs_fail(instance, text);
     instance->events.lost(instance->user, text);
 }
 
@@ -142,18 +186,10 @@ static void on_broken(void *user, const char *reason)
 
 /* --- the conversation ---------------------------------------------------------------------- */
 
-static void reply_received(struct isolation_instance *instance, const struct rpc_frame *frame)
+static void decode_failure(const struct rpc_frame *frame, struct error *err, bool *ret_exec_failed)
 {
     struct wire_reader reader;
     struct wire_field field;
-
-    if (instance->pending.done || frame->id != instance->pending.id)
-        return;
-    instance->pending.done = true;
-    if (!(frame->flags & RPC_ERROR)) {
-        str_append_n(&instance->pending.body, frame->body, frame->length);
-        return;
-    }
     int code = EIO;
     CLEANUP_FREE char *message = NULL;
     wire_read(&reader, frame->body, frame->length);
@@ -163,11 +199,34 @@ static void reply_received(struct isolation_instance *instance, const struct rpc
         else if (field.tag == RPC_TAG_MESSAGE && !message)
             message = wire_string(&reader, &field);
         else if (field.tag == RPC_TAG_EXEC_FAILED)
-            instance->pending.exec_failed = wire_bool(&reader, &field);
+            *ret_exec_failed = wire_bool(&reader, &field);
     }
     if (code <= 0 || code > 4095)
         code = EIO;
-    error_set(&instance->pending.err, code, "%s", message ? message : "the guest refused");
+    if (message)
+        str_make_printable(message);
+    error_set(err, code, "%s", message ? message : "the guest refused");
+}
+
+static void reply_received(struct isolation_instance *instance, const struct rpc_frame *frame)
+{
+    struct job **job = job_find(instance, frame->id);
+
+    if (*job) {
+        struct error err = ERROR_INIT;
+        bool unused;
+        if (frame->flags & RPC_ERROR)
+            decode_failure(frame, &err, &unused);
+        job_end(instance, job, &err, frame->body, frame->length);
+        return;
+    }
+    if (instance->pending.done || frame->id != instance->pending.id)
+        return;
+    instance->pending.done = true;
+    if (frame->flags & RPC_ERROR)
+        decode_failure(frame, &instance->pending.err, &instance->pending.exec_failed);
+    else
+        str_append_n(&instance->pending.body, frame->body, frame->length);
 }
 
 static void exit_received(struct isolation_instance *instance, const struct rpc_frame *frame)
@@ -265,6 +324,7 @@ static int watch_machine(struct isolation_instance *instance, struct error *err)
 
 static void forget_machine(struct isolation_instance *instance)
 {
+    jobs_fail(instance, "the machine was shut down");
     loop_remove(instance->worker_watch);
     loop_remove(instance->console_watch);
     instance->worker_watch = instance->console_watch = NULL;
@@ -495,10 +555,9 @@ static int op_open(const char *id, const char *dir, struct loop *loop, const str
     return 0;
 }
 
-static int op_start(struct isolation_instance *instance, const struct plan *plan, struct isolation_process *ret,
-                    struct error *err)
+/* The cgroup with its limits, and in it the machine. */
+static int raise_limited(struct isolation_instance *instance, const struct plan *plan, struct error *err)
 {
-    CLEANUP_STR struct str body = STR_INIT, encoded = STR_INIT;
     struct plan_limits limits = plan->limits;
     int r;
 
@@ -515,8 +574,15 @@ static int op_start(struct isolation_instance *instance, const struct plan *plan
     limits.device_rules = NULL;
     limits.device_rule_count = 0;
     r = cgroup_apply(instance->cgroup, &limits, err);
-    if (r >= 0)
-        r = raise_machine(instance, plan, err);
+    return r < 0 ? r : raise_machine(instance, plan, err);
+}
+
+static int op_start(struct isolation_instance *instance, const struct plan *plan, struct isolation_process *ret,
+                    struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT, encoded = STR_INIT;
+    int r = raise_limited(instance, plan, err);
+
     if (r < 0)
         return r;
     plan_encode(plan, &encoded);
@@ -619,6 +685,62 @@ static int op_root(struct isolation_instance *instance, int *ret_fd, struct erro
     return error_set(err, ENOTSUP, "the file system of a container with a kernel of its own is not on this host");
 }
 
+static int op_mount(struct isolation_instance *instance, const struct plan *plan, struct error *err)
+{
+    int r = raise_limited(instance, plan, err);
+
+    return r < 0 ? r : ask(instance, RPC_MOUNT, NULL, err);
+}
+
+static int op_transfer(struct isolation_instance *instance, uint16_t type, const void *body, size_t length, int data_fd,
+                       isolation_done_fn *done, void *user, uint64_t *ret_job, struct error *err)
+{
+    CLEANUP_STR struct str order = STR_INIT;
+    CLEANUP_CLOSE int data = data_fd;
+    uint64_t stream = instance->next_stream;
+    struct job *job;
+    int r = 0;
+
+    if (instance->fallen || !instance->mux)
+        return error_set(err, ESRCH, "the container's machine is not running");
+    instance->next_stream += 4;
+    str_append_n(&order, length ? body : "", length);
+    wire_put_u64(&order, RPC_TAG_STREAM_BASE, stream);
+    if (type == RPC_ARCHIVE_PUT)
+        r = mux_source(instance->mux, stream, TAKE_FD(data), NULL, NULL);
+    else if (type != RPC_ARCHIVE_STAT)
+        r = mux_sink(instance->mux, stream, TAKE_FD(data));
+    if (r < 0)
+        return error_errno(err, -r, "cannot connect the archive's stream");
+    job = mem_new(struct job);
+    *job = (struct job){.id = ++instance->next_id, .stream = stream, .done = done, .user = user};
+    mux_send(instance->mux, type, 0, job->id, order.data, order.length);
+    if (instance->fallen) {
+        free(job);
+        return error_set(err, EPIPE, "the machine was lost");
+    }
+    /* Only now: the caller must know of it before its done() is called. */
+    job->next = instance->jobs;
+    instance->jobs = job;
+    *ret_job = job->id;
+    return 0;
+}
+
+static void op_transfer_cancel(struct isolation_instance *instance, uint64_t id)
+{
+    struct job **at = job_find(instance, id);
+    struct job *job = *at;
+
+    if (!job)
+        return;
+    *at = job->next;
+    if (instance->mux) {
+        mux_remove(instance->mux, job->stream);
+        mux_send(instance->mux, RPC_CANCEL, 0, job->id, NULL, 0);
+    }
+    free(job);
+}
+
 /* The guest is asked to write its disk back; one that does not in time loses what
  * its page cache held, as a machine whose plug is pulled. */
 static void op_close(struct isolation_instance *instance)
@@ -653,4 +775,7 @@ const struct isolation isolation_hyperv_ops = {
     .update = op_update,
     .root = op_root,
     .close = op_close,
+    .mount = op_mount,
+    .transfer = op_transfer,
+    .transfer_cancel = op_transfer_cancel,
 };

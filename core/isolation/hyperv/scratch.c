@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +14,9 @@
 #include "isolation/hyperv/setup.h"
 #include "launch/plan.h"
 #include "tabique/error.h"
+
+#define LOCK_TRIES 200
+#define LOCK_PAUSE_US 10000
 
 /* A reflink where the file system can; else the few MiB of metadata, hole by hole. */
 static int copy_sparse(int from, int to, struct error *err)
@@ -34,6 +38,21 @@ static int copy_sparse(int from, int to, struct error *err)
             if (n <= 0)
                 return error_errno(err, n < 0 ? errno : EIO, "cannot make the container's disk");
         }
+    }
+    return 0;
+}
+
+/* Two machines on one disk would ruin it. The lock is the open file's, which goes
+ * with the worker: it holds exactly as long as a machine may write. A worker that
+ * has been killed takes a moment to go. */
+static int lock(int fd)
+{
+    for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return -errno;
+        if (tries == LOCK_TRIES)
+            return -EBUSY;
+        usleep(LOCK_PAUSE_US);
     }
     return 0;
 }
@@ -63,6 +82,9 @@ int scratch_open(const struct machine_setup *setup, const struct plan *plan, int
     }
     if (fd < 0)
         return error_errno(err, errno, "cannot open the container's disk");
+    r = lock(fd);
+    if (r < 0)
+        return error_errno(err, -r, "the container's disk is in use by another machine");
     *ret_fd = TAKE_FD(fd);
     return 0;
 }

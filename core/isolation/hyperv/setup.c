@@ -197,9 +197,9 @@ static int make_scratch(const char *dir, uint64_t bytes, struct error *err)
     CLEANUP_FREE char *aside = path_join(dir, "scratch.new");
     CLEANUP_FREE char *output = NULL;
     CLEANUP_CLOSE int fd = -EBADF;
-    char *const argv[] = {"mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=8", "-O", "^resize_inode", "-E",
+    const char *argv[] = {"mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=8", "-O", "^resize_inode", "-E",
                           "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0", "-N", "1048576", aside, NULL};
-    const struct child_spec mkfs = {.path = "/sbin/mkfs.ext4", .argv = argv};
+    const struct child_spec mkfs = {.path = "/sbin/mkfs.ext4", .argv = (char *const *)(const void *)argv};
     int r;
 
     if (access(path, F_OK) == 0)

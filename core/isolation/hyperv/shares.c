@@ -88,8 +88,8 @@ static int start_server(const struct shares *shares, const char *program, int ch
     fds[count++] = (struct child_fd){.parent = STDERR_FILENO, .child = STDERR_FILENO};
     for (size_t i = 0; i < shares->count; i++)
         fds[count++] = (struct child_fd){.parent = shares->fds[i], .child = FIRST_SHARE_FD + (int)i};
-    char *const argv[] = {"tabique-files", (char *)shares->modes, NULL};
-    const struct child_spec spec = {.path = program, .argv = argv, .fds = fds, .fd_count = count};
+    const char *argv[] = {"tabique-files", shares->modes, NULL};
+    const struct child_spec spec = {.path = program, .argv = (char *const *)(const void *)argv, .fds = fds, .fd_count = count};
     r = child_spawn(&spec, ret_pid, &pidfd, err);
     if (r >= 0 && pidfd >= 0)
         close(pidfd);

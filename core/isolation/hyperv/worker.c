@@ -123,7 +123,7 @@ static void drop_privileges(const struct worker_spec *spec, int report_fd)
 
 static void child(const struct worker_spec *spec, int go_fd, int report_fd)
 {
-    char *const environment[] = {"PATH=/usr/bin", NULL};
+    const char *environment[] = {"PATH=/usr/bin", NULL};
     sigset_t none;
     char go;
 
@@ -136,7 +136,7 @@ static void child(const struct worker_spec *spec, int go_fd, int report_fd)
     place_fds(spec, &report_fd);
     enter_root(spec, report_fd);
     drop_privileges(spec, report_fd);
-    execve(QEMU_IN_ROOT, spec->argv, environment);
+    execve(QEMU_IN_ROOT, spec->argv, (char *const *)(const void *)environment);
     fail(report_fd, "exec of QEMU");
 }
 

@@ -55,16 +55,16 @@ static int copy_file(const char *from, const char *root, const char *to, mode_t 
 static int copy_libraries(const char *program, const char *root, struct error *err)
 {
     CLEANUP_FREE char *output = NULL;
-    char *const argv[] = {"ldd", (char *)program, NULL};
-    char *const envp[] = {"LD_TRACE_LOADED_OBJECTS=1", "PATH=/usr/bin:/bin", NULL};
-    const struct child_spec spec = {.path = program, .argv = argv, .envp = envp};
+    const char *argv[] = {"ldd", program, NULL};
+    const char *envp[] = {"LD_TRACE_LOADED_OBJECTS=1", "PATH=/usr/bin:/bin", NULL};
+    const struct child_spec spec = {.path = program, .argv = (char *const *)(const void *)argv, .envp = (char *const *)(const void *)envp};
     CLEANUP_STRV char **lines = NULL;
     int r;
 
     /* A library is traced through the loader of the program it belongs to. */
     if (strstr(program, ".so")) {
-        char *const loader_argv[] = {"ldd", "--list", (char *)program, NULL};
-        const struct child_spec loader = {.path = "/lib64/ld-linux-x86-64.so.2", .argv = loader_argv, .envp = envp};
+        const char *loader_argv[] = {"ldd", "--list", program, NULL};
+        const struct child_spec loader = {.path = "/lib64/ld-linux-x86-64.so.2", .argv = (char *const *)(const void *)loader_argv, .envp = (char *const *)(const void *)envp};
         r = child_run(&loader, 10000, 1 << 20, &output, err);
     } else {
         r = child_run(&spec, 10000, 1 << 20, &output, err);

@@ -1,0 +1,489 @@
+/* files.c - a container's files: cp, export, diff, commit. Owner: container.
+ *
+ * Everything goes through core/archive, which never leaves the root it was given.
+ * A running container is looked at through a descriptor of its own root, which its
+ * shim hands out, so what is mounted there is seen, too; a stopped one through an
+ * overlay of its own, put together for the occasion. */
+#include "container/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "archive/archive.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "container/internal.h"
+#include "container/root_mount.h"
+#include "container/schema.h"
+#include "container/validate.h"
+#include "image/rootfs.h"
+
+/* --- roots ------------------------------------------------------------------------- */
+
+/* Of a container that does not run, under its operation lock: mounting an upper
+ * directory a second time would disturb the first one's. */
+static int open_overlay(struct container *container, int *ret_fd, struct error *err)
+{
+    CLEANUP_FREE char *upper = path_join(container->dir, "upper"), *work = path_join(container->dir, "work");
+
+    return image_overlay_open(container->engine->images, container->image_id, upper, work, ret_fd, err);
+}
+
+static int open_running(struct container *container, int *ret_fd, struct error *err)
+{
+    CLEANUP_BOX struct shim_box *box = NULL;
+    CLEANUP_CLOSE int root = -EBADF;
+
+    int r = container__running_box(container, &box, err);
+    if (r == 0)
+        r = shim_root(box->shim, &root, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&container->lock);
+    pid_t pid = container->run.pid;
+    pthread_mutex_unlock(&container->lock);
+    return root_mount_clone(root, pid, ret_fd, err);
+}
+
+int files_image_root(struct container *container, int *ret_fd, struct error *err)
+{
+    if (open_running(container, ret_fd, NULL) == 0)
+        return 0;
+    pthread_mutex_lock(&container->operation);
+    int r = state_is_active(container__state(container)) ? open_running(container, ret_fd, err)
+                                                         : open_overlay(container, ret_fd, err);
+    pthread_mutex_unlock(&container->operation);
+    return r;
+}
+
+static int refuse_guest(const struct container *container, const struct spec *spec, struct error *err)
+{
+    if (spec->wall->capabilities & ISOLATION_HOST_ROOT)
+        return 0;
+    return error_set(err, ENOTSUP, "the files of container %s are behind %s isolation and cannot be reached yet",
+                     container->id, spec->wall->name);
+}
+
+/* The mount of the container's that `path` is in, by its text; NULL: the root's. */
+static const struct mount_point *mount_of(const struct container *container, const char *path)
+{
+    const struct mount_point *best = NULL;
+    size_t longest = 0;
+
+    for (size_t i = 0; i < container->mounts.count; i++) {
+        const struct mount_point *mount = &container->mounts.items[i];
+        size_t length = strlen(mount->destination);
+
+        if (strncmp(path, mount->destination, length) == 0 && (path[length] == '/' || path[length] == '\0') &&
+            length > longest) {
+            best = mount;
+            longest = length;
+        }
+    }
+    return best;
+}
+
+struct place {
+    int root;
+    char *path;                      /* below root */
+    const struct mount_point *mount; /* NULL: in the container's own root */
+    struct container *locked;        /* its operation lock is held: it must not start meanwhile */
+};
+
+static void place_clear(struct place *place)
+{
+    if (place->locked)
+        pthread_mutex_unlock(&place->locked->operation);
+    if (place->root >= 0)
+        close(place->root);
+    free(place->path);
+}
+#define CLEANUP_PLACE CLEANUP(place_clear)
+
+/* Into a volume of a stopped container, where nothing is mounted. */
+static int enter_mount(const struct mount_point *mount, const char *path, struct place *place, struct error *err)
+{
+    const char *rest = path + strlen(mount->destination);
+    struct stat st;
+
+    if (stat(mount->source, &st) < 0)
+        return error_errno(err, EIO, "cannot open %s", mount->source);
+    bool directory = S_ISDIR(st.st_mode);
+    CLEANUP_FREE char *dir = directory ? mem_strdup(mount->source) : path_dir(mount->source);
+    place->root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (place->root < 0)
+        return error_errno(err, EIO, "cannot open %s", dir);
+    place->path = mem_printf("/%s%s", directory ? "" : path_base(mount->source), directory ? rest : "");
+    return 0;
+}
+
+static int find_running(struct container *container, struct place *place)
+{
+    CLEANUP_BOX struct shim_box *box = NULL;
+
+    int r = container__running_box(container, &box, NULL);
+    return r < 0 ? r : shim_root(box->shim, &place->root, NULL);
+}
+
+static int find_stopped(struct container *container, const char *clean, bool write, struct place *place,
+                        struct error *err)
+{
+    if (place->mount && place->mount->type != MOUNT_TMPFS) {
+        free(TAKE_PTR(place->path));
+        return enter_mount(place->mount, clean, place, err);
+    }
+    pthread_mutex_lock(&container->operation);
+    int r = state_is_active(container__state(container)) ? find_running(container, place)
+                                                         : open_overlay(container, &place->root, err);
+    if (r == 0 && write)
+        place->locked = container;
+    else
+        pthread_mutex_unlock(&container->operation);
+    return r;
+}
+
+static int find_place(struct container *container, const char *path, bool write, struct place *place, struct error *err)
+{
+    CLEANUP_SPEC struct spec *spec = container__spec(container);
+    CLEANUP_FREE char *rooted = mem_printf("/%s", path);
+    CLEANUP_FREE char *clean = path_clean(rooted);
+
+    place->root = -EBADF;
+    place->mount = mount_of(container, clean);
+    enum container_state state = container__state(container);
+    if (state == CONTAINER_REMOVING || state == CONTAINER_DEAD)
+        return error_set(err, EBUSY, "container %s is marked for removal", container->id);
+    int r = refuse_guest(container, spec, err);
+    if (r < 0)
+        return r;
+    place->path = TAKE_PTR(rooted);
+    return find_running(container, place) == 0 ? 0 : find_stopped(container, clean, write, place, err);
+}
+
+static int not_there(const struct container *container, const char *path, struct error *err)
+{
+    return error_set(err, ENOENT, "Could not find the file %s in container %s", path, container->id);
+}
+
+/* --- cp --------------------------------------------------------------------------------- */
+
+int container_path_stat(struct container *container, const char *path, struct archive_stat *ret, struct error *err)
+{
+    CLEANUP_PLACE struct place place = {.root = -EBADF};
+
+    int r = find_place(container, path, false, &place, err);
+    if (r == 0)
+        r = archive_stat(place.root, place.path, ret, err);
+    if (r == -ENOENT)
+        return not_there(container, path, err);
+    if (r == 0 && strcmp(ret->name, path_base(path)) != 0 && *path_base(path) && strcmp(path_base(path), ".") != 0) {
+        /* A volume's root is called _data on the host. */
+        free(ret->name);
+        ret->name = mem_strdup(path_base(path));
+    }
+    return r;
+}
+
+int container_archive_get(struct container *container, const char *path, container_write_fn *write, void *user,
+                          struct error *err)
+{
+    CLEANUP_PLACE struct place place = {.root = -EBADF};
+    struct archive_stat stat = {0};
+    CLEANUP_FREE char *rooted = mem_printf("/%s", path);
+    CLEANUP_FREE char *clean = path_clean(rooted);
+
+    int r = find_place(container, path, false, &place, err);
+    if (r == 0)
+        r = archive_stat(place.root, place.path, &stat, err);
+    if (r == -ENOENT)
+        return not_there(container, path, err);
+    if (r < 0)
+        return r;
+    free(stat.name);
+    free(stat.link_target);
+    /* "DIR/." asks for the contents, as cp does; else the last component names them. */
+    const char *name = str_ends(path, "/.") || strcmp(path, ".") == 0 ? "." : path_base(clean);
+    if (strcmp(clean, "/") == 0 && strcmp(name, ".") != 0)
+        name = "/";
+    r = archive_create(place.root, place.path, strcmp(name, "/") == 0 ? "." : name, ARCHIVE_KEEP_OWNER, write, user, err);
+    if (r == 0)
+        publish_container(container, "archive-path", NULL);
+    return r;
+}
+
+int container_archive_put(struct container *container, const char *path, bool no_overwrite_dir_non_dir, bool copy_uid_gid,
+                          container_read_fn *read_fn, void *user, struct error *err)
+{
+    CLEANUP_SPEC struct spec *spec = container__spec(container);
+    CLEANUP_PLACE struct place place = {.root = -EBADF};
+    struct archive_result result;
+    struct archive_stat stat = {0};
+
+    int r = find_place(container, path, true, &place, err);
+    if (r < 0)
+        return r;
+    if (place.mount && !place.mount->rw)
+        return error_set(err, EINVAL, "mounted volume is marked read-only");
+    if (!place.mount && json_bool(spec->host_config, "ReadonlyRootfs", false))
+        return error_set(err, EINVAL, "container rootfs is marked read-only");
+    r = archive_stat(place.root, place.path, &stat, err);
+    if (r == -ENOENT)
+        return not_there(container, path, err);
+    if (r < 0)
+        return r;
+    free(stat.name);
+    free(stat.link_target);
+    /* A link to a directory is one, too. */
+    CLEANUP_CLOSE int directory = path_open_in(place.root, place.path, O_PATH | O_DIRECTORY, 0);
+    if (directory < 0)
+        return error_set(err, EINVAL, "extraction point is not a directory");
+    unsigned flags = (no_overwrite_dir_non_dir ? ARCHIVE_NO_OVERWRITE_DIR : 0u) | (copy_uid_gid ? ARCHIVE_KEEP_OWNER : 0u);
+    r = archive_extract(place.root, place.path, read_fn, user, flags, NULL, &result, err);
+    if (r == 0)
+        publish_container(container, "extract-to-dir", NULL);
+    return r;
+}
+
+/* --- export, diff --------------------------------------------------------------------------- */
+
+static int check_whole(struct container *container, const char *verb, struct error *err)
+{
+    CLEANUP_SPEC struct spec *spec = container__spec(container);
+    enum container_state state = container__state(container);
+
+    if (state == CONTAINER_DEAD)
+        return error_set(err, EBUSY, "You cannot %s container %s which is Dead", verb, container->id);
+    if (state == CONTAINER_REMOVING)
+        return error_set(err, EBUSY, "You cannot %s container %s which is being removed", verb, container->id);
+    return refuse_guest(container, spec, err);
+}
+
+int container_export(struct container *container, container_write_fn *write, void *user, struct error *err)
+{
+    CLEANUP_CLOSE int root = -EBADF;
+
+    int r = check_whole(container, "export", err);
+    if (r == 0)
+        r = files_image_root(container, &root, err);
+    if (r == 0)
+        r = archive_create(root, "/", "", ARCHIVE_KEEP_OWNER, write, user, err);
+    if (r == 0)
+        publish_container(container, "export", NULL);
+    return r;
+}
+
+/* Made by the launcher for its mounts, not by anybody in the container. */
+static const char *const own_traces[] = {"/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"};
+
+struct changes {
+    container_change_fn *fn;
+    void *user;
+    char *etc; /* "/etc" was changed, and nothing in it so far that is not ours */
+};
+
+static int filter_change(void *user, const char *path, enum archive_change kind)
+{
+    struct changes *changes = user;
+
+    for (size_t i = 0; i < ARRAY_SIZE(own_traces); i++)
+        if (strcmp(path, own_traces[i]) == 0 && kind != ARCHIVE_DELETED)
+            return 0;
+    if (str_starts(path, "/dev/"))
+        return 0;
+    if (strcmp(path, "/etc") == 0 && kind == ARCHIVE_MODIFIED) {
+        changes->etc = mem_strdup(path);
+        return 0;
+    }
+    if (changes->etc && str_starts(path, "/etc/")) {
+        free(TAKE_PTR(changes->etc));
+        int r = changes->fn(changes->user, "/etc", ARCHIVE_MODIFIED);
+        if (r != 0)
+            return r;
+    }
+    return changes->fn(changes->user, path, (int)kind);
+}
+
+int container_changes(struct container *container, container_change_fn *fn, void *user, struct error *err)
+{
+    struct changes changes = {.fn = fn, .user = user};
+    CLEANUP_FREE char *upper = path_join(container->dir, "upper");
+    CLEANUP_CLOSE int upper_fd = -EBADF;
+    CLEANUP_CLOSE int lower_fd = -EBADF;
+
+    int r = check_whole(container, "diff", err);
+    /* Only the image, without the container's changes. */
+    if (r == 0)
+        r = image_overlay_open(container->engine->images, container->image_id, NULL, NULL, &lower_fd, err);
+    if (r < 0)
+        return r;
+    upper_fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (upper_fd < 0)
+        return error_errno(err, EIO, "cannot open %s", upper);
+    r = archive_changes(upper_fd, lower_fd, filter_change, &changes, err);
+    free(changes.etc);
+    return r;
+}
+
+/* --- from a writer to a reader ------------------------------------------------------------------ */
+
+/* archive_create() pushes, archive_extract() and image_commit() pull: a pipe and
+ * a thread join them. */
+struct pump {
+    pthread_t thread;
+    int root;
+    const char *path, *name;
+    unsigned flags;
+    int in, out;
+    int result;
+    struct error err;
+};
+
+static int pump_write(void *user, const void *data, size_t size)
+{
+    return fd_write_all(((struct pump *)user)->in, data, size);
+}
+
+static void *pump_run(void *user)
+{
+    struct pump *pump = user;
+    sigset_t pipe_signal;
+
+    /* The reader may give up first. */
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
+    pump->result = archive_create(pump->root, pump->path, pump->name, pump->flags, pump_write, pump, &pump->err);
+    close(pump->in);
+    return NULL;
+}
+
+static int pump_begin(struct pump *pump, struct error *err)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return error_errno(err, errno, "cannot make a pipe");
+    pump->out = ends[0];
+    pump->in = ends[1];
+    int r = -pthread_create(&pump->thread, NULL, pump_run, pump);
+    if (r < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return error_errno(err, r, "cannot start a thread");
+    }
+    return 0;
+}
+
+/* The reader's result counts, unless it only fell over the writer's. */
+static int pump_end(struct pump *pump, int r, struct error *err)
+{
+    close(pump->out);
+    pthread_join(pump->thread, NULL);
+    if (pump->result < 0 && pump->result != -EPIPE) {
+        if (err)
+            *err = pump->err;
+        return pump->result;
+    }
+    return r;
+}
+
+static ssize_t pump_read(void *user, void *buffer, size_t size)
+{
+    struct pump *pump = user;
+
+    for (;;) {
+        ssize_t got = read(pump->out, buffer, size);
+        if (got >= 0)
+            return got;
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+bool files_is_empty(int root_fd, const char *path)
+{
+    CLEANUP_CLOSE int fd = path_open_in(root_fd, path, O_RDONLY | O_DIRECTORY, 0);
+    bool empty = true;
+
+    if (fd < 0)
+        return true;
+    DIR *stream = fdopendir(TAKE_FD(fd));
+    if (!stream)
+        return true;
+    for (struct dirent *entry; empty && (entry = readdir(stream));)
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    closedir(stream);
+    return empty;
+}
+
+int files_copy(int root_fd, const char *path, int to_fd, struct error *err)
+{
+    CLEANUP_FREE char *contents = mem_printf("%s/.", path);
+    struct pump pump = {.root = root_fd, .path = contents, .name = ".", .flags = ARCHIVE_KEEP_OWNER};
+    struct archive_result result;
+
+    int r = pump_begin(&pump, err);
+    if (r < 0)
+        return r;
+    r = archive_extract(to_fd, "/", pump_read, &pump, ARCHIVE_KEEP_OWNER, NULL, &result, err);
+    return pump_end(&pump, r, err);
+}
+
+/* --- commit ------------------------------------------------------------------------------------------ */
+
+static int commit_layer(struct container *container, const cJSON *config, const char *author, const char *comment,
+                        char *const *changes, const char *name, char **ret_id, struct error *err)
+{
+    CLEANUP_FREE char *upper = path_join(container->dir, "upper");
+    CLEANUP_CLOSE int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct pump pump = {.root = fd, .path = "/", .name = "", .flags = ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER};
+
+    if (fd < 0)
+        return error_errno(err, EIO, "cannot open %s", upper);
+    int r = pump_begin(&pump, err);
+    if (r < 0)
+        return r;
+    r = image_commit(container->engine->images, container->image_id, pump_read, &pump, config, author, comment, changes,
+                     name, ret_id, err);
+    return pump_end(&pump, r, err);
+}
+
+int container_commit(struct container *container, const char *repo, const char *tag, const char *author,
+                     const char *comment, bool pause, char *const *changes, const cJSON *config, char **ret_image_id,
+                     struct error *err)
+{
+    CLEANUP_SPEC struct spec *spec = container__spec(container);
+    CLEANUP_JSON cJSON *merged = NULL;
+    CLEANUP_FREE char *name = NULL;
+    CLEANUP_FREE char *id = NULL;
+    bool paused = false;
+
+    int r = check_whole(container, "commit", err);
+    if (r == 0)
+        r = schema_complete(&schema_config, cJSON_GetArraySize(config) > 0 ? config : spec->config, "", &merged, err);
+    if (r < 0)
+        return r;
+    validate_merge(merged, spec->config);
+    if (repo && *repo)
+        name = tag && *tag ? mem_printf("%s:%s", repo, tag) : mem_strdup(repo);
+    if (pause && container__state(container) == CONTAINER_RUNNING)
+        paused = container_pause(container, NULL) == 0;
+    r = commit_layer(container, merged, author, comment, changes, name, &id, err);
+    if (paused)
+        container_unpause(container, NULL);
+    if (r < 0)
+        return r;
+    publish_container(container, "commit", "comment", comment ? comment : "", "imageID", id, "imageRef", name ? name : "",
+                      NULL);
+    *ret_image_id = TAKE_PTR(id);
+    return 0;
+}

@@ -1,0 +1,22 @@
+/* wall.h - what this room must know of the two walls, as one table.
+ *
+ * What a wall does is the shim's secret; here stands only what a container
+ * behind it may ask for. */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
+#include "isolation/isolation.h"
+
+struct error;
+
+struct wall {
+    const char *name;      /* "process", "hyperv": the shim's isolation name */
+    unsigned capabilities; /* enum isolation_capability */
+};
+
+/* name in any case; "" and "default" give `fallback`. NULL where unknown. */
+const struct wall *wall_find(const char *name, const char *fallback);
+/* Refuses, with a sentence, what this wall cannot give. */
+int wall_check(const struct wall *wall, const cJSON *config, const cJSON *host_config, struct error *err);

@@ -1,0 +1,245 @@
+/* build.c - new images: import of a root file system, commit of a container. Owner: image. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "image/store.h"
+
+/* The digest of a tar with nothing in it: no layer is made for it, as Docker. */
+#define EMPTY_TAR "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+
+struct platform {
+    char *os, *architecture, *variant;
+};
+
+static void platform_clear(struct platform *platform)
+{
+    free(platform->os);
+    free(platform->architecture);
+    free(platform->variant);
+}
+
+/* "linux/arm64/v8", "arm64" or nothing: this machine's. */
+static int platform_parse(const char *text, struct platform *ret, struct error *err)
+{
+    CLEANUP_STRV char **parts = text && *text ? strv_split(text, '/') : NULL;
+    size_t count = strv_length(parts);
+
+    for (size_t i = 0; i < count; i++)
+        for (const char *at = parts[i]; *at || at == parts[i]; at++)
+            if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789_", *at | ((*at >= 'A' && *at <= 'Z') ? 0x20 : 0)) || !*at)
+                return error_set(err, EINVAL, "\"%s\" is an invalid OS/architecture", text);
+    if (count > 3)
+        return error_set(err, EINVAL, "\"%s\" is an invalid OS/architecture", text);
+    bool only_architecture = count == 1 && strcmp(parts[0], "linux") != 0;
+    if (count >= 1 && !only_architecture && strcmp(parts[0], "linux") != 0)
+        return error_set(err, EINVAL, "operating system is not supported: %s", parts[0]);
+    ret->os = mem_strdup("linux");
+    ret->architecture = mem_strdup(only_architecture ? parts[0] : count >= 2 ? parts[1] : image__host_architecture());
+    ret->variant = mem_strdup(count >= 3 ? parts[2] : NULL);
+    return 0;
+}
+
+static int name_key(const char *repository, const char *tag, char ***ret, struct error *err)
+{
+    CLEANUP_FREE char *text = NULL;
+    CLEANUP_FREE char *key = NULL;
+
+    if (!repository || !*repository)
+        return 0;
+    text = tag && *tag ? mem_printf("%s:%s", repository, tag) : mem_strdup(repository);
+    int r = image__name_key(text, &key, err);
+    if (r < 0)
+        return r;
+    if (image__name_is_digest(key))
+        return error_set(err, EINVAL, "cannot import digest reference");
+    strv_push(ret, key);
+    return 0;
+}
+
+static int unpack(struct image_store *store, image_read_fn *read, void *user, struct image_layer **ret, struct error *err)
+{
+    CLEANUP_CLOSE int fd = -EBADF;
+
+    int r = image__spool_raw(store, read, user, &fd, err);
+    if (r < 0)
+        return r;
+    struct image_layer_source source = {
+        .fd = fd,
+        .flags = ARCHIVE_STRICT_END,
+        .max_bytes = store->limits.max_unpacked_bytes,
+        .max_entries = store->limits.max_entries,
+    };
+    return image__layer_unpack(store, &source, ret, err);
+}
+
+static void add_history(cJSON *list, const char *created, const char *created_by, const char *author,
+                        const char *comment, bool empty)
+{
+    cJSON *entry = cJSON_CreateObject();
+
+    json_add_string(entry, "created", created);
+    if (created_by && *created_by)
+        json_add_string(entry, "created_by", created_by);
+    if (author && *author)
+        json_add_string(entry, "author", author);
+    if (comment && *comment)
+        json_add_string(entry, "comment", comment);
+    if (empty)
+        json_add_bool(entry, "empty_layer", true);
+    cJSON_AddItemToArray(list, entry);
+}
+
+int image_import(struct image_store *store, image_read_fn *read, void *user, const char *repo, const char *tag,
+                 const char *message, char *const *changes, const char *platform_text, char **ret_id,
+                 struct error *err)
+{
+    CLEANUP(platform_clear) struct platform platform = {0};
+    CLEANUP_JSON cJSON *json = cJSON_CreateObject();
+    CLEANUP_STRV char **keys = NULL;
+    struct image_layer *layer = NULL;
+    char created[TIME_TEXT_MAX];
+
+    /* What is cheap to refuse is refused before the stream is read. */
+    int r = platform_parse(platform_text, &platform, err);
+    if (r == 0)
+        r = name_key(repo, tag, &keys, err);
+    cJSON *config = json_add_object(json, "config");
+    if (r == 0)
+        r = image_apply_changes(config, changes, err);
+    if (r == 0)
+        r = unpack(store, read, user, &layer, err);
+    if (r < 0)
+        return r;
+
+    time_format(clock_real_ns(), created);
+    json_add_string(json, "architecture", platform.architecture);
+    if (platform.variant)
+        json_add_string(json, "variant", platform.variant);
+    if (message && *message)
+        json_add_string(json, "comment", message);
+    json_add_string(json, "created", created);
+    add_history(json_add_array(json, "history"), created, NULL, NULL, message, false);
+    json_add_string(json, "os", platform.os);
+    cJSON *rootfs = json_add_object(json, "rootfs");
+    json_add_string(rootfs, "type", "layers");
+    json_push_string(json_add_array(rootfs, "diff_ids"), layer->diff_id);
+    CLEANUP_FREE char *text = json_print(json);
+    return image__add(store, text, strlen(text), &layer, 1, NULL, keys, NULL, NULL, ret_id, err);
+}
+
+/* The parent's layers, each pinned, and its config's other parts. */
+static int take_parent(struct image_store *store, const char *parent_id, struct image_layer **layers, size_t *ret_count,
+                       struct image **ret, struct error *err)
+{
+    struct image_record *record;
+
+    pthread_rwlock_wrlock(&store->lock);
+    int r = image__resolve(store, parent_id, &record, NULL, err);
+    if (r == 0 && record->layer_count >= IMAGE_LAYERS_MAX)
+        r = error_set(err, EINVAL, "max depth exceeded: an image has at most %d layers", IMAGE_LAYERS_MAX);
+    if (r == 0) {
+        for (size_t i = 0; i < record->layer_count; i++) {
+            layers[i] = record->layers[i];
+            layers[i]->references++;
+        }
+        *ret_count = record->layer_count;
+        *ret = image__copy(store, record);
+    }
+    pthread_rwlock_unlock(&store->lock);
+    return r;
+}
+
+/* As Docker shows it: the command that made the layer. */
+static char *command_text(const cJSON *config)
+{
+    CLEANUP_STRV char **words = json_strv(config, "Cmd");
+
+    return strv_join(words, " ");
+}
+
+static cJSON *child_of(cJSON *from, const char *key)
+{
+    cJSON *item = from ? cJSON_GetObjectItemCaseSensitive(from, key) : NULL;
+
+    return item ? cJSON_Duplicate(item, true) : NULL;
+}
+
+struct pins {
+    struct image_store *store;
+    struct image_layer *layers[IMAGE_LAYERS_MAX + 1];
+    size_t count;
+};
+
+static void pins_clear(struct pins *pins)
+{
+    for (size_t i = 0; i < pins->count; i++)
+        image__layer_unpin(pins->store, pins->layers[i]);
+    pins->count = 0;
+}
+
+int image_commit(struct image_store *store, const char *parent_id, image_read_fn *read, void *user, const cJSON *config,
+                 const char *author, const char *comment, char *const *changes, const char *name, char **ret_id,
+                 struct error *err)
+{
+    CLEANUP(pins_clear) struct pins pins = {.store = store};
+    CLEANUP(platform_clear) struct platform platform = {0};
+    CLEANUP(image_freep) struct image *parent = NULL;
+    CLEANUP_JSON cJSON *json = cJSON_CreateObject();
+    CLEANUP_STRV char **keys = NULL;
+    struct image_layer *layer = NULL;
+    char created[TIME_TEXT_MAX];
+
+    int r = platform_parse(NULL, &platform, err);
+    if (r == 0)
+        r = name_key(name, NULL, &keys, err);
+    cJSON *changed = config ? cJSON_Duplicate(config, true) : cJSON_CreateObject();
+    json_add(json, "config", changed);
+    if (r == 0)
+        r = image_apply_changes(changed, changes, err);
+    if (r == 0 && parent_id && *parent_id)
+        r = take_parent(store, parent_id, pins.layers, &pins.count, &parent, err);
+    if (r == 0)
+        r = unpack(store, read, user, &layer, err);
+    if (r < 0)
+        return r;
+
+    bool empty = strcmp(layer->diff_id, EMPTY_TAR) == 0;
+    if (empty)
+        image__layer_unpin(store, layer);
+    else
+        pins.layers[pins.count++] = layer;
+    time_format(clock_real_ns(), created);
+    if (parent && *parent->architecture) {
+        json_add_string(json, "architecture", parent->architecture);
+        if (*parent->variant)
+            json_add_string(json, "variant", parent->variant);
+    } else {
+        json_add_string(json, "architecture", platform.architecture);
+    }
+    if (author && *author)
+        json_add_string(json, "author", author);
+    if (comment && *comment)
+        json_add_string(json, "comment", comment);
+    json_add_string(json, "created", created);
+    cJSON *history = child_of(parent ? parent->config : NULL, "history");
+    if (!cJSON_IsArray(history)) {
+        cJSON_Delete(history);
+        history = cJSON_CreateArray();
+    }
+    CLEANUP_FREE char *command = command_text(config);
+    add_history(history, created, command, author, comment, empty);
+    json_add(json, "history", history);
+    json_add_string(json, "os", platform.os);
+    cJSON *rootfs = json_add_object(json, "rootfs");
+    json_add_string(rootfs, "type", "layers");
+    cJSON *diff_ids = json_add_array(rootfs, "diff_ids");
+    for (size_t i = 0; i < pins.count; i++)
+        json_push_string(diff_ids, pins.layers[i]->diff_id);
+    CLEANUP_FREE char *text = json_print(json);
+    size_t count = pins.count;
+    pins.count = 0; /* image__add() takes them */
+    return image__add(store, text, strlen(text), pins.layers, count, parent ? parent->id : NULL, keys, NULL, NULL,
+                      ret_id, err);
+}

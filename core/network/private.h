@@ -1,0 +1,164 @@
+/* private.h - what the files of the network room share.
+ *
+ * manager.c   open, close, destroy; looking networks up
+ * create.c    making and removing networks
+ * bridge.c    a network's bridge device and what the host must have set for it
+ * sandbox.c   namespaces and interfaces of containers; statistics
+ * publish.c   published ports
+ * names.c     what the name server answers
+ * restore.c   after a restart of the server
+ * state.c     files; copies for callers
+ *
+ * Everything here is guarded by manager->lock; functions named network__*()
+ * are called with it held.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "base/cleanup.h"
+#include "network/address.h"
+#include "network/dns.h"
+#include "network/nat.h"
+#include "network/netlink.h"
+#include "network/netns.h"
+#include "network/port.h"
+#include "tabique/network.h"
+
+struct error;
+
+enum net_kind { NET_BRIDGE, NET_HOST, NET_NULL };
+
+struct net_subnet {          /* a bridge has at most one of each family */
+    struct cidr cidr;        /* masked; family 0: none */
+    struct address gateway;  /* the bridge's own address */
+    struct cidr range;       /* where addresses are chosen; family 0: all of cidr */
+    bool configured;         /* by the user, who may then ask for addresses */
+    struct address_set used;
+};
+
+struct net {
+    struct net *next;
+    char id[65];
+    char *name;
+    enum net_kind kind;
+    char bridge[IF_NAMESIZE];
+    int ifindex;
+    int64_t created_ns;
+    bool internal, attachable, ipv6, builtin, icc, masquerade;
+    int mtu;
+    struct address binding;  /* host address of published ports; family 0: all */
+    char *prefix;            /* of interface names inside; NULL: "eth" */
+    struct net_subnet v4, v6;
+    struct network_pair *labels, *options;
+    size_t label_count, option_count;
+    size_t endpoint_count;
+};
+
+struct endpoint {
+    struct net *net;
+    char id[65];
+    char *container_name;
+    char **aliases;
+    char host_interface[IF_NAMESIZE]; /* empty: none (host, none) */
+    char interface[IF_NAMESIZE];
+    int index;                        /* inside; 0: not known */
+    uint8_t mac[6];
+    struct address v4, v6;
+};
+
+struct published {
+    uint8_t protocol;
+    uint16_t container_port, host_port;
+    struct address hosts[PORT_HOSTS_MAX];
+    size_t host_count;
+};
+
+struct sandbox {
+    UT_hash_handle hh;
+    char id[65];
+    int ns_fd;                /* -EBADF: a record only (host network) */
+    struct mnl_socket *nl;    /* inside */
+    struct endpoint *endpoints;
+    size_t endpoint_count;
+    struct published *ports;
+    size_t port_count;
+    char gateway_network[65]; /* whose endpoint has the default route and the ports */
+    char **nameservers;       /* asked for names that are not ours; NULL: the host's */
+    bool dns;
+};
+
+#define REAP_MAX 64
+
+struct network_manager {
+    pthread_mutex_t lock;
+    char *data_dir, *run_dir, *netns_dir, *state_dir;
+    char alias[40];           /* "tabique:<hash of run_dir>": whose our interfaces are */
+    int mtu;
+    struct address_pool *pools;
+    size_t pool_count;
+    struct mnl_socket *nl;    /* in the host's namespace */
+    struct netns_worker *worker;
+    struct nat *nat;
+    struct net *networks;
+    struct net *bridge;       /* the default one */
+    struct sandbox *sandboxes;
+    struct port_table ports;
+    struct dns *dns;
+    bool set_forwarding, set_forwarding6;
+    struct {                  /* interfaces that should have gone with their namespace */
+        char name[IF_NAMESIZE];
+        int64_t since_ns;
+    } reap[REAP_MAX];
+    size_t reap_count;
+};
+
+/* bridge.c */
+int network__bridge_ensure(struct network_manager *manager, struct net *net, struct error *err);
+int network__bridge_remove(struct network_manager *manager, const char *bridge, struct error *err);
+int network__forwarding(struct network_manager *manager, bool v6, struct error *err);
+bool network__wants_isolation(const struct net *net); /* a port of it from its neighbours */
+/* Subnets that a new one must not meet: of the host, its resolvers, our networks. */
+int network__busy(struct network_manager *manager, struct cidr **ret, size_t *ret_count);
+void network__nat_describe(const struct net *net, struct nat_network *ret);
+int network__nat_rebuild(struct network_manager *manager, struct error *err);
+
+/* manager.c */
+struct net *network__find(struct network_manager *manager, const char *ref, struct error *err);
+void network__free(struct net *net);
+int network__choose_subnet(struct network_manager *manager, struct cidr *ret, struct error *err);
+
+/* sandbox.c */
+struct sandbox *network__sandbox(struct network_manager *manager, const char *id);
+struct sandbox *network__sandbox_new(struct network_manager *manager, const char *id);
+void network__sandbox_drop(struct network_manager *manager, struct sandbox *sandbox, bool forget_only);
+int network__link_create(struct network_manager *manager, struct sandbox *sandbox, struct endpoint *endpoint,
+                         bool announce, struct error *err);
+int network__gateway_update(struct network_manager *manager, struct sandbox *sandbox, struct error *err);
+int network__dns_update(struct network_manager *manager, struct sandbox *sandbox);
+void network__reap(struct network_manager *manager, bool all);
+bool network__id_valid(const char *id);
+/* Called by the name server's thread, without the lock. */
+void network__dns_lookup(void *manager, const char *container_id, enum dns_question question, const char *name,
+                         const struct address *address, struct dns_answer *ret);
+
+/* publish.c */
+/* Elements of what the sandbox has published, towards its gateway endpoint. */
+void network__nat_ports(const struct sandbox *sandbox, struct nat_port **ports, size_t *count);
+int network__ports_apply(struct network_manager *manager, struct sandbox *sandbox, bool add, struct error *err);
+void network__ports_forget(struct network_manager *manager, struct sandbox *sandbox);
+struct endpoint *network__gateway(const struct sandbox *sandbox);
+
+/* state.c */
+int network__save_net(struct network_manager *manager, const struct net *net, struct error *err);
+void network__unlink_net(struct network_manager *manager, const struct net *net);
+int network__load_nets(struct network_manager *manager, struct error *err);
+int network__save_sandbox(struct network_manager *manager, const struct sandbox *sandbox);
+void network__unlink_sandbox(struct network_manager *manager, const char *id);
+int network__load_sandbox(struct network_manager *manager, const char *id, struct sandbox *sandbox);
+struct network *network__copy(struct network_manager *manager, const struct net *net);
+void network__endpoint_copy(const struct sandbox *sandbox, const struct endpoint *endpoint,
+                            struct network_endpoint *ret);

@@ -1,0 +1,13 @@
+/* images_list.h - images with what only the whole list knows: shared sizes and
+ * who uses them. For GET /images/json and /system/df. Private to the routes. */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
+struct error;
+struct request;
+
+/* filters: validated, or NULL. */
+int images_summaries(struct request *request, const cJSON *filters, bool shared_sizes, bool all, cJSON **ret,
+                     struct error *err);

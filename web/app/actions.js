@@ -1,0 +1,62 @@
+/* actions.js - what can be done to a container, with the question that fits the
+ * harm, and what is said afterwards. */
+import { t } from './i18n.js';
+import { docker } from './api.js';
+import { can } from './session.js';
+import { refreshAll } from './live.js';
+import { visible } from './text.js';
+import { attempt, confirm, toast } from '../components/overlay.js';
+
+const running = (c) => c.state === 'running';
+const paused = (c) => c.state === 'paused';
+
+/** @type {Record<string, {icon: string, when: (c: any) => boolean, danger?: boolean, run: (c: any) => Promise<any>}>} */
+export const actions = {
+  start: { icon: 'play', when: (c) => !running(c) && !paused(c), run: (c) => docker.start(c.id) },
+  stop: { icon: 'stop', when: (c) => running(c) || paused(c), run: (c) => docker.stop(c.id) },
+  restart: { icon: 'restart', when: running, run: (c) => docker.restart(c.id) },
+  pause: { icon: 'pause', when: running, run: (c) => docker.pause(c.id) },
+  unpause: { icon: 'play', when: paused, run: (c) => docker.unpause(c.id) },
+  kill: { icon: 'signal', when: running, danger: true, run: (c) => docker.kill(c.id) },
+  remove: { icon: 'remove', when: () => true, danger: true, run: (c) => docker.remove(c.id, c) },
+};
+
+/** @param {string} name @param {any[]} containers @returns {Promise<boolean>} */
+export async function act(name, containers) {
+  const action = actions[name];
+  const list = containers.filter(action.when);
+  if (!list.length) return false;
+  const names = list.length === 1 ? visible(list[0].name) : t('containers.count', { n: list.length });
+  let options = {};
+  if (name === 'remove') {
+    const live = list.some((c) => running(c) || paused(c));
+    const answer = await confirm({
+      title: t('remove.title', { name: names }), text: live ? t('remove.running') : t('remove.text'), action: t('action.remove'), danger: true,
+      type: list.length > 5 ? String(list.length) : undefined, choices: [{ key: 'volumes', label: t('remove.volumes') }],
+    });
+    if (!answer) return false;
+    options = { force: live, volumes: answer.volumes };
+  } else if (name === 'kill' || ((name === 'stop' || name === 'restart') && list.length > 1)) {
+    if (!(await confirm({ title: t('confirm.' + name, { name: names }), action: t('action.' + name), danger: name === 'kill' }))) return false;
+  }
+  let failed = 0;
+  let message = '';
+  /* A few at a time: two hundred at once would only queue in the server. */
+  const queue = [...list];
+  await Promise.all(Array.from({ length: Math.min(6, queue.length) }, async () => {
+    for (let c = queue.shift(); c; c = queue.shift())
+      try { await action.run({ ...c, ...options }); } catch (error) { failed++; message = error.message; }
+  }));
+  refreshAll('');
+  if (failed) toast(list.length === 1 ? message : t('bulk.failed', { n: failed, message }), { kind: 'error' });
+  else toast(t('done.' + name, { name: names }), name === 'stop' && list.length === 1 ? { action: { label: t('undo'), run: () => attempt(() => docker.start(list[0].id).then(() => refreshAll(''))) } } : {});
+  return !failed;
+}
+
+/** Menu entries for one container. */
+export function actionItems(container, names = Object.keys(actions)) {
+  if (!can('operate')) return [];
+  return names.filter((name) => actions[name].when(container)).map((name) => ({
+    label: t('action.' + name), icon: actions[name].icon, danger: actions[name].danger, run: () => { act(name, [container]); },
+  }));
+}

@@ -1,0 +1,120 @@
+/* bits.js - the small parts views are made of. */
+import { html, useEffect, useRef, useState } from '../app/html.js';
+import { t, age, dateTime, percent } from '../app/i18n.js';
+import { useNow } from '../app/live.js';
+import { go, link } from '../app/router.js';
+import { toast } from './overlay.js';
+import { Icon } from './icons.js';
+
+export function Age({ since }) {
+  const now = useNow();
+  if (!since) return '–';
+  return html`<time datetime=${since} title=${dateTime(since)}>${age((now - Date.parse(since)) / 1000)}</time>`;
+}
+
+/** A line of the last values; the whole is decoration, the number stands beside it. */
+export function Sparkline({ values, max = 0, width = 72, height = 18 }) {
+  const top = Math.max(max, ...values, 1e-9);
+  const step = width / Math.max(1, values.length - 1);
+  const points = values.map((v, i) => `${(i * step).toFixed(1)},${(height - 1 - (v / top) * (height - 2)).toFixed(1)}`);
+  return html`<svg class="spark" width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} aria-hidden="true">
+    ${points.length > 1 && html`<polygon points=${`0,${height} ${points.join(' ')} ${width},${height}`} /><polyline points=${points.join(' ')} />`}</svg>`;
+}
+
+export function Meter({ value, label }) {
+  const part = Math.max(0, Math.min(1, value || 0));
+  return html`<span class=${'meter' + (part > 0.9 ? ' hot' : part > 0.75 ? ' warm' : '')} role="img" aria-label=${label ?? percent(part * 100)}><span style=${{ width: part * 100 + '%' }}></span></span>`;
+}
+
+/** Search field that the "/" key finds. */
+export function Search({ value, onChange, label, placeholder = undefined }) {
+  const [text, setText] = useState(value);
+  const timer = useRef(0);
+  useEffect(() => setText(value), [value]);
+  const change = (next) => {
+    setText(next);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => onChange(next), 120);
+  };
+  return html`<span class="search"><${Icon} name="search" /><input type="search" data-search="1" value=${text} aria-label=${label} placeholder=${placeholder ?? label} spellcheck="false"
+    onInput=${(event) => change(event.target.value)}
+    onKeyDown=${(event) => {
+      if (event.key === 'Escape') { if (text) change(''); else event.target.blur(); event.stopPropagation(); }
+      if (event.key === 'ArrowDown' || event.key === 'Enter') { clearTimeout(timer.current); onChange(text); /** @type {HTMLElement} */ (document.querySelector('main table[role=grid]'))?.focus(); event.preventDefault(); }
+    }} /><kbd aria-hidden="true">/</kbd></span>`;
+}
+
+export function Choice({ value, options, onChange, label }) {
+  return html`<div class="choice" role="group" aria-label=${label}>${options.map(([key, text, icon]) => html`<button type="button" key=${key} aria-pressed=${value === key ? 'true' : 'false'} onClick=${() => onChange(key)}>${icon && html`<${Icon} name=${icon} />`}${text}</button>`)}</div>`;
+}
+
+export function Select({ value, options, onChange, label }) {
+  return html`<select aria-label=${label} value=${value} onChange=${(event) => onChange(event.target.value)}>${options.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`)}</select>`;
+}
+
+export function Toggle({ checked, onChange, children }) {
+  return html`<label class="toggle"><input type="checkbox" role="switch" checked=${checked} onChange=${(event) => onChange(event.target.checked)} /><span>${children}</span></label>`;
+}
+
+export function Tabs({ tabs, current, base, label, query = undefined }) {
+  return html`<nav class="tabs" aria-label=${label}>${tabs.map(([key, text]) => html`<a key=${key} href=${link(key ? base + '/' + key : base, query)} aria-current=${current === key ? 'page' : undefined}>${text}</a>`)}</nav>`;
+}
+
+/** Head of a view. @param {{title: any, sub?: any, children?: any, back?: string}} props */
+export function Head({ title, sub = null, children = null, back = undefined }) {
+  return html`<header class="view-head">
+    <div class="view-title">${back && html`<a class="back" href=${link(back)} aria-label=${t('back')}><${Icon} name="left" /></a>`}<h1>${title}</h1>${sub && html`<div class="sub">${sub}</div>`}</div>
+    <div class="view-actions">${children}</div></header>`;
+}
+
+export function Problem({ error, stale = false }) {
+  if (!error) return null;
+  return html`<p class="problem" role="alert"><${Icon} name="warn" /> ${stale ? t('stale') + ' ' : ''}${error.message}</p>`;
+}
+
+export function Empty({ title, text = '', children = null }) {
+  return html`<div class="empty-state"><h2>${title}</h2>${text && html`<p>${text}</p>`}${children}</div>`;
+}
+
+export function Fact({ label, children }) {
+  return html`<div class="fact"><dt>${label}</dt><dd>${children}</dd></div>`;
+}
+
+export async function copyText(text, done = t('copied')) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(done);
+  } catch {
+    toast(t('error.clipboard'), { kind: 'error' });
+  }
+}
+export function CopyButton({ text, label = t('copy') }) {
+  return html`<button type="button" class="quiet icon-only" aria-label=${label} title=${label} onClick=${() => copyText(text)}><${Icon} name="copy" size=${13} /></button>`;
+}
+
+export function saveAs(name, type, data) {
+  const anchor = document.createElement('a');
+  anchor.href = URL.createObjectURL(new Blob([data], { type }));
+  anchor.download = name;
+  anchor.click();
+  setTimeout(() => URL.revokeObjectURL(anchor.href), 10000);
+}
+
+export const openView = (path, query) => go(link(path, query));
+
+/** Changes of these are shown for a moment: keys that came since the last list. */
+export function useFresh(keys, ready) {
+  const known = useRef(/** @type {Map<string, number>|null} */ (null));
+  const now = Date.now();
+  if (ready) {
+    const old = known.current;
+    const next = new Map();
+    for (const key of keys) next.set(key, old ? old.get(key) ?? now : 0);
+    known.current = next;
+  }
+  return (key) => now - (known.current?.get(key) ?? 0) < 3000;
+}
+
+export function Filterbar({ children }) {
+  return html`<div class="filterbar">${children}</div>`;
+}

@@ -1,0 +1,134 @@
+/* overlay.js - dialogs, confirmations, menus and short messages. */
+import { html, useEffect, useLayoutEffect, useRef, useState } from '../app/html.js';
+import { createStore, useStore } from '../app/store.js';
+import { t } from '../app/i18n.js';
+import { Icon } from './icons.js';
+
+/** A modal dialog; the browser keeps the focus inside and gives it back. */
+export function Dialog({ title, onClose, children, wide = false, actions = null }) {
+  const ref = useRef(/** @type {HTMLDialogElement} */ (null));
+  useLayoutEffect(() => {
+    const dialog = ref.current;
+    const before = /** @type {HTMLElement} */ (document.activeElement);
+    dialog.showModal();
+    /** @type {HTMLElement} */ (dialog.querySelector('[autofocus], input:not([type=checkbox]), textarea, select'))?.focus();
+    return () => { dialog.close(); before?.focus?.(); };
+  }, []);
+  return html`<dialog ref=${ref} class=${wide ? 'wide' : ''} aria-labelledby="dialog-title"
+    onCancel=${(event) => { event.preventDefault(); onClose?.(); }}
+    onMouseDown=${(event) => { if (event.target === ref.current) onClose?.(); }}>
+    <div class="dialog-body">
+      <header><h2 id="dialog-title">${title}</h2>${onClose && html`<button type="button" class="quiet icon-only" aria-label=${t('close')} onClick=${onClose}><${Icon} name="close" /></button>`}</header>
+      <div class="dialog-content">${children}</div>
+      ${actions && html`<footer>${actions}</footer>`}
+    </div></dialog>`;
+}
+
+/* --- confirmation ------------------------------------------------------------- */
+const asking = createStore(/** @type {any} */ (null));
+
+/** How much is asked fits the harm: `type` wants the name written. Resolves to false or to {choices}.
+ * @param {{title: string, text?: any, action: string, danger?: boolean, type?: string, choices?: {key: string, label: string, value?: boolean}[], field?: {label: string, value: string, hint?: string}}} question */
+export function confirm(question) {
+  return new Promise((resolve) => asking.set({ ...question, resolve }));
+}
+
+function Question({ question }) {
+  const [choices, setChoices] = useState(Object.fromEntries((question.choices ?? []).map((c) => [c.key, !!c.value])));
+  const [typed, setTyped] = useState('');
+  const [value, setValue] = useState(question.field?.value ?? '');
+  const done = (answer) => { asking.set(null); question.resolve(answer); };
+  const ready = !question.type || typed === question.type;
+  const submit = (event) => { event.preventDefault(); if (ready) done({ ...choices, value }); };
+  return html`<${Dialog} title=${question.title} onClose=${() => done(false)}>
+    <form onSubmit=${submit}>
+      ${question.text && html`<p>${question.text}</p>`}
+      ${question.field && html`<label class="field"><span>${question.field.label}</span><input value=${value} onInput=${(e) => setValue(e.target.value)} autofocus />${question.field.hint && html`<small>${question.field.hint}</small>`}</label>`}
+      ${(question.choices ?? []).map((c) => html`<label class="check-line" key=${c.key}><input type="checkbox" checked=${choices[c.key]} onChange=${(e) => setChoices({ ...choices, [c.key]: e.target.checked })} /> ${c.label}</label>`)}
+      ${question.type && html`<label class="field"><span>${t('confirm.type', { name: question.type })}</span><input autofocus value=${typed} onInput=${(e) => setTyped(e.target.value)} autocomplete="off" /></label>`}
+      <div class="buttons end">
+        <button type="button" onClick=${() => done(false)}>${t('cancel')}</button>
+        <button type="submit" class=${question.danger ? 'danger' : 'primary'} disabled=${!ready}>${question.action}</button>
+      </div>
+    </form></${Dialog}>`;
+}
+
+/* --- messages ------------------------------------------------------------------- */
+const toasts = createStore(/** @type {{id: number, text: string, kind: string, action?: {label: string, run: () => void}}[]} */ ([]));
+let toastSerial = 0;
+export function toast(text, { kind = 'info', action = undefined, life = kind === 'error' ? 9000 : 4500 } = {}) {
+  const id = ++toastSerial;
+  toasts.set((old) => [...old.slice(-3), { id, text, kind, action }]);
+  setTimeout(() => dismiss(id), life);
+}
+const dismiss = (id) => toasts.set((old) => old.filter((one) => one.id !== id));
+
+/** Runs a change, tells how it went. @param {() => Promise<any>} work @param {string} [done] */
+export async function attempt(work, done) {
+  try {
+    const result = await work();
+    if (done) toast(done);
+    return result ?? true;
+  } catch (error) {
+    if (error.name !== 'AbortError') toast(error.message, { kind: 'error' });
+    return undefined;
+  }
+}
+
+export function Overlays() {
+  const question = useStore(asking);
+  const list = useStore(toasts);
+  return html`${question && html`<${Question} question=${question} key=${question} />`}
+    <div class="toasts" role="status" aria-live="polite">${list.map((one) => html`<div key=${one.id} class=${'toast ' + one.kind}>
+      <span>${one.text}</span>
+      ${one.action && html`<button type="button" class="quiet" onClick=${() => { one.action.run(); dismiss(one.id); }}>${one.action.label}</button>`}
+      <button type="button" class="quiet icon-only" aria-label=${t('close')} onClick=${() => dismiss(one.id)}><${Icon} name="close" size=${12} /></button></div>`)}</div>`;
+}
+
+/* --- menus ------------------------------------------------------------------------- */
+/** @param {{label: any, items: ({label: string, run: () => void, icon?: string, danger?: boolean, disabled?: boolean, hint?: string}|null|false)[], title?: string, quiet?: boolean, end?: boolean}} props */
+export function Menu({ label, items, title = undefined, quiet = true, end = true }) {
+  const [open, setOpen] = useState(false);
+  const [place, setPlace] = useState({});
+  const root = useRef(/** @type {HTMLElement} */ (null));
+  const list = items.filter((item) => item);
+  useEffect(() => {
+    if (!open) return;
+    const away = (event) => { if (!root.current?.contains(event.target)) setOpen(false); };
+    const gone = () => setOpen(false);
+    document.addEventListener('pointerdown', away, true);
+    addEventListener('resize', gone);
+    document.addEventListener('scroll', gone, true);
+    /** @type {HTMLElement} */ (root.current.querySelector('[role=menuitem]:not([disabled])'))?.focus();
+    return () => { document.removeEventListener('pointerdown', away, true); removeEventListener('resize', gone); document.removeEventListener('scroll', gone, true); };
+  }, [open]);
+  const close = () => { setOpen(false); root.current?.querySelector('button')?.focus(); };
+  const show = () => {
+    if (open) return setOpen(false);
+    /* Fixed, so that no table's edge cuts it off. */
+    const box = root.current.getBoundingClientRect();
+    const below = innerHeight - box.bottom > 16 + list.length * 34 || box.top < innerHeight / 2;
+    setPlace({
+      [below ? 'top' : 'bottom']: (below ? box.bottom + 4 : innerHeight - box.top + 4) + 'px',
+      ...(end ? { right: Math.max(4, document.documentElement.clientWidth - box.right) + 'px' } : { left: Math.max(4, box.left) + 'px' }),
+    });
+    setOpen(true);
+  };
+  const onKeyDown = (event) => {
+    if (!open) return;
+    const buttons = /** @type {HTMLElement[]} */ ([...root.current.querySelectorAll('[role=menuitem]:not([disabled])')]);
+    const at = buttons.indexOf(/** @type {HTMLElement} */ (document.activeElement));
+    if (event.key === 'Escape') close();
+    else if (event.key === 'ArrowDown') buttons[(at + 1) % buttons.length]?.focus();
+    else if (event.key === 'ArrowUp') buttons[(at - 1 + buttons.length) % buttons.length]?.focus();
+    else if (event.key === 'Tab') { setOpen(false); return; }
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  return html`<span class="menu-root" ref=${root} onKeyDown=${onKeyDown}>
+    <button type="button" class=${quiet ? 'quiet icon-only' : ''} aria-haspopup="menu" aria-expanded=${open ? 'true' : 'false'} aria-label=${title} title=${title} onClick=${show}>${label}</button>
+    ${open && html`<div class="menu" role="menu" style=${place}>${list.map((item) => html`<button type="button" role="menuitem" key=${item.label} class=${item.danger ? 'danger-text' : ''} disabled=${item.disabled}
+      onClick=${() => { setOpen(false); item.run(); }}>${item.icon ? html`<${Icon} name=${item.icon} />` : html`<span class="icon"></span>`}<span>${item.label}</span>${item.hint && html`<kbd>${item.hint}</kbd>`}</button>`)}</div>`}
+  </span>`;
+}

@@ -1,0 +1,149 @@
+/* panes.js - one side of a comparison, and the wall between two sides with the
+ * lines that join what is the same. */
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from '../app/html.js';
+import { t, bytes, number, age, dateTime } from '../app/i18n.js';
+import { visible, fold } from '../app/text.js';
+import { by, matches, processKey, rowKey, treeOrder } from '../app/processes.js';
+import { Table, TreeCell } from './table.js';
+import { isThick } from './wall.js';
+import { percent } from '../app/i18n.js';
+
+/** The rows of one side as they stand there. @param {any[]} rows @param {'container'|'host'} side */
+export function useSide(rows, side, { tree, sort, search, closed }) {
+  return useMemo(() => {
+    const text = fold(search.trim());
+    const [key, descending] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
+    const order = by(key, descending);
+    const list = rows.filter((row) => row[side]);
+    const own = (row) => (row.relation === 'host-only' ? 1 : 0);
+    if (!tree || text) {
+      return list.filter((row) => matches(row[side], text)).sort((a, b) => own(a) - own(b) || order(a[side], b[side]))
+        .map((row) => ({ row, depth: 0, children: 0 }));
+    }
+    return treeOrder(list, { pid: (r) => r[side].pid, ppid: (r) => r[side].ppid, compare: (a, b) => own(a) - own(b) || order(a[side], b[side]), closed, key: rowKey })
+      .map(({ item, depth, children }) => ({ row: item, depth, children }));
+  }, [rows, side, tree, sort, search, closed]);
+}
+
+/**
+ * @param {{title: any, label: string, side: 'container'|'host', entries: any[], api: any, onView: () => void, lit: string|null, chosen: string|null,
+ *   onHover: (key: string|null) => void, onChoose: (row: any) => void, onOpen?: (row: any) => void, closed: Set<string>, onClose: (key: string) => void,
+ *   sort: string, onSort: (key: string) => void, empty: any, loading: boolean, fresh: (key: string) => boolean, marks?: Map<string, string>, now: number, moment: number|null}} props
+ */
+export function Pane(props) {
+  const { side, entries, lit, fresh, marks, moment } = props;
+  const at = moment ?? props.now;
+  const columns = [
+    { key: 'pid', label: t('process.pid'), width: 72, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.row[side].pid}</span>` },
+    { key: 'name', label: t('process.name'), sort: true, render: (e) => {
+      const p = e.row[side];
+      const rest = argumentsOf(p);
+      return html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${props.closed.has(rowKey(e.row))} onToggle=${() => props.onClose(rowKey(e.row))} label=${visible(p.name)}
+        body=${html`<span class="process-name">${visible(p.name)}</span>${rest && html`<span class="process-args">${rest}</span>`}
+          ${e.row.relation === 'container-only' && html`<span class="tag only">${t('relation.short.container-only')}</span>`}
+          ${e.row.relation === 'worker' && html`<span class="tag worker">${t('relation.short.worker')}</span>`}
+          ${marks?.has(rowKey(e.row)) && html`<span class=${'tag ' + marks.get(rowKey(e.row))}>${t('diff.' + marks.get(rowKey(e.row)))}</span>`}`} />`;
+    }, title: (e) => visible(e.row[side].command) },
+    { key: 'user', label: t('process.user'), width: 76, min: 500, sort: true, render: (e) => html`<span class="cut">${visible(e.row[side].user)}</span>` },
+    { key: 'cpuPercent', label: t('cpu'), width: 66, min: 390, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : percent(e.row[side].cpuPercent)) },
+    { key: 'memoryBytes', label: t('memory'), width: 84, min: 450, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : bytes(e.row[side].memoryBytes)) },
+    { key: 'threads', label: t('process.threads'), width: 62, min: 680, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => number(e.row[side].threads || 0) },
+    { key: 'startedAt', label: t('process.age'), width: 82, min: 570, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => age((at - Date.parse(e.row[side].startedAt)) / 1000), title: (e) => dateTime(e.row[side].startedAt) },
+  ];
+  return html`<section class=${'pane ' + side} aria-label=${props.label}>
+    <header class="pane-head">${props.title}<span class="pane-count">${t('processes.count', { n: entries.length })}</span></header>
+    <${Table} label=${props.label} columns=${columns} rows=${entries} rowKey=${entryKey} api=${props.api} onView=${props.onView} sort=${props.sort} onSort=${props.onSort}
+      active=${props.chosen} onActive=${(e) => props.onChoose(e.row)} onOpen=${props.onOpen && ((e) => props.onOpen(e.row))} onHover=${(e) => props.onHover(e ? rowKey(e.row) : null)} loading=${props.loading} empty=${props.empty}
+      rowClass=${(e) => [e.row.relation, lit === rowKey(e.row) || props.chosen === rowKey(e.row) ? 'lit' : '', fresh(rowKey(e.row)) ? 'fresh' : '', marks?.get(rowKey(e.row)) ?? ''].join(' ')} />
+  </section>`;
+}
+const entryKey = (e) => rowKey(e.row);
+
+export function argumentsOf(process) {
+  const command = visible(process.command ?? '');
+  const name = visible(process.name ?? '');
+  if (!command || command === name) return '';
+  const space = command.indexOf(' ');
+  const program = (space < 0 ? command : command.slice(0, space)).split('/').pop();
+  return program === name ? (space < 0 ? '' : command.slice(space + 1)) : command;
+}
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+/**
+ * The wall. What is the same is joined by a line that goes through a thin wall;
+ * through a thick one nothing goes.
+ * @param {{left: any, right: any, leftEntries: any[], rightEntries: any[], isolation: string, lit: string|null, chosen: string|null, worker: any,
+ *   drawer: any, onHover: (key: string|null) => void, onChoose: (row: any) => void, label: string}} props
+ */
+export function Wall(props) {
+  const svg = useRef(/** @type {SVGSVGElement} */ (null));
+  const lines = useRef(new Map());
+  const thick = isThick(props.isolation);
+  const state = useRef(props);
+  state.current = props;
+
+  const draw = () => {
+    const element = svg.current;
+    const { left, right, leftEntries, rightEntries, lit, chosen } = state.current;
+    if (!element || !left.current || !right.current) return;
+    const width = element.clientWidth, height = element.clientHeight;
+    const offset = 32; /* the panes' heads */
+    const group = element.querySelector('.joins');
+    const there = new Set(rightEntries.map(entryKey));
+    const seen = new Set();
+    for (const entry of leftEntries) {
+      const key = entryKey(entry);
+      if (entry.row.relation !== 'same' || !there.has(key)) continue;
+      let a = left.current.y(key), b = right.current.y(key);
+      if (a === null || b === null) continue;
+      a += offset; b += offset;
+      const top = offset + 32, inside = (y) => y >= top && y <= height;
+      if (!inside(a) && !inside(b)) continue;
+      const cut = (y) => Math.max(top - 6, Math.min(height + 2, y));
+      const out = !inside(a) || !inside(b);
+      a = cut(a); b = cut(b);
+      seen.add(key);
+      let join = lines.current.get(key);
+      if (!join) {
+        join = document.createElementNS(SVG, 'g');
+        for (const name of ['path', 'circle', 'circle']) join.append(document.createElementNS(SVG, name));
+        join.children[1].setAttribute('r', '3');
+        join.children[2].setAttribute('r', '3');
+        join.addEventListener('mouseenter', () => state.current.onHover(key));
+        join.addEventListener('mouseleave', () => state.current.onHover(null));
+        join.addEventListener('click', () => { const found = state.current.leftEntries.find((e) => entryKey(e) === key); if (found) state.current.onChoose(found.row); });
+        lines.current.set(key, join);
+        group.append(join);
+      }
+      join.setAttribute('class', 'join' + (out ? ' out' : '') + (lit === key || chosen === key ? ' lit' : ''));
+      const middle = width / 2;
+      join.children[0].setAttribute('d', `M4 ${a}C${middle} ${a} ${middle} ${b} ${width - 4} ${b}`);
+      join.children[1].setAttribute('cx', '4'); join.children[1].setAttribute('cy', String(a));
+      join.children[2].setAttribute('cx', String(width - 4)); join.children[2].setAttribute('cy', String(b));
+    }
+    for (const [key, join] of lines.current) if (!seen.has(key)) { join.remove(); lines.current.delete(key); }
+  };
+  props.drawer.current = draw;
+  useLayoutEffect(() => { draw(); const again = requestAnimationFrame(draw); return () => cancelAnimationFrame(again); });
+  useEffect(() => {
+    const observer = new ResizeObserver(() => draw());
+    observer.observe(svg.current);
+    return () => observer.disconnect();
+  }, []);
+
+  const worker = props.worker;
+  return html`<div class=${'the-wall ' + (thick ? 'thick' : 'thin')} role="img" aria-label=${props.label}>
+    <svg ref=${svg} aria-hidden="true" width="100%" height="100%">
+      <defs><pattern id="bricks" width="36" height="24" patternUnits="userSpaceOnUse"><rect class="mortar" width="36" height="24"/><path class="brick" d="M1 1h34v10H1zM-17 13h34v10h-34zM19 13h34v10H19z"/></pattern></defs>
+      ${thick ? html`<rect class="mass" x="50%" y="0" width="72%" height="100%" fill="url(#bricks)" />` : html`<line class="line" x1="50%" x2="50%" y1="0" y2="100%" />`}
+      <g class="joins"></g>
+    </svg>
+    <span class="wall-word">${t(thick ? 'wall.word.hyperv' : 'wall.word.process')}</span>
+    ${thick && html`<button type="button" class=${'worker' + (worker ? '' : ' absent') + (props.lit === 'worker' ? ' lit' : '')} disabled=${!worker} onClick=${() => worker && props.onChoose({ relation: 'worker', container: null, host: worker })}>
+      <strong>${worker ? visible(worker.name) : 'vmwp'}</strong>
+      ${worker ? html`<span class="mono">${worker.pid}</span><span>${percent(worker.cpuPercent)}</span><span>${bytes(worker.memoryBytes)}</span>` : html`<span>${t('worker.absent')}</span>`}</button>`}
+  </div>`;
+}
+
+export { processKey };

@@ -1,0 +1,95 @@
+/* events.js - what happened, and which processes lived. */
+import { html, useMemo, useState } from '../app/html.js';
+import { t, dateTime, age } from '../app/i18n.js';
+import { tabique } from '../app/api.js';
+import { useLive } from '../app/live.js';
+import { useContainers } from '../app/sources.js';
+import { link, setQuery } from '../app/router.js';
+import { fold, visible, csv, imageName } from '../app/text.js';
+import { by, processKey } from '../app/processes.js';
+import { Choice, Filterbar, Head, Problem, Search, Select, openView, saveAs } from '../components/bits.js';
+import { Table } from '../components/table.js';
+import { Menu } from '../components/overlay.js';
+import { WallBadge } from '../components/wall.js';
+import { Icon } from '../components/icons.js';
+
+export default function Events({ query }) {
+  const lives = query.view === 'lives';
+  return html`<div class="view">${lives ? html`<${Lives} query=${query} />` : html`<${Happened} query=${query} />`}</div>`;
+}
+const views = (query) => html`<${Choice} label=${t('events.view')} value=${query.view ?? ''} onChange=${(view) => setQuery({ view, sort: '' })} options=${[['', t('events.events')], ['lives', t('events.lives')]]} />`;
+
+export function describeEvent(e) {
+  const a = e.attributes ?? {};
+  const extra = Object.entries(a).filter(([key]) => !['name', 'image', 'exitCode'].includes(key) && !key.includes('.')).slice(0, 4).map(([key, value]) => `${key}=${value}`);
+  if (a.exitCode !== undefined) extra.unshift(t('exitCode') + ' ' + a.exitCode);
+  return visible(extra.join('  '));
+}
+
+/** @param {{query: any, container?: string}} props */
+export function Happened({ query, container = '' }) {
+  const live = useLive(['events', container, query.type ?? ''], () => tabique.events({ order: 'desc', limit: 2000, type: query.type, id: container }), { interval: 3000 });
+  const [active, setActive] = useState(/** @type {any} */ (null));
+  const sort = query.sort ?? '-time';
+  const rows = useMemo(() => {
+    const words = fold(query.q ?? '').split(/\s+/).filter(Boolean);
+    const found = (live.data?.events ?? []).filter((e) => words.every((word) => fold(`${e.type} ${e.action} ${e.id} ${Object.entries(e.attributes).flat().join(' ')}`).includes(word)));
+    const [key, descending] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
+    return found.sort((a, b) => by(key, descending)(a, b) || b.sequence - a.sequence);
+  }, [live.data, query.q, sort]);
+  const columns = [
+    { key: 'time', label: t('time'), width: 176, sort: true, render: (e) => html`<time datetime=${e.time}>${dateTime(e.time)}</time>` },
+    { key: 'type', label: t('events.type'), width: 100, sort: true, min: 560, render: (e) => visible(e.type) },
+    { key: 'action', label: t('events.action'), width: 170, sort: true, render: (e) => html`<span class=${'event-action ' + kindOf(e)}>${visible(e.action)}</span>` },
+    { key: 'who', label: t('events.who'), render: (e) => html`<span class="cut">${e.type === 'container' && !container ? html`<a href=${link('/compare/' + encodeURIComponent(e.attributes.name ?? e.id), { at: e.time })}>${visible(e.attributes.name ?? e.id.slice(0, 12))}</a>` : imageName(e.attributes.name ?? e.id.slice(0, 24))}</span>` },
+    { key: 'detail', label: t('events.detail'), min: 820, render: (e) => html`<span class="cut quiet-text">${describeEvent(e)}</span>`, title: describeEvent },
+  ];
+  return html`
+    ${!container && html`<${Head} title=${t('nav.events')} sub=${live.data ? t('events.count', { n: rows.length }) : ''}>
+      <${Menu} quiet=${false} title=${t('export')} label=${html`<${Icon} name="download" /> ${t('export')}`} items=${[
+        { label: 'CSV', run: () => saveAs('events.csv', 'text/csv', csv(['time', 'type', 'action', 'id', 'attributes'], rows.map((e) => [e.time, e.type, e.action, e.id, JSON.stringify(e.attributes)]))) },
+        { label: 'JSON', run: () => saveAs('events.json', 'application/json', JSON.stringify(rows, null, 2)) }]} /></${Head}>`}
+    <${Filterbar}><${Search} value=${query.q ?? ''} label=${t('events.search')} onChange=${(q) => setQuery({ q })} />
+      ${!container && html`<${Select} label=${t('events.type')} value=${query.type ?? ''} onChange=${(type) => setQuery({ type })} options=${[['', t('all')], ...['container', 'image', 'network', 'volume', 'engine', 'worker'].map((type) => [type, t('type.' + type)])]} />${views(query)}`}</${Filterbar}>
+    <${Problem} error=${live.error} stale=${live.stale} />
+    <${Table} label=${t('nav.events')} columns=${columns} rows=${rows} rowKey=${(e) => String(e.sequence)} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${live.loading} empty=${t('events.none')}
+      onActive=${setActive} onOpen=${(e) => e.type === 'container' && openView('/compare/' + encodeURIComponent(e.attributes.name ?? e.id), { at: e.time })} />
+    ${active && html`<section class="detail" aria-label=${t('events.detail')}><dl class="detail-facts">${[['id', active.id], ...Object.entries(active.attributes)].slice(0, 14).map(([key, value]) => html`<div key=${key}><dt>${visible(key)}</dt><dd class="mono cut">${visible(value)}</dd></div>`)}</dl></section>`}`;
+}
+function kindOf(e) {
+  if (e.action === 'oom' || (e.action === 'die' && e.attributes.exitCode !== '0')) return 'bad';
+  if (/^(start|unpause|create|pull|load)/.test(e.action)) return 'good';
+  return '';
+}
+
+/** The caller at ten past two: a name, whose it was, and the moment to look at. */
+function Lives({ query }) {
+  const containers = useContainers();
+  const search = query.q ?? '';
+  const span = query.span ?? '24h';
+  const since = useMemo(() => new Date(Date.now() - { '1h': 3600e3, '24h': 86400e3, '7d': 7 * 86400e3 }[span]).toISOString(), [span]);
+  const live = useLive(['lives', search, span], () => tabique.lives({ search, since, limit: 2000 }), { interval: 5000 });
+  const owners = useMemo(() => new Map((containers.data?.containers ?? []).map((c) => [c.id, c])), [containers.data]);
+  const sort = query.sort ?? '-startedAt';
+  const rows = useMemo(() => {
+    const [key, descending] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
+    return [...(live.data?.processes ?? [])].sort(by(key, descending));
+  }, [live.data, sort]);
+  const ownerId = (p) => p.containerId || (p.side !== 'host' ? p.side : '');
+  const ownerName = (p) => visible(owners.get(ownerId(p))?.name ?? ownerId(p).slice(0, 12));
+  const columns = [
+    { key: 'name', label: t('process.name'), sort: true, render: (p) => html`<span class="cut"><span class="process-name">${visible(p.name)}</span> <span class="process-args">${visible(p.command)}</span></span>`, title: (p) => visible(p.command) },
+    { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, render: (p) => html`<span class="mono">${p.pid}</span>` },
+    { key: 'containerId', label: t('owner'), width: 190, sort: true, render: (p) => (ownerId(p) ? html`<a class="owner" href=${link('/compare/' + encodeURIComponent(owners.get(ownerId(p))?.name ?? ownerId(p)), { at: p.startedAt, q: p.name })}><${WallBadge} isolation=${owners.get(ownerId(p))?.isolation ?? (p.side !== 'host' || p.worker ? 'hyperv' : 'process')} word=${false} /> ${ownerName(p)}</a>` : html`<span class="quiet-text">${t('owner.nobody')}</span>`) },
+    { key: 'startedAt', label: t('process.started'), width: 180, sort: true, min: 620, render: (p) => dateTime(p.startedAt) },
+    { key: 'endedAt', label: t('process.ended'), width: 180, sort: true, min: 820, render: (p) => (p.endedAt ? dateTime(p.endedAt) : html`<span class="tag born">${t('process.alive')}</span>`) },
+    { key: 'lived', label: t('process.lived'), width: 90, align: /** @type {'end'} */ ('end'), min: 980, render: (p) => age(((p.endedAt ? Date.parse(p.endedAt) : Date.now()) - Date.parse(p.startedAt)) / 1000) },
+  ];
+  return html`<${Head} title=${t('nav.events')} sub=${live.data ? t('events.livesCount', { n: rows.length }) : ''}>
+      <button type="button" onClick=${() => saveAs('processes.csv', 'text/csv', csv(['pid', 'name', 'command', 'user', 'container', 'startedAt', 'endedAt'], rows.map((p) => [p.pid, p.name, p.command, p.user, ownerName(p), p.startedAt, p.endedAt])))}><${Icon} name="download" /> CSV</button></${Head}>
+    <${Filterbar}><${Search} value=${search} label=${t('events.searchLives')} onChange=${(q) => setQuery({ q })} />
+      <${Select} label=${t('slider.span')} value=${span} onChange=${(s) => setQuery({ span: s })} options=${['1h', '24h', '7d'].map((s) => [s, t('span.' + s)])} />${views(query)}</${Filterbar}>
+    <${Problem} error=${live.error} stale=${live.stale} />
+    <${Table} label=${t('events.lives')} columns=${columns} rows=${rows} rowKey=${(p) => p.id + processKey(p)} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${live.loading} empty=${t('host.nomatch')}
+      onOpen=${(p) => ownerId(p) && openView('/compare/' + encodeURIComponent(owners.get(ownerId(p))?.name ?? ownerId(p)), { at: p.startedAt, q: p.name })} />`;
+}
