@@ -363,6 +363,8 @@ static void start_turn(struct hub *hub, struct topic *topic)
     fresh->topic = topic;
     *(struct hub **)(fresh + 1) = hub;
     topic->busy = true;
+    fresh->urgent = topic->urgent;
+    topic->urgent = false;
     if (pool_submit(hub->pool, collect, fresh) < 0) {
         topic->busy = false;
         topic->due_ns = clock_mono_ns() + NS_PER_SEC;
@@ -421,6 +423,7 @@ static void announce(struct hub *hub, const struct event *event)
         if (container && !topic->busy && topic->due_ns > now + 50 * NS_PER_MS &&
             (strcmp(topic->type->name, "containers") == 0 || strcmp(topic->container, event->actor_id) == 0)) {
             topic->due_ns = now + 50 * NS_PER_MS;
+            topic->urgent = true;
             pthread_cond_signal(&hub->wake);
         }
         if (strcmp(topic->type->name, "events") != 0) continue;
@@ -559,6 +562,7 @@ static struct topic *topic_get(struct hub *hub, const struct topic *wanted)
     if (topic != NULL) return topic;
     topic = mem_new(struct topic);
     *topic = *wanted;
+    topic->urgent = true;
     HASH_ADD_STR(hub->topics, key, topic);
     pthread_cond_signal(&hub->wake); /* due at once */
     return topic;

@@ -58,6 +58,7 @@ struct fresh {
     struct str head, moment;
     struct change *changes;
     size_t count, capacity;
+    bool urgent;  /* something has happened: what the sampler has is too old */
     bool always;  /* send a delta even without changes */
 };
 
@@ -106,6 +107,7 @@ struct topic {
     int64_t interval_ns;
     int64_t due_ns;
     bool busy, ready;
+    bool urgent; /* its next turn is to look afresh, not at what the sampler has */
     uint64_t turn;
     struct row *rows;
     char *head, *moment;

@@ -65,7 +65,10 @@ static void add_sampled_at(struct fresh *fresh, int64_t sampled_ns)
 }
 
 /* A list somewhat younger than the interval serves all who ask in it. */
-static int64_t max_age(const struct topic *topic) { return topic->interval_ns * 9 / 10; }
+static int64_t max_age(const struct topic *topic, const struct fresh *fresh)
+{
+    return fresh->urgent ? 20 * NS_PER_MS : topic->interval_ns * 9 / 10;
+}
 
 static int get_container(struct hub *hub, struct topic *topic, struct container **ret, struct error *err)
 {
@@ -81,7 +84,7 @@ static int collect_processes(struct hub *hub, struct topic *topic, struct fresh 
     struct compare_boundary boundary = {0};
     container_boundary(container, &boundary);
     /* Not running is a state like others: no rows. */
-    r = container_processes(container, max_age(topic), &list, NULL);
+    r = container_processes(container, max_age(topic, fresh), &list, NULL);
     cJSON *head = cJSON_CreateObject();
     json_add_string(head, "container", topic->container);
     json_add_bool(head, "running", r >= 0);
@@ -95,7 +98,7 @@ static int collect_processes(struct hub *hub, struct topic *topic, struct fresh 
 static int collect_host(struct hub *hub, struct topic *topic, struct fresh *fresh, struct error *err)
 {
     CLEANUP(process_list_unrefp) struct process_list *list = NULL;
-    int r = sampler_snapshot(engine_sampler(hub->engine), max_age(topic), &list, err);
+    int r = sampler_snapshot(engine_sampler(hub->engine), max_age(topic, fresh), &list, err);
     if (r < 0) return r;
     add_sampled_at(fresh, list->sampled_ns);
     add_processes(fresh, list, false);

@@ -136,6 +136,28 @@ static void use_disks(struct plan *plan)
     plan->cgroup = mem_strdup(AGENT_CGROUP);
 }
 
+/* The machine's network namespace is the container's own, but not a new one: what
+ * the launcher would set in a new one is set here. */
+static void set_network_sysctls(struct plan *plan)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < plan->sysctl_count; i++) {
+        struct plan_pair pair = plan->sysctls[i];
+        if (!str_starts(pair.name, "net.")) {
+            plan->sysctls[kept++] = pair;
+            continue;
+        }
+        CLEANUP_FREE char *path = mem_printf("/proc/sys/%s", pair.name);
+        for (char *at = path; *at; at++)
+            *at = *at == '.' ? '/' : *at;
+        (void)file_write_text(AT_FDCWD, path, pair.value);
+        free(pair.name);
+        free(pair.value);
+    }
+    plan->sysctl_count = kept;
+}
+
 /* --- starting ---------------------------------------------------------------------- */
 
 static void put_started(const struct launched *launched, struct str *reply)
@@ -159,11 +181,11 @@ static int join_streams(struct agent *agent, struct agent_process *process)
             r = mux_source(agent->mux, process->stream_base + 1, TAKE_FD(launched->pty_fd), NULL, NULL);
         return r;
     }
-    r = mux_sink(agent->mux, process->stream_base, TAKE_FD(launched->stdio[0]));
-    if (r >= 0)
-        r = mux_source(agent->mux, process->stream_base + 1, TAKE_FD(launched->stdio[1]), NULL, NULL);
-    if (r >= 0)
-        r = mux_source(agent->mux, process->stream_base + 2, TAKE_FD(launched->stdio[2]), NULL, NULL);
+    /* A stream that the plan leaves out is not there. */
+    r = launched->stdio[0] >= 0 ? mux_sink(agent->mux, process->stream_base, TAKE_FD(launched->stdio[0])) : 0;
+    for (int i = 1; r >= 0 && i < 3; i++)
+        if (launched->stdio[i] >= 0)
+            r = mux_source(agent->mux, process->stream_base + (uint64_t)i, TAKE_FD(launched->stdio[i]), NULL, NULL);
     return r;
 }
 
@@ -225,6 +247,7 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
         return r;
     agent->mounted = true;
     use_disks(plan);
+    set_network_sysctls(plan);
     r = shares ? files_mount(err) : 0;
     if (r >= 0)
         r = launch_prepare(plan, &launched, err);

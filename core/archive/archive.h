@@ -51,6 +51,11 @@ struct archive_result {
 /* A source for an archive_read_fn: user points to the fd. */
 ssize_t archive_read_fd(void *user, void *buffer, size_t size);
 
+/* Takes compression off (any) without looking at what is inside: for a guest, whose
+ * agent unpacks plain tars only. Limits as for unpacking. */
+int archive_plain(archive_read_fn *read, void *user, const struct archive_limits *limits, archive_write_fn *write,
+                  void *write_user, struct error *err);
+
 /* Unpacks (any compression) below `path` inside root_fd ("/" for the root). */
 int archive_extract(int root_fd, const char *path, archive_read_fn *read, void *user, unsigned flags,
                     const struct archive_limits *limits, struct archive_result *ret, struct error *err);

@@ -388,7 +388,7 @@ static void close_threads(struct engine *engine)
     }
     workers_stop(engine->finishers);
     for (int i = 0; i < count; i++) {
-        exec_forget_all(all[i], true);
+        exec_forget_all(all[i], NULL, true);
         registry_unlist(all[i]);
     }
     registry_all_free(all, count);

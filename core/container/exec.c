@@ -1,8 +1,10 @@
 /* exec.c - further processes in a container. Owner: container. */
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -17,6 +19,8 @@
 #define EXECS_MAX 65536
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND 127
+#define EXITING_NS (2 * NS_PER_SEC) /* between closing its files and its end being told */
+#define GUEST_NS (20 * NS_PER_MS)   /* the same where nobody can look */
 
 struct exec {
     char id[65];
@@ -28,9 +32,11 @@ struct exec {
     bool tty, privileged, in, out, err;
     uint16_t rows, cols;
     bool running, ended;
+    bool published;   /* exec_die */
     bool busy;        /* a thread is starting it: must not be freed */
     int exit_code;
     pid_t pid;
+    pid_t host_pid;   /* 0 behind a kernel of its own */
     int64_t ended_mono_ns;
 };
 
@@ -244,6 +250,7 @@ static int run(struct exec *exec, unsigned streams, int *ret_fd, int *ret_code, 
         return explain(exec, started.exec_failed, err, ret_code);
     pthread_mutex_lock(&container->engine->exec_lock);
     exec->pid = started.guest_pid ? started.guest_pid : started.pid;
+    exec->host_pid = started.guest_pid ? 0 : started.pid;
     exec->busy = false;
     pthread_mutex_unlock(&container->engine->exec_lock);
     if (ret_fd)
@@ -305,21 +312,33 @@ static bool was_published(struct container *container, const char *exec_id, int6
     return store_events(container->engine->store, &query, same_exec, id, NULL) > 0;
 }
 
-void exec_exited(struct container *container, const char *exec_id, int status, int64_t time_ns)
+void exec_note_exit(struct container *container, const char *exec_id, int status)
 {
     struct engine *engine = container->engine;
-    char code[16];
 
     pthread_mutex_lock(&engine->exec_lock);
     struct exec *exec = find(engine, exec_id);
-    bool first = !exec || !exec->ended;
-    if (exec && first) {
+    if (exec && !exec->ended) {
         exec->running = false;
         exec->ended = true;
         exec->exit_code = status;
         exec->ended_mono_ns = clock_mono_ns();
         pthread_cond_broadcast(&engine->exec_changed);
     }
+    pthread_mutex_unlock(&engine->exec_lock);
+}
+
+void exec_exited(struct container *container, const char *exec_id, int status, int64_t time_ns)
+{
+    struct engine *engine = container->engine;
+    char code[16];
+
+    exec_note_exit(container, exec_id, status);
+    pthread_mutex_lock(&engine->exec_lock);
+    struct exec *exec = find(engine, exec_id);
+    bool first = !exec || !exec->published;
+    if (exec)
+        exec->published = true;
     pthread_mutex_unlock(&engine->exec_lock);
     if (!first || (!exec && was_published(container, exec_id, time_ns)))
         return;
@@ -351,11 +370,28 @@ void exec_forget(struct engine *engine, const char *id)
         free_exec(exec);
 }
 
-/* The container has ended, and with it what still ran in it; with `remove` the
- * container goes and so do its entries. */
-void exec_forget_all(struct container *container, bool remove)
+static bool any_running(struct container *container)
 {
     struct engine *engine = container->engine;
+    bool any = false;
+
+    pthread_mutex_lock(&engine->exec_lock);
+    for (struct exec *exec = engine->execs; exec && !any; exec = exec->handle.next)
+        any = exec->container == container && exec->running && !exec->ended;
+    pthread_mutex_unlock(&engine->exec_lock);
+    return any;
+}
+
+/* The container has ended, and with it what still ran in it; with `remove` the
+ * container goes and so do its entries. */
+void exec_forget_all(struct container *container, struct shim *shim, bool remove)
+{
+    struct engine *engine = container->engine;
+    struct shim_started ignored = {0};
+
+    /* Answered behind the ends that are on their way. */
+    if (shim && any_running(container))
+        shim_status(shim, &ignored, NULL);
     struct exec *exec, *next, *gone = NULL;
 
     pthread_mutex_lock(&engine->exec_lock);
@@ -396,8 +432,69 @@ char **exec_ids(struct container *container)
     return ids;
 }
 
+/* The kernel closes an exiting process's files some moments before it tells its
+ * parent: no files means that the word of its end is on the way. */
+static bool is_exiting(pid_t pid)
+{
+    CLEANUP_FREE char *path = mem_printf("/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    bool any = false;
+
+    if (!dir)
+        return true;
+    for (struct dirent *entry; !any && (entry = readdir(dir));)
+        any = entry->d_name[0] != '.';
+    closedir(dir);
+    return !any;
+}
+
+static bool wait_ended(struct engine *engine, const char *exec_id, int64_t timeout_ns)
+{
+    int64_t until = clock_mono_ns() + timeout_ns;
+    struct timespec at = {.tv_sec = until / NS_PER_SEC, .tv_nsec = until % NS_PER_SEC};
+    struct exec *exec;
+
+    pthread_mutex_lock(&engine->exec_lock);
+    while ((exec = find(engine, exec_id)) && !exec->ended &&
+           pthread_cond_timedwait(&engine->exec_changed, &engine->exec_lock, &at) == 0)
+        ;
+    bool ended = !exec || exec->ended;
+    pthread_mutex_unlock(&engine->exec_lock);
+    return ended;
+}
+
+/* Whoever has seen the end of an exec's output asks for its status at once, and
+ * must not be told that it still runs. */
+static void hear_out(struct engine *engine, const char *exec_id)
+{
+    CLEANUP_BOX struct shim_box *box = NULL;
+    struct shim_started ignored = {0};
+
+    pthread_mutex_lock(&engine->exec_lock);
+    struct exec *exec = find(engine, exec_id);
+    struct container *container = exec && exec->running && !exec->busy ? container__ref(exec->container) : NULL;
+    pid_t host_pid = exec ? exec->host_pid : 0;
+    pthread_mutex_unlock(&engine->exec_lock);
+    if (!container)
+        return;
+    /* Even of a container that has just ended: its execs' ends may come last. */
+    pthread_mutex_lock(&container->lock);
+    if (container->box)
+        box = shim_box_ref(container->box);
+    pthread_mutex_unlock(&container->lock);
+    /* An answer comes behind the ends that were told before it. */
+    if (box && box->shim)
+        shim_status(box->shim, &ignored, NULL);
+    container_put(container);
+    if (wait_ended(engine, exec_id, 0))
+        return;
+    if (host_pid > 0 ? is_exiting(host_pid) : true)
+        wait_ended(engine, exec_id, host_pid > 0 ? EXITING_NS : GUEST_NS);
+}
+
 int exec_info(struct engine *engine, const char *exec_id, struct exec_info **ret, struct error *err)
 {
+    hear_out(engine, exec_id);
     pthread_mutex_lock(&engine->exec_lock);
     struct exec *exec = find(engine, exec_id);
     if (!exec) {

@@ -77,7 +77,7 @@ static void finish(struct shim_box *box, struct run_exit *exit)
     if (exit->lost)
         find_out(box, exit);
     health_end(container);
-    exec_forget_all(container, false);
+    exec_forget_all(container, exit->lost ? NULL : box->shim, false);
     finish_release(container, true);
 
     pthread_mutex_lock(&container->lock);

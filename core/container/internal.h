@@ -245,8 +245,9 @@ struct exec_request {
 void exec_make(struct container *container, const struct exec_request *request, char ret_id[65]);
 int exec_status(struct engine *engine, const char *id, int *ret_status); /* -EAGAIN while it runs */
 void exec_forget(struct engine *engine, const char *id);
+void exec_note_exit(struct container *container, const char *exec_id, int status); /* never blocks */
 void exec_exited(struct container *container, const char *exec_id, int status, int64_t time_ns);
-void exec_forget_all(struct container *container, bool remove);
+void exec_forget_all(struct container *container, struct shim *shim, bool remove);
 char **exec_ids(struct container *container);
 
 /* sandbox.c: networks and /etc files of a container */

@@ -21,6 +21,7 @@
 #define EXIT_NOT_FOUND 127
 #define KILL_WAIT_NS (10 * NS_PER_SEC)
 #define STOP_TIMEOUT_S 10
+#define SPAWN_STACK_SIZE ((size_t)512 << 10)
 
 int container__transition(struct container *container, enum state_event event)
 {
@@ -87,7 +88,7 @@ static int find_layers(struct container *container, struct error *err)
 /* The shim of an attach that waits, or a new one. */
 static int get_box(struct container *container, struct shim_box **ret, struct error *err)
 {
-    struct shim_box *box = NULL;
+    struct shim_box *box = NULL, *theirs = NULL;
 
     pthread_mutex_lock(&container->lock);
     if (container->box)
@@ -98,19 +99,61 @@ static int get_box(struct container *container, struct shim_box **ret, struct er
         if (r < 0)
             return r;
         pthread_mutex_lock(&container->lock);
-        if (container->box) { /* an attach was faster */
-            struct shim_box *theirs = shim_box_ref(container->box);
-            pthread_mutex_unlock(&container->lock);
+        if (container->box) /* an attach was faster */
+            theirs = shim_box_ref(container->box);
+        else
+            container->box = shim_box_ref(box);
+        pthread_mutex_unlock(&container->lock);
+        if (theirs) {
             shim_shutdown(box->shim);
             shim_box_unref(box);
-            *ret = theirs;
-            return 0;
+            box = theirs;
         }
-        container->box = shim_box_ref(box);
-        pthread_mutex_unlock(&container->lock);
     }
     *ret = box;
     return 0;
+}
+
+/* Starting the shim and making the network take about as long and do not need
+ * each other: side by side. */
+struct spawning {
+    struct container *container;
+    struct shim_box *box;
+    struct error err;
+    int result;
+    pthread_t thread;
+    bool threaded;
+};
+
+static void *spawn_main(void *user)
+{
+    struct spawning *spawning = user;
+
+    spawning->result = get_box(spawning->container, &spawning->box, &spawning->err);
+    return NULL;
+}
+
+static void spawn_begin(struct spawning *spawning)
+{
+    pthread_attr_t attributes;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, SPAWN_STACK_SIZE);
+    spawning->threaded = pthread_create(&spawning->thread, &attributes, spawn_main, spawning) == 0;
+    pthread_attr_destroy(&attributes);
+}
+
+/* Always, whatever became of the rest; the box may be there even then. */
+static int spawn_end(struct spawning *spawning, struct shim_box **ret, struct error *err)
+{
+    if (spawning->threaded)
+        pthread_join(spawning->thread, NULL);
+    else
+        spawn_main(spawning);
+    *ret = spawning->box;
+    if (spawning->result < 0 && err)
+        *err = spawning->err;
+    return spawning->result;
 }
 
 static void drop_box(struct container *container, struct shim_box *box)
@@ -178,16 +221,24 @@ static int run_it(struct container *container, const struct spec *spec, struct s
     struct plan *plan = NULL;
     struct shim_started started = {0};
 
+    struct spawning spawning = {.container = container};
+    struct error *spawn_err = err;
+
     *ret_exit_code = EXIT_UNKNOWN;
     int r = find_layers(container, err);
-    if (r == 0)
-        r = volumes_mount(container, err);
+    if (r < 0)
+        return r;
+    spawn_begin(&spawning);
+    r = volumes_mount(container, err);
     if (r == 0)
         r = sandbox_open(container, spec, &sandbox, err);
     if (r == 0)
         r = plan_build(container, spec, sandbox, &plan, err);
+    if (r < 0)
+        spawn_err = NULL; /* what came first is told */
+    int spawned = spawn_end(&spawning, ret_box, spawn_err);
     if (r == 0)
-        r = get_box(container, ret_box, err);
+        r = spawned;
     if (r < 0) {
         plan_free(plan);
         return r;
@@ -233,7 +284,6 @@ static void note_failed(struct container *container, const struct error *err, in
         run->finished_ns = clock_real_ns();
     container->exit_pending = false;
     container__transition(container, STATE_START_FAILED);
-    container->ends++; /* who waits for the next end has waited enough */
     pthread_cond_broadcast(&container->changed);
     pthread_mutex_unlock(&container->lock);
 }

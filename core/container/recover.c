@@ -146,6 +146,8 @@ static void resume(struct found *found)
 
     if (volumes_mount(container, NULL) < 0)
         log_warning("container %s: a volume of it could not be mounted again", container->id);
+    /* The server may have ended between a pause and its being written down. */
+    shim_freeze(found->box->shim, container__state(container) == CONTAINER_PAUSED, NULL);
     record_save_state(container, NULL);
     if (container__state(container) == CONTAINER_RUNNING)
         health_begin(container, spec);

@@ -33,7 +33,7 @@ static void drop_waiting_shim(struct container *container)
 void container__destroy(struct container *container, bool volumes)
 {
     drop_waiting_shim(container);
-    exec_forget_all(container, true);
+    exec_forget_all(container, NULL, true);
     finish_release(container, false);
     volumes_forget(container, volumes);
     image_release(container->engine->images, container->image_id);

@@ -88,6 +88,9 @@ static void on_exited(void *user, const struct shim_exit *exit)
 {
     bool of_exec = exit->exec_id && *exit->exec_id;
 
+    /* At once: whoever asks the shim anything afterwards finds the exec ended. */
+    if (of_exec)
+        exec_note_exit(((struct shim_box *)user)->container, exit->exec_id, exit->status);
     post_notice(user, of_exec ? exit->exec_id : NULL,
                 &(struct run_exit){exit->status, exit->oom_killed, exit->time_ns, NULL});
 }

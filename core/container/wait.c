@@ -14,7 +14,6 @@ struct container_waiter {
     struct container *container;
     enum container_wait_condition condition;
     uint64_t ends;     /* when it began to wait */
-    bool idle;         /* it was not running then */
 };
 
 int container_wait_begin(struct container *container, enum container_wait_condition condition,
@@ -27,7 +26,6 @@ int container_wait_begin(struct container *container, enum container_wait_condit
     waiter->condition = condition;
     pthread_mutex_lock(&container->lock);
     waiter->ends = container->ends;
-    waiter->idle = !state_is_active(container->run.state) && !container->finishing && !container->run.starting;
     pthread_mutex_unlock(&container->lock);
     *ret = waiter;
     return 0;
@@ -42,7 +40,9 @@ static bool is_over(const struct container_waiter *waiter)
         return true;
     switch (waiter->condition) {
     case CONTAINER_WAIT_NOT_RUNNING:
-        return waiter->idle || container->ends > waiter->ends;
+        /* A start that fails ends nothing, but leaves it not running. */
+        return container->ends > waiter->ends ||
+               (!state_is_active(container->run.state) && !container->finishing && !container->run.starting);
     case CONTAINER_WAIT_NEXT_EXIT:
         return container->ends > waiter->ends;
     case CONTAINER_WAIT_REMOVED:
@@ -76,7 +76,10 @@ int container_wait_end(struct container_waiter *waiter, bool (*cancelled)(void *
         if (ret_status)
             *ret_status = container->run.exit_code;
         if (ret_error) {
-            const char *text = container->removal_error ? container->removal_error : container->run.error;
+            /* Its removal is what was waited for, not why it ended. */
+            const char *text = container->removed ? NULL
+                               : container->removal_error ? container->removal_error
+                                                          : container->run.error;
             *ret_error = text && *text ? mem_strdup(text) : NULL;
         }
     }

@@ -294,8 +294,7 @@ static void reply_made(fuse_req_t req, fuse_ino_t parent, const char *name)
 
     /* A directory with the set-group bit passes its group on; that has happened. */
     gid_t gid = fstatat(inode_of(parent)->fd, "", &st, AT_EMPTY_PATH) == 0 && (st.st_mode & S_ISGID) ? (gid_t)-1 : who->gid;
-    (void)fchownat(inode_of(parent)->fd, name, who->uid, gid, AT_SYMLINK_NOFOLLOW);
-    r = look_up(parent, name, &entry);
+    r = fchownat(inode_of(parent)->fd, name, who->uid, gid, AT_SYMLINK_NOFOLLOW) < 0 ? errno : look_up(parent, name, &entry);
     if (r)
         fuse_reply_err(req, r);
     else
@@ -485,9 +484,10 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 
     if (!r) {
         fd = openat(inode_of(parent)->fd, name, open_flags(fi) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 07777);
-        if (fd >= 0)
-            (void)fchown(fd, who->uid, who->gid);
-        else if (errno == EEXIST && !(fi->flags & O_EXCL))
+        if (fd >= 0) {
+            if (fchown(fd, who->uid, who->gid) < 0)
+                r = errno;
+        } else if (errno == EEXIST && !(fi->flags & O_EXCL))
             fd = openat(inode_of(parent)->fd, name, (open_flags(fi) & ~O_CREAT) | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
             r = errno;

@@ -390,7 +390,8 @@ int image__layers_load(struct image_store *store, struct error *err)
         CLEANUP_FREE char *layer = mem_strndup(*name, strcspn(*name, "."));
         struct stat st;
 
-        if (strchr(*name, '.') && fstatat(store->layers_fd, layer, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (str_ends(*name, ".tmp") ||
+            (strchr(*name, '.') && fstatat(store->layers_fd, layer, &st, AT_SYMLINK_NOFOLLOW) < 0))
             path_remove_tree(store->layers_fd, *name);
     }
     return 0;
@@ -418,20 +419,19 @@ static void flush_layers(struct image_store *store)
     if (!diff_ids || syncfs(store->layers_fd) < 0)
         return;
     for (char **id = diff_ids; *id; id++) {
-        struct image_layer copy;
+        /* Under the lock, one at a time: the layer cannot go while its file is
+         * written, and look-ups go on. A pin instead would keep a layer whose
+         * image is being removed. */
+        pthread_rwlock_rdlock(&store->lock);
+        HASH_FIND_STR(store->layers, *id, layer);
+        if (layer) {
+            struct image_layer copy = *layer;
 
-        /* Pinned, so that it is not removed while its file is written. */
-        layer = image__layer_pin(store, *id);
-        if (!layer)
-            continue;
-        copy = *layer;
-        copy.flushed = true;
-        if (image__layer_write_meta(store, &copy) == 0) {
-            pthread_rwlock_wrlock(&store->lock);
-            layer->flushed = true;
-            pthread_rwlock_unlock(&store->lock);
+            copy.flushed = true;
+            if (image__layer_write_meta(store, &copy) == 0)
+                layer->flushed = true; /* nobody else writes it */
         }
-        image__layer_unpin(store, layer);
+        pthread_rwlock_unlock(&store->lock);
     }
 }
 

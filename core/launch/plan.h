@@ -114,7 +114,7 @@ struct plan_rootfs {
     char **lower;      /* topmost layer first; short names inside layers_dir */
     char *upper;       /* absolute; with `work` on the same file system */
     char *work;
-    char *device;      /* guest only: block device with the image; lower then unused */
+    char *device;      /* own kernel: image disk; the agent mounts it and clears this before launching */
     bool readonly;
 };
 

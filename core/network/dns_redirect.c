@@ -121,23 +121,31 @@ static void put_rule(struct nft_batch *b, uint8_t protocol, uint16_t port)
     nft_batch_next(b);
 }
 
-static int redirect(uint16_t udp, uint16_t tcp)
+static int redirect_with(struct mnl_socket *nl, uint16_t udp, uint16_t tcp, bool replace)
 {
-    CLEANUP_NETLINK struct mnl_socket *nl = NULL;
     struct nft_batch b;
-    int r = netlink_open(NETLINK_NETFILTER, &nl);
 
-    if (r < 0)
-        return r;
     nft_batch_begin(&b);
-    /* Made, removed and made: whatever an earlier server left is gone. */
-    put_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-    put_table(&b, NFT_MSG_DELTABLE, 0);
-    put_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+    if (replace)
+        put_table(&b, NFT_MSG_DELTABLE, 0);
+    put_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
     put_chain(&b);
     put_rule(&b, IPPROTO_UDP, udp);
     put_rule(&b, IPPROTO_TCP, tcp);
     return nft_batch_commit(&b, nl);
+}
+
+static int redirect(uint16_t udp, uint16_t tcp)
+{
+    CLEANUP_NETLINK struct mnl_socket *nl = NULL;
+    int r = netlink_open(NETLINK_NETFILTER, &nl);
+
+    if (r < 0)
+        return r;
+    /* Removing makes the kernel wait some 15 ms when the socket is closed: only
+     * where an earlier server has left the table. */
+    r = redirect_with(nl, udp, tcp, false);
+    return r == -EEXIST ? redirect_with(nl, udp, tcp, true) : r;
 }
 
 static int bind_socket(int type, uint16_t port, uint16_t *ret_port)

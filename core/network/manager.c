@@ -216,7 +216,11 @@ static int open_kernel(struct network_manager *m, const struct network_options *
         if (net->kind == NET_BRIDGE)
             network__nat_describe(net, &described[count++]);
     /* Ports of containers that run on stay in their maps until network_restore(). */
-    return nat_setup(m->nat, described, count, err);
+    r = nat_setup(m->nat, described, count, err);
+    if (r < 0)
+        return r;
+    r = network__watch_start(m, table, &m->watch);
+    return r < 0 ? error_errno(err, r, "cannot watch the rules") : 0;
 }
 
 int network_manager_open(const struct network_options *options, struct network_manager **ret, struct error *err)
@@ -263,7 +267,8 @@ void network_manager_close(struct network_manager *m)
 
     if (!m)
         return;
-    dns_free(m->dns); /* first: its thread asks us */
+    network__watch_stop(m->watch); /* these two first: their threads use the rest */
+    dns_free(m->dns);
     m->dns = NULL;
     HASH_ITER(hh, m->sandboxes, sandbox, next)
         network__sandbox_drop(m, sandbox, true);
@@ -305,6 +310,7 @@ void network_manager_destroy_all(struct network_manager *m)
     CLEANUP_FREE struct netlink_batch *batch = mem_new(struct netlink_batch);
 
     pthread_mutex_lock(&m->lock);
+    m->destroyed = true;
     HASH_ITER(hh, m->sandboxes, sandbox, next)
         network__sandbox_drop(m, sandbox, false);
     DIR *dir = opendir(m->netns_dir);

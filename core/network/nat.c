@@ -91,6 +91,7 @@ static const struct {
     {"leaving", "ip6 saddr @masquerade6 ip6 saddr . oifname != @own6 masquerade"},
     /* A container that reaches itself or a neighbour through a published port:
      * the answer must come back this way to be translated. */
+    {"leaving", "ct status dnat ip saddr . oifname @own4 masquerade"},
     {"leaving", "ct status dnat ip6 saddr . oifname @own6 masquerade"},
     {"leaving", "ip saddr 127.0.0.0/8 oifname @bridges masquerade"},
 };

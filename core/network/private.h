@@ -7,6 +7,7 @@
  * publish.c   published ports
  * names.c     what the name server answers
  * restore.c   after a restart of the server
+ * watch.c     rules that others remove
  * state.c     files; copies for callers
  *
  * Everything here is guarded by manager->lock; functions named network__*()
@@ -87,6 +88,7 @@ struct sandbox {
     struct published *ports;
     size_t port_count;
     char gateway_network[65]; /* whose endpoint has the default route and the ports */
+    char gateway6_network[65];
     char **nameservers;       /* asked for names that are not ours; NULL: the host's */
     bool dns;
 };
@@ -108,6 +110,8 @@ struct network_manager {
     struct sandbox *sandboxes;
     struct port_table ports;
     struct dns *dns;
+    struct nat_watch *watch;
+    bool destroyed;           /* nothing of ours is to be put back any more */
     bool set_forwarding, set_forwarding6;
     struct {                  /* interfaces that should have gone with their namespace */
         char name[IF_NAMESIZE];
@@ -126,6 +130,11 @@ int network__busy(struct network_manager *manager, struct cidr **ret, size_t *re
 void network__nat_describe(const struct net *net, struct nat_network *ret);
 int network__nat_rebuild(struct network_manager *manager, struct error *err);
 
+/* watch.c */
+struct nat_watch;
+int network__watch_start(struct network_manager *manager, const char *table, struct nat_watch **ret);
+void network__watch_stop(struct nat_watch *watch); /* without the lock; NULL is fine */
+
 /* manager.c */
 struct net *network__find(struct network_manager *manager, const char *ref, struct error *err);
 void network__free(struct net *net);
@@ -137,7 +146,7 @@ struct sandbox *network__sandbox_new(struct network_manager *manager, const char
 void network__sandbox_drop(struct network_manager *manager, struct sandbox *sandbox, bool forget_only);
 int network__link_create(struct network_manager *manager, struct sandbox *sandbox, struct endpoint *endpoint,
                          bool announce, struct error *err);
-int network__gateway_update(struct network_manager *manager, struct sandbox *sandbox, struct error *err);
+int network__gateway_update(struct network_manager *manager, struct sandbox *sandbox, bool force, struct error *err);
 int network__dns_update(struct network_manager *manager, struct sandbox *sandbox);
 void network__reap(struct network_manager *manager, bool all);
 bool network__id_valid(const char *id);

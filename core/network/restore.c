@@ -19,7 +19,8 @@ static int open_socket(void *user)
     return netlink_open(NETLINK_ROUTE, user);
 }
 
-static void restore_link(struct network_manager *m, struct sandbox *sandbox, struct endpoint *e)
+/* True: it had to be made anew. */
+static bool restore_link(struct network_manager *m, struct sandbox *sandbox, struct endpoint *e)
 {
     CLEANUP_FREE struct netlink_batch *batch = mem_new(struct netlink_batch);
     struct error why = ERROR_INIT;
@@ -30,7 +31,7 @@ static void restore_link(struct network_manager *m, struct sandbox *sandbox, str
         r = network__link_create(m, sandbox, e, true, &why);
         if (r < 0)
             log_warning("network: %s of %.12s cannot be put back: %s", e->interface, sandbox->id, why.message);
-        return;
+        return r == 0;
     }
     if (r == 0 && link.master != e->net->ifindex) { /* the bridge was made anew */
         link_set_master(batch, e->host_interface, e->net->ifindex);
@@ -42,6 +43,7 @@ static void restore_link(struct network_manager *m, struct sandbox *sandbox, str
     }
     if (link_get(sandbox->nl, e->interface, &link) == 0)
         e->index = link.index;
+    return false;
 }
 
 static void restore_sandbox(struct network_manager *m, const char *id)
@@ -49,6 +51,7 @@ static void restore_sandbox(struct network_manager *m, const char *id)
     CLEANUP_FREE char *path = path_join(m->netns_dir, id);
     struct sandbox *sandbox = network__sandbox_new(m, id);
     int r = network__load_sandbox(m, id, sandbox);
+    bool anew = false;
 
     for (size_t i = 0; i < sandbox->endpoint_count; i++) {
         struct endpoint *e = &sandbox->endpoints[i];
@@ -71,12 +74,12 @@ static void restore_sandbox(struct network_manager *m, const char *id)
     if (sandbox->ns_fd >= 0)
         for (size_t i = 0; i < sandbox->endpoint_count; i++)
             if (sandbox->endpoints[i].net->kind == NET_BRIDGE)
-                restore_link(m, sandbox, &sandbox->endpoints[i]);
+                anew = restore_link(m, sandbox, &sandbox->endpoints[i]) || anew;
     for (size_t i = 0; i < sandbox->port_count; i++)
         for (size_t h = 0; h < sandbox->ports[i].host_count; h++)
             port_restore(&m->ports, sandbox->ports[i].protocol, &sandbox->ports[i].hosts[h],
                          sandbox->ports[i].host_port);
-    network__gateway_update(m, sandbox, NULL);
+    network__gateway_update(m, sandbox, anew, NULL);
     network__dns_update(m, sandbox);
 }
 

@@ -327,8 +327,10 @@ static bool leads_out(const struct endpoint *e)
 }
 
 /* The first endpoint that leads out has the default route and the published
- * ports; when it goes, the next one takes over. */
-int network__gateway_update(struct network_manager *m, struct sandbox *sandbox, struct error *err)
+ * ports; when it goes, the next one takes over. A route that is set is not set
+ * again: a machine's namespace has handed its addresses to the guest, and has
+ * no use for one. */
+int network__gateway_update(struct network_manager *m, struct sandbox *sandbox, bool force, struct error *err)
 {
     CLEANUP_FREE struct netlink_batch *batch = mem_new(struct netlink_batch);
     struct endpoint *gateway = network__gateway(sandbox), *gateway6 = NULL;
@@ -343,12 +345,15 @@ int network__gateway_update(struct network_manager *m, struct sandbox *sandbox, 
     for (size_t i = 0; i < sandbox->endpoint_count && !gateway6; i++)
         if (leads_out(&sandbox->endpoints[i]) && sandbox->endpoints[i].v6.family)
             gateway6 = &sandbox->endpoints[i];
+    const char *name6 = gateway6 ? gateway6->net->id : "";
+    bool moved6 = strcmp(sandbox->gateway6_network, name6) != 0;
     snprintf(sandbox->gateway_network, sizeof(sandbox->gateway_network), "%s", gateway ? gateway->net->id : "");
+    snprintf(sandbox->gateway6_network, sizeof(sandbox->gateway6_network), "%s", name6);
     if (!gateway || sandbox->ns_fd < 0)
         return 0;
-    if (gateway->v4.family)
+    if (gateway->v4.family && (moved || force))
         route_default(batch, gateway->index, &gateway->net->v4.gateway, true);
-    if (gateway6)
+    if (gateway6 && (moved6 || force))
         route_default(batch, gateway6->index, &gateway6->net->v6.gateway, true);
     r = netlink_send(sandbox->nl, batch, err);
     if (r == 0 && moved && sandbox->port_count > 0)
@@ -507,7 +512,7 @@ static int endpoint_remove(struct network_manager *m, struct sandbox *sandbox, s
     sandbox->endpoint_count--;
     memmove(&sandbox->endpoints[at], &sandbox->endpoints[at + 1],
             (sandbox->endpoint_count - at) * sizeof(*sandbox->endpoints));
-    return network__gateway_update(m, sandbox, err);
+    return network__gateway_update(m, sandbox, false, err);
 }
 
 static int attach_locked(struct network_manager *m, const char *container_id, const char *network,
@@ -552,7 +557,7 @@ static int attach_locked(struct network_manager *m, const char *container_id, co
     }
     sandbox->endpoints = mem_grow(sandbox->endpoints, sandbox->endpoint_count + 1, sizeof(e));
     sandbox->endpoints[sandbox->endpoint_count++] = e;
-    r = network__gateway_update(m, sandbox, err);
+    r = network__gateway_update(m, sandbox, false, err);
     if (r == 0) {
         r = network__save_sandbox(m, sandbox);
         if (r < 0)
@@ -638,6 +643,19 @@ int network_set_nameservers(struct network_manager *m, const char *container_id,
     return r;
 }
 
+void network_rename_container(struct network_manager *m, const char *container_id, const char *name)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sandbox *sandbox = network__id_valid(container_id) ? network__sandbox(m, container_id) : NULL;
+    for (size_t i = 0; sandbox && i < sandbox->endpoint_count; i++) {
+        free(sandbox->endpoints[i].container_name);
+        sandbox->endpoints[i].container_name = mem_strdup(name);
+    }
+    if (sandbox && sandbox->endpoint_count > 0)
+        network__save_sandbox(m, sandbox);
+    pthread_mutex_unlock(&m->lock);
+}
+
 bool network_has_dns(struct network_manager *m, const char *container_id)
 {
     pthread_mutex_lock(&m->lock);
@@ -650,16 +668,27 @@ bool network_has_dns(struct network_manager *m, const char *container_id)
 /* --- statistics ------------------------------------------------------------ */
 
 struct stats_list {
+    const struct sandbox *sandbox;
     struct network_stats *items;
     size_t count;
 };
+
+/* What the container or a machine's worker has made in there is not counted:
+ * the same bytes would come up twice. */
+static bool is_endpoint(const struct sandbox *sandbox, const char *interface)
+{
+    for (size_t i = 0; i < sandbox->endpoint_count; i++)
+        if (strcmp(sandbox->endpoints[i].interface, interface) == 0)
+            return true;
+    return false;
+}
 
 static void on_stats(void *user, const struct netlink_link *link)
 {
     struct stats_list *list = user;
     struct network_stats *s = NULL;
 
-    if ((link->flags & IFF_LOOPBACK) || !link->has_stats)
+    if (!link->has_stats || !is_endpoint(list->sandbox, link->name))
         return;
     for (size_t i = 0; i < list->count; i++)
         if (strcmp(list->items[i].interface, link->name) == 0)
@@ -684,6 +713,7 @@ int network_stats(struct network_manager *m, const char *container_id, struct ne
 
     pthread_mutex_lock(&m->lock);
     struct sandbox *sandbox = network__id_valid(container_id) ? network__sandbox(m, container_id) : NULL;
+    list.sandbox = sandbox;
     if (sandbox)
         r = sandbox->nl ? link_each(sandbox->nl, true, on_stats, &list) : 0;
     pthread_mutex_unlock(&m->lock);

@@ -247,6 +247,7 @@ int network__save_sandbox(struct network_manager *m, const struct sandbox *sandb
     for (size_t i = 0; i < sandbox->port_count; i++)
         cJSON_AddItemToArray(list, published_write(&sandbox->ports[i]));
     json_add_string(json, "gateway", sandbox->gateway_network);
+    json_add_string(json, "gateway6", sandbox->gateway6_network);
     json_add(json, "nameservers", json_from_strv(sandbox->nameservers));
     json_add_bool(json, "namespace", sandbox->ns_fd >= 0);
     text = json_print(json);
@@ -331,6 +332,7 @@ int network__load_sandbox(struct network_manager *m, const char *id, struct sand
         else
             sandbox->ports[sandbox->port_count] = (struct published){0};
     snprintf(sandbox->gateway_network, sizeof(sandbox->gateway_network), "%s", json_string(json, "gateway", ""));
+    snprintf(sandbox->gateway6_network, sizeof(sandbox->gateway6_network), "%s", json_string(json, "gateway6", ""));
     sandbox->nameservers = json_strv(json, "nameservers");
     return json_bool(json, "namespace", true) ? 1 : 0;
 }

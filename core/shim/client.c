@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -30,6 +31,7 @@
 #include "base/path.h"
 #include "host/process_wire.h"
 #include "rpc/rpc.h"
+#include "shim/client_private.h"
 #include "tabique/error.h"
 
 #define SOCKET_NAME "shim.sock"
@@ -51,6 +53,7 @@ struct shim {
     int pidfd; /* of our child; -EBADF after reattach */
     int fd;
 
+    pthread_mutex_t writing; /* two requests must not mix their bytes; taken alone */
     pthread_mutex_t lock;
     pthread_cond_t answered;
     struct waiting *waiting;
@@ -232,6 +235,7 @@ static void end(void *user)
         close(shim->pidfd);
     rpc_decoder_free(&shim->decoder);
     str_free(&shim->missed);
+    pthread_mutex_destroy(&shim->writing);
     pthread_mutex_destroy(&shim->lock);
     pthread_cond_destroy(&shim->answered);
     free(shim->id);
@@ -246,6 +250,31 @@ static void deadline_in(int ms, struct timespec *ret)
 
     ret->tv_sec = at / NS_PER_SEC;
     ret->tv_nsec = at % NS_PER_SEC;
+}
+
+/* The loop's thread must never wait for a shim that hangs, so this is not done
+ * under the lock; and whoever asks waits no longer than for an answer. Half a
+ * request is the end of the conversation. */
+static void write_request(struct shim *shim, const struct str *out)
+{
+    int64_t until = clock_mono_ns() + SHIM_TIMEOUT_MS * NS_PER_MS;
+    size_t sent = 0;
+
+    pthread_mutex_lock(&shim->writing);
+    while (sent < out->length) {
+        ssize_t n = send(shim->fd, out->data + sent, out->length - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct pollfd p = {.fd = shim->fd, .events = POLLOUT};
+
+        if (n > 0)
+            sent += (size_t)n;
+        else if (errno != EAGAIN && errno != EINTR)
+            break;
+        else if (clock_mono_ns() > until || poll(&p, 1, 1000) < 0)
+            break;
+    }
+    if (sent < out->length)
+        (void)shutdown(shim->fd, SHUT_RDWR); /* the loop finds out, and tells */
+    pthread_mutex_unlock(&shim->writing);
 }
 
 static void stop_waiting(struct shim *shim, struct waiting *w)
@@ -275,11 +304,10 @@ static int ask(struct shim *shim, uint16_t type, const struct str *body, struct 
     w.id = ++shim->next_id;
     w.next = shim->waiting;
     shim->waiting = &w;
+    pthread_mutex_unlock(&shim->lock);
     rpc_encode(&out, type, 0, w.id, body ? body->data : NULL, body ? body->length : 0);
-    /* Under the lock: two requests must not mix their bytes. The shim reads while
-     * it works, so this does not wait for long. */
-    if (fd_write_all(shim->fd, out.data, out.length) < 0)
-        shim->lost = true; /* the loop finds out, too, and tells */
+    write_request(shim, &out);
+    pthread_mutex_lock(&shim->lock);
     while (!w.done && !shim->lost && r == 0)
         r = -pthread_cond_timedwait(&shim->answered, &shim->lock, &deadline);
     stop_waiting(shim, &w);
@@ -347,6 +375,16 @@ int shim_start(struct shim *shim, const struct plan *plan, struct shim_started *
     if (body.length > PLAN_MAX_SIZE)
         return error_set(err, E2BIG, "the container's configuration is too large");
     return ask_start(shim, RPC_START, &body, ret, err);
+}
+
+int shim_mount(struct shim *shim, const struct plan *plan, struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+    size_t mark = wire_begin(&body, RPC_TAG_PLAN);
+
+    plan_encode(plan, &body);
+    wire_end(&body, mark);
+    return ask(shim, RPC_MOUNT, &body, NULL, NULL, err);
 }
 
 int shim_exec(struct shim *shim, const char *exec_id, const struct plan_process *process, struct shim_started *ret,
@@ -493,8 +531,10 @@ int shim_attach(struct shim *shim, const char *exec_id, unsigned streams, int *r
         r = rpc_send(fd, RPC_ATTACH, 0, 1, body.data, body.length);
     if (r == 0)
         r = receive_hello(fd, &decoder, NULL);
-    if (r == 0)
-        r = rpc_receive(fd, &decoder, &frame, SHIM_TIMEOUT_MS);
+    do { /* an end may be told before we are attached */
+        if (r == 0)
+            r = rpc_receive(fd, &decoder, &frame, SHIM_TIMEOUT_MS);
+    } while (r == 0 && !(frame.flags & RPC_REPLY));
     if (r < 0)
         return error_errno(err, r == -ENOENT || r == -ECONNREFUSED ? ESRCH : -r, "cannot attach to container %.12s", shim->id);
     if (frame.flags & RPC_ERROR)
@@ -503,37 +543,48 @@ int shim_attach(struct shim *shim, const char *exec_id, unsigned streams, int *r
     return 0;
 }
 
-int shim_root(struct shim *shim, int *ret_fd, struct error *err)
+int shim__open_with_fd(struct shim *shim, uint16_t type, const struct str *body, struct rpc_decoder *decoder, int *ret_conn,
+                       int *ret_fd, struct error *err)
 {
-    CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
     CLEANUP_CLOSE int fd = -EBADF;
-    CLEANUP_CLOSE int root = -EBADF;
+    CLEANUP_CLOSE int passed = -EBADF;
     uint8_t header[RPC_HEADER_SIZE];
-    struct rpc_frame frame;
+    struct rpc_frame frame = {0};
     size_t count = 0;
     ssize_t n = 0;
     int r = connect_shim(shim->dir, &fd);
 
     if (r == 0)
-        r = rpc_send(fd, RPC_ROOT, 0, 1, NULL, 0);
+        r = rpc_send(fd, type, 0, 1, body ? body->data : NULL, body ? body->length : 0);
     if (r == 0)
-        r = receive_hello(fd, &decoder, NULL);
-    if (r == 0)
-        n = fd_recv(fd, header, sizeof(header), &root, 1, &count);
-    if (r == 0 && n != sizeof(header))
-        r = n < 0 ? (int)n : -EPIPE;
-    if (r == 0)
-        r = rpc_decoder_feed(&decoder, header, sizeof(header));
-    if (r == 0)
-        r = rpc_receive(fd, &decoder, &frame, SHIM_TIMEOUT_MS);
+        r = receive_hello(fd, decoder, NULL);
+    /* An end may be told in between. */
+    while (r == 0 && count == 0 && !(frame.flags & RPC_REPLY)) {
+        n = fd_recv(fd, header, sizeof(header), &passed, 1, &count);
+        if (n != sizeof(header))
+            r = n < 0 ? (int)n : -EPIPE;
+        if (r == 0)
+            r = rpc_decoder_feed(decoder, header, sizeof(header));
+        if (r == 0)
+            r = rpc_receive(fd, decoder, &frame, SHIM_TIMEOUT_MS);
+    }
     if (r < 0)
         return error_errno(err, r == -ENOENT || r == -ECONNREFUSED ? ESRCH : -r, "cannot reach container %.12s", shim->id);
     if (frame.flags & RPC_ERROR)
         return rpc_decode_error(&frame, err, NULL);
     if (count != 1)
         return error_set(err, EBADMSG, "the shim's reply is malformed");
-    *ret_fd = TAKE_FD(root);
+    if (ret_conn)
+        *ret_conn = TAKE_FD(fd);
+    *ret_fd = TAKE_FD(passed);
     return 0;
+}
+
+int shim_root(struct shim *shim, int *ret_fd, struct error *err)
+{
+    CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
+
+    return shim__open_with_fd(shim, RPC_ROOT, NULL, &decoder, NULL, ret_fd, err);
 }
 
 /* --- making and leaving ------------------------------------------------------------------------ */
@@ -544,6 +595,7 @@ static struct shim *new_shim(const struct shim_spec *spec, struct loop *loop, co
 
     *shim = (struct shim){.loop = loop, .events = *events, .user = user, .id = mem_strdup(spec->id),
                           .dir = mem_strdup(spec->dir), .pidfd = -EBADF, .fd = -EBADF};
+    pthread_mutex_init(&shim->writing, NULL);
     pthread_mutex_init(&shim->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -720,11 +772,13 @@ pid_t shim_pid(const struct shim *shim)
 void shim_shutdown(struct shim *shim)
 {
     CLEANUP_STR struct str out = STR_INIT;
+    bool gone;
 
     rpc_encode(&out, RPC_SHUTDOWN, 0, 0, NULL, 0);
     pthread_mutex_lock(&shim->lock);
-    if (!shim->lost && !shim->quiet)
-        (void)fd_write_all(shim->fd, out.data, out.length);
+    gone = shim->lost || shim->quiet;
     shim->quiet = true;
     pthread_mutex_unlock(&shim->lock);
+    if (!gone)
+        write_request(shim, &out);
 }

@@ -96,6 +96,33 @@ int shim_root(struct shim *shim, int *ret_fd, struct error *err);
  * been delivered. Back-pressure: while a client does not read, the container's
  * writes block, as with Docker; nothing is dropped. */
 int shim_attach(struct shim *shim, const char *exec_id, unsigned streams, int *ret_fd, struct error *err);
+/* --- files behind a thick wall (transfer.c) ---------------------------------------
+ * Where the wall's root is not on the host (shim_root() then gives -ENOTSUP) the
+ * same is asked of the guest. What comes back was written by a guest: hostile.
+ * Paths are resolved inside the container. They block as long as data flows, and
+ * give -ETIMEDOUT when none has for SHIM_TIMEOUT_MS. A write or read that fails
+ * ends it with its error. */
+enum shim_tree {
+    SHIM_TREE_CONTAINER, /* as the container sees it */
+    SHIM_TREE_WHOLE,     /* image and changes without mounts; read only */
+    SHIM_TREE_CHANGES,   /* the writable layer */
+};
+struct archive_stat;
+typedef int shim_write_fn(void *user, const void *data, size_t size);
+typedef ssize_t shim_read_fn(void *user, void *buffer, size_t size);
+typedef int shim_change_fn(void *user, const char *path, int kind); /* enum archive_change */
+/* A tar, as archive_create() makes it with this name and these flags. */
+int shim_archive_get(struct shim *shim, enum shim_tree tree, const char *path, const char *name, unsigned flags,
+                     shim_write_fn *write, void *user, struct error *err);
+/* read gives a plain tar (archive_plain()). -ENOENT, -EINVAL (not a directory). */
+int shim_archive_put(struct shim *shim, const char *path, unsigned flags, shim_read_fn *read, void *user,
+                     struct error *err);
+int shim_archive_stat(struct shim *shim, const char *path, struct archive_stat *ret, struct error *err);
+int shim_changes(struct shim *shim, shim_change_fn *fn, void *user, struct error *err);
+/* In place of shim_start(): the machine with the container's disks and no process,
+ * for the files of a container that does not run. */
+int shim_mount(struct shim *shim, const struct plan *plan, struct error *err);
+
 /* Everything is recorded: the shim may end. */
 void shim_shutdown(struct shim *shim);
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -83,7 +84,7 @@ static bool parse_options(char **argv, struct shim_options *o)
     return o->id && o->dir && o->state_dir;
 }
 
-static void set_up_process(char **argv)
+static void set_up_process(char **argv, bool machine_memory)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     char *end = argv[0];
@@ -101,7 +102,8 @@ static void set_up_process(char **argv)
     sigaction(SIGQUIT, &ignore, NULL);
     (void)setsid();
     /* 5: the directory we were started from, see client.c. */
-    (void)close_range(FD_FIRST + 1, ~0U, 0);
+    (void)close_range(FD_FIRST + 1, FD_MACHINE_MEMORY - 1, 0);
+    (void)close_range(FD_MACHINE_MEMORY + (machine_memory ? 1U : 0U), ~0U, 0);
     umask(0022);
     (void)!chdir("/");
     /* The kernel should take the container first; needs CAP_SYS_RESOURCE. */
@@ -127,7 +129,7 @@ static int prepare_machines(int argc, char **argv)
 
     signal(SIGPIPE, SIG_IGN);
     /* Ahead of need, so behind whatever runs. */
-    (void)nice(10);
+    (void)setpriority(PRIO_PROCESS, 0, 10);
     if (machine_prepare(&prepare, &err) < 0) {
         say(err.message);
         say("\n");
@@ -165,7 +167,7 @@ int main(int argc, char **argv)
     if (shim.options.machine_memory)
         (void)fd_set_cloexec(FD_MACHINE_MEMORY, true);
 #endif
-    set_up_process(argv);
+    set_up_process(argv, shim.options.machine_memory);
     if (loop_new(&shim.loop) < 0 || !shim_process_add(&shim, ""))
         return 1;
     /* Without its log a container still runs: a full disk must not keep it down. */

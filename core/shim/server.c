@@ -492,7 +492,7 @@ static void transfer_done(void *user, const struct error *err, const void *body,
         rpc_encode(&peer->out, peer->job_type, RPC_REPLY, peer->job_request, body, length);
     peer->job = 0;
     peer->closing = true;
-    (void)peer_flush(peer);
+    peer_watch(peer); /* it goes when this has been sent, from the loop: we may be called from anywhere */
 }
 
 /* The first reply carries a socket for the data; a second one comes at the end. */

@@ -4,7 +4,6 @@ import { createStore } from './store.js';
 import { useEffect, useRef } from 'preact/hooks';
 
 /** @typedef {{keys?: string, label: string, run: () => void, group?: string, hint?: string}} Command */
-/** @type {import('./store.js').createStore} */
 export const commands = createStore(/** @type {Command[]} */ ([]));
 
 /** @param {Command[]} list */

@@ -79,7 +79,7 @@ export function parseRun(line) {
     else form[field] = value;
     return true;
   };
-  while (words.length && words[0].startsWith('-') && words[0] !== '-') {
+  while (words.length && /** @type {string} */ (words[0]).startsWith('-') && /** @type {string} */ (words[0]) !== '-') {
     const word = words.shift();
     if (word === '--') break;
     if (word.startsWith('--')) {
@@ -145,7 +145,7 @@ export function parseSize(text) {
 
 /** "127.0.0.1:8080:80/udp" @param {string} text */
 export function parsePort(text) {
-  const found = /^(?:(\[[0-9a-f:]+\]|[0-9.]+):)?(?:(\d+(?:-\d+)?)?:)?(\d+)(?:\/(tcp|udp))?$/i.exec(text.trim());
+  const found = /^(?:(\[[0-9a-f:]+\]|\d+(?:\.\d+){3}):)?(?:(\d+(?:-\d+)?)?:)?(\d+)(?:\/(tcp|udp))?$/i.exec(text.trim());
   if (!found) return null;
   return { ip: (found[1] ?? '').replace(/[[\]]/g, ''), host: found[2] ?? '', container: found[3] + '/' + (found[4] ?? 'tcp').toLowerCase() };
 }

@@ -43,10 +43,10 @@ export function Chart({ label, times, series, format, range, sync, onRange, max 
     const text = colour('muted'), line = colour('grid');
     const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: '11px system-ui, sans-serif' };
     plot.current = new library({
-      width: box.clientWidth, height: 150, legend: { show: false }, padding: [8, 8, 0, 0],
+      width: box.clientWidth, height: 150, legend: { show: false }, padding: [8, 26, 0, 0],
       cursor: { sync: { key: sync }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       scales: { x: { time: true }, y: { range: (u, low, high) => [0, Math.max(max, (high || 0) * 1.1, 1e-6)] } },
-      axes: [{ ...axis, values: (u, values) => values.map((v) => (u.scales.x.max - u.scales.x.min > 2 * 86400 ? shortDate(v * 1000) : clock(v * 1000).slice(0, u.scales.x.max - u.scales.x.min < 900 ? 8 : 5))) },
+      axes: [{ ...axis, size: 28, space: 96, values: (u, values) => values.map((v) => (u.scales.x.max - u.scales.x.min > 2 * 86400 ? shortDate(v * 1000) : clock(v * 1000).slice(0, u.scales.x.max - u.scales.x.min < 900 ? 8 : 5))) },
         { ...axis, size: 76, values: (u, values) => values.map((v) => latest.current.format(v)) }],
       series: [{}, ...series.map((s) => ({ label: s.label, stroke: colour(s.colour), width: 1.5, fill: s.fill ? colour(s.colour).replace(/^rgb\((.*)\)$/, 'rgba($1, 0.12)') : undefined, spanGaps: false, points: { show: false } }))],
       hooks: { setSelect: [(u) => {

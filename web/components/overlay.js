@@ -91,7 +91,7 @@ export function Menu({ label, items, title = undefined, quiet = true, end = true
   const [open, setOpen] = useState(false);
   const [place, setPlace] = useState({});
   const root = useRef(/** @type {HTMLElement} */ (null));
-  const list = items.filter((item) => item);
+  const list = /** @type {any[]} */ (items.filter((item) => item));
   useEffect(() => {
     if (!open) return;
     const away = (event) => { if (!root.current?.contains(event.target)) setOpen(false); };

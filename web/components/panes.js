@@ -34,7 +34,7 @@ export function Pane(props) {
   const { side, entries, lit, fresh, marks, moment } = props;
   const at = moment ?? props.now;
   const columns = [
-    { key: 'pid', label: t('process.pid'), width: 72, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.row[side].pid}</span>` },
+    { key: 'pid', label: t('process.pid'), width: (w) => (w < 260 ? 54 : 72), align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.row[side].pid}</span>` },
     { key: 'name', label: t('process.name'), sort: true, render: (e) => {
       const p = e.row[side];
       const rest = argumentsOf(p);
@@ -74,7 +74,7 @@ const SVG = 'http://www.w3.org/2000/svg';
  * The wall. What is the same is joined by a line that goes through a thin wall;
  * through a thick one nothing goes.
  * @param {{left: any, right: any, leftEntries: any[], rightEntries: any[], isolation: string, lit: string|null, chosen: string|null, worker: any,
- *   drawer: any, onHover: (key: string|null) => void, onChoose: (row: any) => void, label: string}} props
+ *   drawer: any, onHover: (key: string|null) => void, onChoose: (row: any) => void, label: string, mirrored?: boolean}} props
  */
 export function Wall(props) {
   const svg = useRef(/** @type {SVGSVGElement} */ (null));
@@ -85,7 +85,7 @@ export function Wall(props) {
 
   const draw = () => {
     const element = svg.current;
-    const { left, right, leftEntries, rightEntries, lit, chosen } = state.current;
+    const { left, right, leftEntries, rightEntries, lit, chosen, mirrored } = state.current;
     if (!element || !left.current || !right.current) return;
     const width = element.clientWidth, height = element.clientHeight;
     const offset = 32; /* the panes' heads */
@@ -117,10 +117,10 @@ export function Wall(props) {
         group.append(join);
       }
       join.setAttribute('class', 'join' + (out ? ' out' : '') + (lit === key || chosen === key ? ' lit' : ''));
-      const middle = width / 2;
-      join.children[0].setAttribute('d', `M4 ${a}C${middle} ${a} ${middle} ${b} ${width - 4} ${b}`);
-      join.children[1].setAttribute('cx', '4'); join.children[1].setAttribute('cy', String(a));
-      join.children[2].setAttribute('cx', String(width - 4)); join.children[2].setAttribute('cy', String(b));
+      const middle = width / 2, from = mirrored ? width - 4 : 4, to = mirrored ? 4 : width - 4;
+      join.children[0].setAttribute('d', `M${from} ${a}C${middle} ${a} ${middle} ${b} ${to} ${b}`);
+      join.children[1].setAttribute('cx', String(from)); join.children[1].setAttribute('cy', String(a));
+      join.children[2].setAttribute('cx', String(to)); join.children[2].setAttribute('cy', String(b));
     }
     for (const [key, join] of lines.current) if (!seen.has(key)) { join.remove(); lines.current.delete(key); }
   };
@@ -136,7 +136,7 @@ export function Wall(props) {
   return html`<div class=${'the-wall ' + (thick ? 'thick' : 'thin')} role="img" aria-label=${props.label}>
     <svg ref=${svg} aria-hidden="true" width="100%" height="100%">
       <defs><pattern id="bricks" width="36" height="24" patternUnits="userSpaceOnUse"><rect class="mortar" width="36" height="24"/><path class="brick" d="M1 1h34v10H1zM-17 13h34v10h-34zM19 13h34v10H19z"/></pattern></defs>
-      ${thick ? html`<rect class="mass" x="50%" y="0" width="72%" height="100%" fill="url(#bricks)" />` : html`<line class="line" x1="50%" x2="50%" y1="0" y2="100%" />`}
+      ${thick ? html`<rect class="mass" x="14%" y="0" width="72%" height="100%" fill="url(#bricks)" />` : html`<line class="line" x1="50%" x2="50%" y1="0" y2="100%" />`}
       <g class="joins"></g>
     </svg>
     <span class="wall-word">${t(thick ? 'wall.word.hyperv' : 'wall.word.process')}</span>

@@ -13,7 +13,7 @@ export function useRowHeight() {
   return useStore(settings).density === 'roomy' || coarse ? 38 : 28;
 }
 
-/** @typedef {{key: string, label: string, width?: number, align?: 'end', min?: number, sort?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
+/** @typedef {{key: string, label: string, width?: number | ((table: number) => number), align?: 'end', min?: number, sort?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
 
 let serial = 0;
 
@@ -106,7 +106,7 @@ export function Table(props) {
   return html`<div class=${'table' + (onOpen || props.onActive ? ' can-open' : '')} ref=${scroller} onScroll=${() => { measure(); props.onView?.(); }} tabindex="-1">
     <table role="grid" aria-label=${props.label} aria-rowcount=${rows.length + 1} aria-busy=${props.busy ? 'true' : undefined}
       tabindex="0" onKeyDown=${onKeyDown} aria-activedescendant=${active !== null && index.has(active) ? name + '-' + index.get(active) : undefined}>
-      <colgroup>${onSelect && html`<col class="col-check" />`}${shown.map((column) => html`<col key=${column.key} style=${column.width ? { width: column.width + 'px' } : undefined} />`)}</colgroup>
+      <colgroup>${onSelect && html`<col class="col-check" />`}${shown.map((column) => html`<col key=${column.key} style=${column.width ? { width: (typeof column.width === 'function' ? column.width(view.width) : column.width) + 'px' } : undefined} />`)}</colgroup>
       <thead><tr aria-rowindex="1">
         ${onSelect && html`<th scope="col" class="check"><input type="checkbox" aria-label=${t('table.all')} checked=${all}
           onChange=${() => onSelect(all ? new Set() : new Set(rows.map(rowKey)))} /></th>`}
@@ -131,8 +131,8 @@ export function Table(props) {
           </tr>`;
         })}
         ${first + visible.length < rows.length && html`<tr aria-hidden="true" class="space"><td colspan=${span} style=${{ height: (rows.length - first - visible.length) * rowHeight + 'px' }}></td></tr>`}
-        ${rows.length === 0 && !props.loading && html`<tr><td class="empty" colspan=${span}>${props.empty ?? t('table.empty')}</td></tr>`}
-        ${rows.length === 0 && props.loading && html`<tr><td class="empty late" colspan=${span}>${t('loading')}</td></tr>`}
+        ${rows.length === 0 && !props.loading && html`<tr class="nothing"><td class="empty" colspan=${span}>${props.empty ?? t('table.empty')}</td></tr>`}
+        ${rows.length === 0 && props.loading && html`<tr class="nothing"><td class="empty late" colspan=${span}>${t('loading')}</td></tr>`}
       </tbody>
     </table></div>`;
 }

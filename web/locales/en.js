@@ -182,9 +182,9 @@ export default {
   'tree.close': 'Hide what is below {name}',
 
   'bulk.label': 'Selected containers',
-  'bulk.selected': '{n} selected',
+  'bulk.selected': { one: '{n} selected', other: '{n} selected' },
   'bulk.none': 'Clear',
-  'bulk.failed': '{n} failed: {message}',
+  'bulk.failed': { one: '{n} failed: {message}', other: '{n} failed: {message}' },
 
   'action.start': 'Start',
   'action.stop': 'Stop',
@@ -372,17 +372,17 @@ export default {
 
   'search.inside': '{n} inside',
   'search.onHost': '{n} on the host',
-  'search.same': '{n} the same',
+  'search.same': { one: '{n} the same', other: '{n} the same' },
   'search.notInside': '“{text}” is not found inside.',
   'search.notOnHost': '“{text}” is not found on the host.',
 
-  'explain.same': { one: 'What runs in {name} is {n} process that the host sees as well: the wall is thin, the kernel is the same.', other: 'The {n} processes in {name} are the host\'s own too: the wall is thin, the kernel is the same.' },
+  'explain.same': { one: 'The one process in {name} is the host\'s own too: the wall is thin, the kernel is the same.', other: 'The {n} processes in {name} are the host\'s own too: the wall is thin, the kernel is the same.' },
   'explain.same.pair': 'Each process in {name} is one and the same on the host: {process} is number {inside} inside and {outside} outside. They share a kernel; the wall only changes what is seen.',
   'explain.same-moving': 'The processes in {name} are the host\'s own too; some were born or ended between the two looks.',
   'explain.same-moving.pair': 'Each process in {name} is one and the same on the host: {process} is number {inside} inside and {outside} outside. Some were born or ended between the two looks.',
   'explain.empty': '{name} is not running: it has no processes, neither inside nor on the host.',
-  'explain.vm': { one: 'The {n} process in {name} runs in a kernel of its own, where the host does not find it; the host sees only the machine around it: {worker}, number {workerPid}.', other: 'The {n} processes in {name} run in a kernel of their own, where the host does not find them; the host sees only the machine around them: {worker}, number {workerPid}.' },
-  'explain.vm-tcg': { one: 'The {n} process in {name} runs in a kernel of its own, where the host does not find it; the host sees only the machine around it: {worker}, number {workerPid}. The machine is emulated in software.', other: 'The {n} processes in {name} run in a kernel of their own, where the host does not find them; the host sees only the machine around them: {worker}, number {workerPid}. The machine is emulated in software.' },
+  'explain.vm': { one: 'The one process in {name} runs in a kernel of its own, where the host does not find it; the host sees only the machine around it: {worker}, number {workerPid}.', other: 'The {n} processes in {name} run in a kernel of their own, where the host does not find them; the host sees only the machine around them: {worker}, number {workerPid}.' },
+  'explain.vm-tcg': { one: 'The one process in {name} runs in a kernel of its own, where the host does not find it; the host sees only the machine around it: {worker}, number {workerPid}. The machine is emulated in software.', other: 'The {n} processes in {name} run in a kernel of their own, where the host does not find them; the host sees only the machine around them: {worker}, number {workerPid}. The machine is emulated in software.' },
   'explain.vm.noworker': '{name} has a kernel of its own in a small machine, which is not running at this moment.',
   'explain.notboundary': 'This is not a security boundary.',
 
@@ -409,9 +409,9 @@ export default {
   'diff.unpin': 'Forget the moment',
   'diff.born': 'born',
   'diff.ended': 'ended',
-  'diff.bornCount': '{n} born',
-  'diff.endedCount': '{n} ended',
-  'diff.stayedCount': '{n} stayed',
+  'diff.bornCount': { one: '{n} born', other: '{n} born' },
+  'diff.endedCount': { one: '{n} ended', other: '{n} ended' },
+  'diff.stayedCount': { one: '{n} stayed', other: '{n} stayed' },
 
   'slider.label': 'Time',
   'slider.moment': 'Moment',
@@ -645,4 +645,19 @@ export default {
 
   'sampler.connector': 'the kernel\'s process events',
   'sampler.polling': 'looking again and again',
+
+  'tab.terminal': 'Terminal',
+
+  'terminal.opening': 'Opening …',
+  'terminal.ended': 'The shell ended with {code}.',
+  'terminal.lost': 'The connection was lost.',
+  'terminal.again': 'Open again',
+  'terminal.stopped': 'A shell needs a running container.',
+  'terminal.sessions': 'Shells',
+  'terminal.close': 'Close this shell',
+  'terminal.shell': 'Shell',
+  'terminal.open': 'Open',
+  'terminal.leave': 'Ctrl-Shift-Esc leaves the terminal.',
+  'terminal.reader': 'Screen reader',
+  'terminal.none': 'No shell is open',
 };

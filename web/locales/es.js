@@ -376,7 +376,7 @@ export default {
   'search.notInside': '«{text}» no se encuentra dentro.',
   'search.notOnHost': '«{text}» no se encuentra en el anfitrión.',
 
-  'explain.same': { one: 'Lo que se ejecuta en {name} es {n} proceso que el anfitrión también ve: la pared es fina, el núcleo es el mismo.', other: 'Los {n} procesos de {name} son también del anfitrión: la pared es fina, el núcleo es el mismo.' },
+  'explain.same': { one: 'El único proceso de {name} es también del anfitrión: la pared es fina, el núcleo es el mismo.', other: 'Los {n} procesos de {name} son también del anfitrión: la pared es fina, el núcleo es el mismo.' },
   'explain.same.pair': 'Cada proceso de {name} es uno y el mismo en el anfitrión: {process} es el número {inside} dentro y el {outside} fuera. Comparten núcleo; la pared solo cambia lo que se ve.',
   'explain.same-moving': 'Los procesos de {name} son también del anfitrión; algunos nacieron o terminaron entre las dos miradas.',
   'explain.same-moving.pair': 'Cada proceso de {name} es uno y el mismo en el anfitrión: {process} es el número {inside} dentro y el {outside} fuera. Algunos nacieron o terminaron entre las dos miradas.',
@@ -645,4 +645,19 @@ export default {
 
   'sampler.connector': 'los avisos de procesos del núcleo',
   'sampler.polling': 'mirar una y otra vez',
+
+  'tab.terminal': 'Terminal',
+
+  'terminal.opening': 'Abriendo …',
+  'terminal.ended': 'El intérprete terminó con {code}.',
+  'terminal.lost': 'Se perdió la conexión.',
+  'terminal.again': 'Abrir de nuevo',
+  'terminal.stopped': 'Un intérprete necesita un contenedor en marcha.',
+  'terminal.sessions': 'Intérpretes',
+  'terminal.close': 'Cerrar este intérprete',
+  'terminal.shell': 'Intérprete',
+  'terminal.open': 'Abrir',
+  'terminal.leave': 'Ctrl-Mayús-Esc sale del terminal.',
+  'terminal.reader': 'Lector de pantalla',
+  'terminal.none': 'No hay ningún intérprete abierto',
 };

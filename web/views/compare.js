@@ -162,8 +162,8 @@ function Comparison({ id, query, containers }) {
 
   return html`<div class=${'view compare-view' + (at !== null ? ' past' : '')}>
     <${Head} title=${t('nav.compare')} sub=${html`<span class="compare-pick">${picker(nameOf, (name) => go(link('/compare/' + encodeURIComponent(name), { ...query, with: query.with === name ? '' : query.with })), t('compare.pick'))}
-        ${others.length > 0 && html`<span class="quiet-text">${t('compare.and')}</span>${picker(query.with ?? '', (name) => setQuery({ with: name === nameOf ? '' : name }), t('compare.second'), [['', t('compare.onlyHost')]])}`}</span>`}>
-      <button type="button" onClick=${() => data && copyText(ticketText(data, t, sentence, shareLink()), t('compare.ticket.done'))}><${Icon} name="copy" /> ${t('compare.ticket')}</button>
+        ${others.length > 0 && html`<span class="quiet-text words">${t('compare.and')}</span>${picker(query.with ?? '', (name) => setQuery({ with: name === nameOf ? '' : name }), t('compare.second'), [['', t('compare.onlyHost')]])}`}</span>`}>
+      <button type="button" onClick=${() => data && copyText(ticketText(data, t, sentence, shareLink()), t('compare.ticket.done'))} title=${t('compare.ticket')} aria-label=${t('compare.ticket')}><${Icon} name="copy" /><span class="words">${t('compare.ticket')}</span></button>
       <${Menu} quiet=${false} title=${t('export')} label=${html`<${Icon} name="download" /> ${t('export')}`} items=${[
         { label: t('compare.link'), icon: 'link', run: () => data && copyText(shareLink(), t('compare.link.done')) },
         { label: 'CSV', icon: 'download', run: () => data && saveAs(stampName() + '.csv', 'text/csv', exported()) },
@@ -176,7 +176,7 @@ function Comparison({ id, query, containers }) {
       <span class="grow"></span>
       <${Choice} label=${t('compare.layout')} value=${tree ? 'tree' : 'flat'} onChange=${(v) => setQuery({ flat: v === 'flat' ? '1' : '' })} options=${[['tree', t('compare.tree'), 'tree'], ['flat', t('compare.flat'), 'list']]} />
       <${Toggle} checked=${scope === 'host'} onChange=${(on) => setQuery({ others: on ? 'shown' : '' })}>${t('compare.others')}</${Toggle}>
-      <button type="button" aria-pressed=${pin ? 'true' : 'false'} onClick=${pinNow}><${Icon} name="pin" /> ${pin ? t('diff.unpin') : t('diff.pin')}</button>
+      <button type="button" class="pin-button" aria-pressed=${pin ? 'true' : 'false'} title=${pin ? t('diff.unpin') : t('diff.pin')} aria-label=${pin ? t('diff.unpin') : t('diff.pin')} onClick=${pinNow}><${Icon} name="pin" /><span class="words">${pin ? t('diff.unpin') : t('diff.pin')}</span></button>
     </div>
     <${Problem} error=${one.error} stale=${one.stale} />
     <div class=${'compare-grid ' + (isolation === 'hyperv' ? 'thick' : 'thin') + (query.with ? ' three' : '') + (one.waiting ? ' waiting' : '') + (search.trim() ? ' searching' : '')}>

@@ -19,6 +19,7 @@ const tabs = {
   processes: () => import('./container/processes.js'),
   charts: () => import('./container/charts.js'),
   logs: () => import('./container/logs.js'),
+  terminal: () => import('./container/terminal.js'),
   files: () => import('./container/files.js'),
   events: () => import('./container/events.js'),
   inspect: () => import('./container/inspect.js'),
@@ -30,13 +31,14 @@ export default function Container({ id, tab = '', query }) {
   const info = useInfo();
   const inspect = useLive(c ? ['inspect', c.id, c.state] : null, () => docker.inspect(c.id), { interval: 10000 });
   const [pages, setPages] = useState(/** @type {Record<string, any>} */ ({}));
-  const known = tab in tabs && (tab !== 'logs' || can('logs'));
+  const allowed = (name) => (name !== 'logs' || can('logs')) && (name !== 'terminal' || can('exec'));
+  const known = tab in tabs && allowed(tab);
   useEffect(() => { if (known && !pages[tab]) tabs[tab]().then((module) => setPages((old) => ({ ...old, [tab]: module.default }))); }, [tab]);
   const path = '/containers/' + encodeURIComponent(id);
   useCommands([
     { keys: 'm', label: t('nav.compare'), run: () => go(link('/compare/' + encodeURIComponent(id))) },
     ...(c && can('operate') ? [['s', 'start'], ['S', 'stop'], ['r', 'restart']].filter(([, name]) => actions[name].when(c)).map(([keys, name]) => ({ keys, label: t('action.' + name), run: () => { act(name, [c]); } })) : []),
-    ...Object.keys(tabs).filter((name) => name !== 'logs' || can('logs')).map((name, i) => ({ keys: String(i + 1), label: t('tab.' + (name || 'summary')), run: () => go(link(name ? path + '/' + name : path)) })),
+    ...Object.keys(tabs).filter(allowed).map((name, i) => ({ keys: String(i + 1), label: t('tab.' + (name || 'summary')), run: () => go(link(name ? path + '/' + name : path)) })),
   ]);
   if (!c) return list.data
     ? html`<div class="view"><${Head} title=${visible(id)} back="/containers" /><${Empty} title=${t('container.gone')} text=${t('container.gone.text')}><a class="button" href=${link('/events', { view: 'lives', q: '' })}>${t('events.lives')}</a></${Empty}></div>`
@@ -75,7 +77,7 @@ export default function Container({ id, tab = '', query }) {
         ...actionItems(c, ['remove'])]} />
     </${Head}>
     ${c.error && html`<p class="problem" role="alert"><${Icon} name="warn" /> ${visible(c.error)}</p>`}
-    <${Tabs} label=${t('container')} base=${path} current=${tab} tabs=${Object.keys(tabs).filter((name) => name !== 'logs' || can('logs')).map((name) => [name, t('tab.' + (name || 'summary'))])} />
+    <${Tabs} label=${t('container')} base=${path} current=${tab} tabs=${Object.keys(tabs).filter(allowed).map((name) => [name, t('tab.' + (name || 'summary'))])} />
     ${!known ? html`<${Empty} title=${t('missing.title')} />` : Page ? html`<${Page} container=${c} inspect=${inspect.data} query=${query} info=${info.data} key=${c.id} />` : html`<p class="late quiet-text">${t('loading')}</p>`}
   </div>`;
 }

@@ -86,7 +86,7 @@ export default function Create({ query }) {
         <h2>${t('create.line')}</h2><div class="code-box"><code>${runLine(form)}</code><${CopyButton} text=${runLine(form)} /></div>
         <label class="field"><span>${t('create.paste')}</span><textarea rows="3" spellcheck="false" value=${pasted} placeholder="docker run -d --isolation=hyperv tabique/base ping localhost" onInput=${(e) => paste(e.target.value)}></textarea></label>
         ${unknown.length > 0 && html`<p class="problem"><span>${t('create.unknown', { options: unknown.join(', ') })}</span></p>`}
-        <button type="button" class="quiet" aria-expanded=${call ? 'true' : 'false'} onClick=${() => setCall(!call)}>${t('create.call')}</button>
+        <button type="button" aria-expanded=${call ? 'true' : 'false'} onClick=${() => setCall(!call)}>${t('create.call')}</button>
         ${call && html`<pre class="code-box"><code>${'POST ' + DOCKER + '/containers/create' + (form.name ? '?name=' + encodeURIComponent(form.name) : '') + '\n' + JSON.stringify(body, null, 2)}</code></pre>`}
         <p class="form-error" role="alert">${error}</p>
         <${Toggle} checked=${form.start} onChange=${(start) => change({ start })}>${t('create.start')}</${Toggle}>

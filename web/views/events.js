@@ -7,7 +7,7 @@ import { useContainers } from '../app/sources.js';
 import { link, setQuery } from '../app/router.js';
 import { fold, visible, csv, imageName } from '../app/text.js';
 import { by, processKey } from '../app/processes.js';
-import { Choice, Filterbar, Head, Problem, Search, Select, openView, saveAs } from '../components/bits.js';
+import { Choice, Filterbar, Head, Problem, Search, Select, Toggle, openView, saveAs } from '../components/bits.js';
 import { Table } from '../components/table.js';
 import { Menu } from '../components/overlay.js';
 import { WallBadge } from '../components/wall.js';
@@ -62,20 +62,33 @@ function kindOf(e) {
   return '';
 }
 
+const ownerId = (p) => p.containerId || (p.side !== 'host' ? p.side : '');
+
+/** Page by page, oldest first, as the server has them; the newest are kept. */
+async function allLives(query) {
+  let processes = [], after;
+  for (let page = 0; page < 8; page++) {
+    const answer = await tabique.lives({ ...query, limit: 10000, after });
+    processes = [...processes, ...answer.processes].slice(-20000);
+    if (!answer.next) break;
+    after = answer.next;
+  }
+  return { processes };
+}
+
 /** The caller at ten past two: a name, whose it was, and the moment to look at. */
 function Lives({ query }) {
   const containers = useContainers();
   const search = query.q ?? '';
-  const span = query.span ?? '24h';
+  const span = query.span ?? '1h';
   const since = useMemo(() => new Date(Date.now() - { '1h': 3600e3, '24h': 86400e3, '7d': 7 * 86400e3 }[span]).toISOString(), [span]);
-  const live = useLive(['lives', search, span], () => tabique.lives({ search, since, limit: 2000 }), { interval: 5000 });
+  const live = useLive(['lives', search, span], () => allLives({ search, since }), { interval: 5000 });
   const owners = useMemo(() => new Map((containers.data?.containers ?? []).map((c) => [c.id, c])), [containers.data]);
   const sort = query.sort ?? '-startedAt';
   const rows = useMemo(() => {
     const [key, descending] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
-    return [...(live.data?.processes ?? [])].sort(by(key, descending));
-  }, [live.data, sort]);
-  const ownerId = (p) => p.containerId || (p.side !== 'host' ? p.side : '');
+    return (live.data?.processes ?? []).filter((p) => !query.owned || ownerId(p)).sort(by(key, descending));
+  }, [live.data, sort, query.owned]);
   const ownerName = (p) => visible(owners.get(ownerId(p))?.name ?? ownerId(p).slice(0, 12));
   const columns = [
     { key: 'name', label: t('process.name'), sort: true, render: (p) => html`<span class="cut"><span class="process-name">${visible(p.name)}</span> <span class="process-args">${visible(p.command)}</span></span>`, title: (p) => visible(p.command) },
@@ -88,7 +101,7 @@ function Lives({ query }) {
   return html`<${Head} title=${t('nav.events')} sub=${live.data ? t('events.livesCount', { n: rows.length }) : ''}>
       <button type="button" onClick=${() => saveAs('processes.csv', 'text/csv', csv(['pid', 'name', 'command', 'user', 'container', 'startedAt', 'endedAt'], rows.map((p) => [p.pid, p.name, p.command, p.user, ownerName(p), p.startedAt, p.endedAt])))}><${Icon} name="download" /> CSV</button></${Head}>
     <${Filterbar}><${Search} value=${search} label=${t('events.searchLives')} onChange=${(q) => setQuery({ q })} />
-      <${Select} label=${t('slider.span')} value=${span} onChange=${(s) => setQuery({ span: s })} options=${['1h', '24h', '7d'].map((s) => [s, t('span.' + s)])} />${views(query)}</${Filterbar}>
+      <${Select} label=${t('slider.span')} value=${span} onChange=${(s) => setQuery({ span: s })} options=${['1h', '24h', '7d'].map((s) => [s, t('span.' + s)])} /><${Toggle} checked=${query.owned === '1'} onChange=${(owned) => setQuery({ owned })}>${t('owner.containers')}</${Toggle}>${views(query)}</${Filterbar}>
     <${Problem} error=${live.error} stale=${live.stale} />
     <${Table} label=${t('events.lives')} columns=${columns} rows=${rows} rowKey=${(p) => p.id + processKey(p)} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${live.loading} empty=${t('host.nomatch')}
       onOpen=${(p) => ownerId(p) && openView('/compare/' + encodeURIComponent(owners.get(ownerId(p))?.name ?? ownerId(p)), { at: p.startedAt, q: p.name })} />`;

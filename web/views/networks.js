@@ -23,7 +23,7 @@ export default function Networks() {
       return html`<section class="card network" key=${network.Id} aria-label=${visible(network.Name)}>
         <h2>${visible(network.Name)}</h2>
         <dl class="facts"><${Fact} label=${t('networks.driver')}>${visible(network.Driver)}</${Fact}>${subnet && html`<${Fact} label=${t('networks.subnet')}><span class="mono">${subnet}</span></${Fact}>`}<${Fact} label=${t('networks.members')}>${members.length}</${Fact}></dl>
-        ${members.length ? html`<ul class="members">${members.map((c) => html`<li key=${c.id} class=${c.state === 'running' ? '' : 'dim'}><a href=${link('/containers/' + encodeURIComponent(c.name))}>${visible(c.name)}</a><${WallBadge} isolation=${c.isolation} word=${false} /><span class="mono">${c.networks.find((n) => n.name === network.Name)?.ip || '–'}</span><span class="mono quiet-text">${portsText(c.ports)}</span></li>`)}</ul>` : html`<p class="quiet-text">${t('networks.nobody')}</p>`}
+        ${members.length ? html`<ul class="members">${members.map((c) => html`<li key=${c.id} class=${c.state === 'running' ? '' : 'dim'}><a href=${link('/containers/' + encodeURIComponent(c.name))}>${visible(c.name)}</a><${WallBadge} isolation=${c.isolation} word=${false} /><span class="mono address">${c.networks.find((n) => n.name === network.Name)?.ip || '–'}</span><span class="mono quiet-text">${portsText(c.ports)}</span></li>`)}</ul>` : html`<p class="quiet-text">${t('networks.nobody')}</p>`}
       </section>`;
     })}</div></div>`;
 }

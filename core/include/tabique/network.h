@@ -129,12 +129,14 @@ int network_publish(struct network_manager *manager, const char *container_id,
  * of its networks (--dns); NULL: the host's servers. Before or after attaching. */
 int network_set_nameservers(struct network_manager *manager, const char *container_id,
                             char *const *servers, struct error *err);
+/* The container's new name, by which its neighbours find it. */
+void network_rename_container(struct network_manager *manager, const char *container_id, const char *name);
 /* Everything of the container: ports, interfaces, namespace, file. Idempotent. */
 void network_sandbox_remove(struct network_manager *manager, const char *container_id);
 /* After a server restart, with the ids of containers that still run: puts back
  * what is missing, removes what nobody uses. */
 int network_restore(struct network_manager *manager, char *const *running_ids, struct error *err);
-/* rx/tx totals over the sandbox's interfaces but lo, with per-interface detail. */
+/* Of each interface that was attached (not lo, nor what was made inside). */
 struct network_stats {
     char interface[16];
     uint64_t rx_bytes, rx_packets, rx_errors, rx_dropped;

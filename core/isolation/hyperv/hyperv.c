@@ -67,6 +67,15 @@ struct job {
     void *user;
 };
 
+/* An exit the guest told of while a request was being answered: a process can end
+ * before the shim has been told that it began. Passed on from the loop. */
+struct told_exit {
+    struct told_exit *next;
+    char exec_id[ID_LENGTH + 1];
+    int status;
+    bool oom;
+};
+
 struct isolation_instance {
     char *id;
     struct loop *loop;
@@ -83,6 +92,8 @@ struct isolation_instance {
     size_t console_length;
     uint64_t next_id, next_stream;
     struct job *jobs;
+    struct told_exit *exits;
+    struct loop_source *exits_due;
     bool fallen;
     bool ending;
     struct { /* the request being waited for; one at a time */
@@ -250,7 +261,26 @@ static void exit_received(struct isolation_instance *instance, const struct rpc_
         fall(instance, "the guest told of an exit that cannot be");
         return;
     }
-    instance->events.exited(instance->user, exec_id ? exec_id : "", (int)status, oom);
+    struct told_exit **at = &instance->exits;
+    while (*at)
+        at = &(*at)->next;
+    *at = mem_new(struct told_exit);
+    snprintf((*at)->exec_id, sizeof((*at)->exec_id), "%s", exec_id ? exec_id : "");
+    (*at)->status = (int)status;
+    (*at)->oom = oom;
+    loop_set_timer(instance->exits_due, 1, 0);
+}
+
+static void pass_on_exits(struct loop_source *source, void *user)
+{
+    struct isolation_instance *instance = user;
+
+    while (instance->exits) {
+        struct told_exit *told = instance->exits;
+        instance->exits = told->next;
+        instance->events.exited(instance->user, told->exec_id, told->status, told->oom);
+        free(told);
+    }
 }
 
 static void on_frame(void *user, const struct rpc_frame *frame)
@@ -369,7 +399,8 @@ static int make_machine(struct isolation_instance *instance, const struct plan *
 
     if (boot) {
         memory = memfd_create(instance->id, MFD_CLOEXEC);
-        if (memory < 0 || ftruncate(memory, (off_t)instance->setup.memory_bytes) < 0)
+        if (memory < 0 || ftruncate(memory, (off_t)instance->setup.memory_bytes) < 0 ||
+            fchown(memory, spec.uid, spec.uid) < 0 || fchmod(memory, 0600) < 0)
             return error_errno(err, errno, "cannot make the machine's memory");
         spec.memory_fd = memory;
     } else {
@@ -543,7 +574,11 @@ static int op_open(const char *id, const char *dir, struct loop *loop, const str
     *instance = (struct isolation_instance){.id = mem_strdup(id), .loop = loop, .events = *events, .user = user,
                                             .memory_fd = template_memory_fd, .vm = VM_INIT,
                                             .next_stream = 16};
-    int r = machine_setup_load(machines_dir, &instance->setup, err);
+    int r = loop_add_timer(loop, INT64_MAX / 2, 0, pass_on_exits, instance, &instance->exits_due);
+    if (r < 0)
+        r = error_errno(err, -r, "cannot make a timer");
+    else
+        r = machine_setup_load(machines_dir, &instance->setup, err);
     if (r >= 0 && str_equal(instance->setup.accelerator, "none"))
         r = error_set(err, ENOTSUP, "no virtual machine runs on this host (%s); use --isolation=process",
                       instance->setup.reason);
@@ -752,6 +787,12 @@ static void op_close(struct isolation_instance *instance)
     if (instance->cgroup) {
         (void)cgroup_kill(instance->cgroup, SIGKILL);
         (void)cgroup_remove(instance->cgroup);
+    }
+    loop_remove(instance->exits_due);
+    while (instance->exits) {
+        struct told_exit *told = instance->exits;
+        instance->exits = told->next;
+        free(told);
     }
     machine_setup_clear(&instance->setup);
     str_free(&instance->pending.body);

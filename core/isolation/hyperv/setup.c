@@ -237,7 +237,8 @@ static int boot_and_save(const struct machine_setup *setup, int timeout_ms, stru
         r = vm_save(&vm, state, SAVE_MS, err);
     vm_end(&vm);
     /* From now on it is nobody's but root's; clones map a sealed copy. */
-    (void)fchown(memory, 0, 0);
+    if (fchown(memory, 0, 0) < 0 && r >= 0)
+        r = error_errno(err, errno, "cannot take %s back", memory_path);
     return r;
 }
 
@@ -335,6 +336,10 @@ int machine_template_memory(const struct machine_setup *setup, int *ret_fd, stru
 
     if (file < 0 || memory < 0 || ftruncate(memory, end) < 0)
         return error_errno(err, errno, "cannot open the template's memory");
+    /* The worker, a user of its own, opens it for writing (QEMU knows no other way),
+     * which the seals below make harmless. The caller's umask counts here, too. */
+    if (fchmod(memory, 0666) < 0)
+        return error_errno(err, errno, "cannot open the template's memory to the worker");
     /* Holes stay holes: most of a fresh machine's memory was never touched. */
     while (data < end && (data = lseek(file, data, SEEK_DATA)) >= 0) {
         hole = lseek(file, data, SEEK_HOLE);

@@ -46,6 +46,7 @@ struct isolation_instance {
     int oom;
     struct loop_source *oom_source;
     uint64_t oom_kills;
+    bool oom_told;
     int proc;
     bool frozen;
 };
@@ -87,6 +88,8 @@ static void ended(struct isolation_instance *i, struct running *r, const siginfo
         if (i->plan->namespaces[PLAN_NS_PID].mode != PLAN_NS_NEW && i->plan->cgroup)
             (void)cgroup_kill(i->plan->cgroup, SIGKILL);
         oom = i->plan->cgroup && cgroup_oom_kills(i->plan->cgroup) > 0;
+        if (oom && !i->oom_told)
+            i->events.oom(i->user);
     }
     forget(i, r);
     i->events.exited(i->user, exec_id, status, oom);
@@ -125,9 +128,11 @@ static void on_oom(struct loop_source *source, int fd, uint32_t events, void *us
     while (read(fd, buffer, sizeof(buffer)) > 0)
         ;
     kills = cgroup_oom_kills(i->plan->cgroup);
-    /* v1 also tells when the cgroup goes away. */
-    if (kills > i->oom_kills)
+    /* v1 tells before it kills (and also when the cgroup goes away), v2 counts. */
+    if (kills > i->oom_kills || (cgroup_version() != CGROUP_V2 && find(i, ""))) {
+        i->oom_told = true;
         i->events.oom(i->user);
+    }
     i->oom_kills = kills;
 }
 

@@ -27,11 +27,7 @@
 #include "isolation/hyperv/setup.h"
 #include "isolation/isolation.h"
 #include "tabique/error.h"
-
-static char root[] = "/var/tmp/tabique-hyperv-XXXXXX";
-static char *machines, *image;
-static struct machine_setup setup;
-static int memory_fd = -EBADF;
+#include "hyperv/machine_fixture.h"
 
 struct container {
     struct loop *loop;
@@ -67,93 +63,11 @@ static void on_lost(void *user, const char *reason)
     loop_stop(container->loop);
 }
 
-static void run_tool(const char *path, char *const *argv)
-{
-    const struct child_spec spec = {.path = path, .argv = argv};
-    char *output = NULL;
-    struct error err = ERROR_INIT;
-    int r = child_run(&spec, 60000, 1 << 16, &output, &err);
-
-    if (r != 0)
-        print_error("%s: %d %s %s\n", path, r, err.message, output ? output : "");
-    free(output);
-    assert_int_equal(r, 0);
-}
-
-static int set_up(void **state)
-{
-    struct error err = ERROR_INIT;
-    char *tree, *bin, *usr_bin, *busybox;
-
-    assert_non_null(mkdtemp(root));
-    machines = path_join(root, "machines");
-    image = path_join(root, "image.erofs");
-    tree = path_join(root, "tree");
-    bin = path_join(tree, "bin");
-    /* Its links name the place it runs from: /usr/bin on a merged /usr. */
-    usr_bin = path_join(tree, "usr/bin");
-    busybox = path_join(usr_bin, "busybox");
-    assert_int_equal(path_mkdirs(bin, 0755), 0);
-    assert_int_equal(path_mkdirs(usr_bin, 0755), 0);
-    run_tool("/bin/cp", (char *const[]){"cp", "/usr/bin/busybox", busybox, NULL});
-    run_tool("/usr/bin/busybox", (char *const[]){"busybox", "--install", "-s", bin, NULL});
-    run_tool("/usr/bin/mkfs.erofs", (char *const[]){"mkfs.erofs", "--quiet", image, tree, NULL});
-    free(tree), free(bin), free(usr_bin), free(busybox);
-
-    const struct machine_prepare prepare = {.dir = machines, .guest_dir = TEST_GUEST_DIR,
-                                            .qemu = "/usr/bin/qemu-system-x86_64", .scratch_bytes = 1 << 30};
-    if (machine_prepare(&prepare, &err) < 0 || machine_setup_load(machines, &setup, &err) < 0 ||
-        machine_template_memory(&setup, &memory_fd, &err) < 0) {
-        print_error("%s\n", err.message);
-        return -1;
-    }
-    print_message("accelerator %s: %s\n", setup.accelerator, setup.reason);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    machine_setup_clear(&setup);
-    close(memory_fd);
-    free(machines), free(image);
-    return path_remove_tree(AT_FDCWD, root);
-}
-
 /* --- one container ------------------------------------------------------------------- */
 
 static struct plan *make_plan(struct container *container, char *const *argv, bool tty)
 {
-    struct plan *plan = plan_new();
-    static const struct { const char *type, *target; uint64_t flags; } mounts[] = {
-        {"proc", "/proc", MS_NOSUID | MS_NOEXEC | MS_NODEV}, {"tmpfs", "/dev", MS_NOSUID},
-        {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC}, {"sysfs", "/sys", MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV},
-        {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV},
-    };
-    static const enum plan_namespace_kind fresh[] = {PLAN_NS_MOUNT, PLAN_NS_PID, PLAN_NS_IPC, PLAN_NS_UTS, PLAN_NS_CGROUP};
-
-    plan->id = mem_strdup(container->id);
-    plan->hostname = mem_strdup("behind-the-wall");
-    for (size_t i = 0; i < ARRAY_SIZE(fresh); i++)
-        plan->namespaces[fresh[i]].mode = PLAN_NS_NEW;
-    plan->rootfs.device = mem_strdup(image);
-    plan->rootfs.layers_dir = mem_strdup("/");
-    plan->rootfs.upper = path_join(container->dir, "upper");
-    plan->rootfs.work = path_join(container->dir, "work");
-    plan->mounts = mem_array(ARRAY_SIZE(mounts), sizeof(*plan->mounts));
-    plan->mount_count = ARRAY_SIZE(mounts);
-    for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
-        plan->mounts[i].type = mem_strdup(mounts[i].type);
-        plan->mounts[i].target = mem_strdup(mounts[i].target);
-        plan->mounts[i].flags = mounts[i].flags;
-        if (str_equal(mounts[i].type, "devpts"))
-            plan->mounts[i].data = mem_strdup("newinstance,ptmxmode=0666,mode=0620,gid=5");
-    }
-    plan->cgroup = mem_printf("tabique-test-%d/%.12s", (int)getpid(), container->id);
-    plan->process.argv = strv_dup(argv);
-    strv_push(&plan->process.env, "PATH=/bin:/sbin");
-    plan->process.caps = (struct plan_caps){.bounding = 0xa80425fb, .permitted = 0xa80425fb};
-    plan->process.tty = tty;
-    return plan;
+    return fixture_plan(container->id, container->dir, argv, tty);
 }
 
 static void container_open(struct container *container, bool with_template)
@@ -163,10 +77,10 @@ static void container_open(struct container *container, bool with_template)
 
     *container = (struct container){.status = -1};
     random_id(container->id);
-    container->dir = path_join(root, container->id);
+    container->dir = path_join(fixture_root, container->id);
     assert_int_equal(path_mkdirs(container->dir, 0700), 0);
     assert_int_equal(loop_new(&container->loop), 0);
-    hyperv_use(machines, with_template ? memory_fd : -EBADF, TEST_FILES_PROGRAM);
+    hyperv_use(fixture_machines, with_template ? fixture_memory_fd : -EBADF, TEST_FILES_PROGRAM);
     if (isolation_hyperv_ops.open(container->id, container->dir, container->loop, &events, container,
                                   &container->instance, &err) < 0)
         fail_msg("%s", err.message);
@@ -379,8 +293,8 @@ static void test_shared_directories(void **state)
 {
     struct container container;
     struct error err = ERROR_INIT;
-    CLEANUP_FREE char *writable = path_join(root, "writable");
-    CLEANUP_FREE char *readonly = path_join(root, "readonly");
+    CLEANUP_FREE char *writable = path_join(fixture_root, "writable");
+    CLEANUP_FREE char *readonly = path_join(fixture_root, "readonly");
     CLEANUP_FREE char *made = path_join(writable, "sub/made");
     CLEANUP_FREE char *hello = path_join(readonly, "hello");
     CLEANUP_FREE char *text = NULL;
@@ -411,7 +325,7 @@ static void test_shared_directories(void **state)
 
 /* --- the network ------------------------------------------------------------------------ */
 
-#define IP(...) run_tool("/usr/sbin/ip", (char *const[]){"ip", __VA_ARGS__, NULL})
+#define IP(...) fixture_tool("/usr/sbin/ip", (char *const[]){"ip", __VA_ARGS__, NULL})
 
 /* A namespace wired as core/network would: eth0 with an address and a default route,
  * its peer on the host's side with the gateway's address. */
@@ -471,5 +385,5 @@ int main(void)
     };
 
     signal(SIGPIPE, SIG_IGN);
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
 }

@@ -677,6 +677,20 @@ static void user_namespace(void **state)
     HAS("1000");
 }
 
+/* The network or the processes are not its own: sysfs or procfs cannot be made
+ * anew then, and what is there is shown instead. */
+static void user_namespace_beside_others(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        struct plan *plan = plan_of("id -u; test -d /sys/class/net/lo; echo sys $?; test -d /proc/self; echo proc $?; touch /sys/x /proc/x");
+
+        fixture_map_users(plan);
+        plan->namespaces[i ? PLAN_NS_PID : PLAN_NS_NET].mode = PLAN_NS_HOST;
+        run_plan(plan);
+        HAS("0\nsys 0\nproc 0\n");
+    }
+}
+
 /* --- roots ------------------------------------------------------------------------------------------------------------ */
 static void layers(void **state)
 {
@@ -827,6 +841,7 @@ int main(void)
         cmocka_unit_test(exec),
         cmocka_unit_test(exec_in_the_dead),
         cmocka_unit_test(user_namespace),
+        cmocka_unit_test(user_namespace_beside_others),
         cmocka_unit_test(layers),
         cmocka_unit_test(plain_directory_as_root),
         cmocka_unit_test(many_layers),

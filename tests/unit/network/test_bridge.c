@@ -356,6 +356,11 @@ static void port_choices(void **state)
     free(p2);
 }
 
+static int accept_loopback(void *user)
+{
+    return file_write_text(AT_FDCWD, "/proc/sys/net/ipv4/conf/all/route_localnet", "1");
+}
+
 static void loopback_stays_closed(void **state)
 {
     struct kit *kit = *state;
@@ -384,6 +389,7 @@ static void loopback_stays_closed(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
         for (size_t j = 0; j < ARRAY_SIZE(steps); j++)
             ip_run(steps[j], (const char *const[]){places[i].name, places[i].via});
+        assert_int_equal(in_namespace(places[i].path, accept_loopback, NULL), 0);
         assert_true(ask(KIT_UDP, places[i].path, "127.0.0.99", host.port) < 0);
         assert_true(ask(KIT_UDP, places[i].path, "127.0.0.99", p.host_port) < 0);
     }
@@ -427,7 +433,7 @@ static void namespace_held_by_others(void **state)
     struct kit *kit = *state;
     char ip[48], again[48];
     char *path = kit_container(kit, "one", "bridge", ip);
-    CLEANUP_CLOSE int held = open(path, O_RDONLY | O_CLOEXEC); /* as a container:one */
+    int held = open(path, O_RDONLY | O_CLOEXEC); /* as a container:one */
 
     network_sandbox_remove(kit->manager, "one");
     free(path);
@@ -438,6 +444,7 @@ static void namespace_held_by_others(void **state)
     assert_int_equal(echo_start(&echo), 0);
     for (int i = 0; i < 10; i++)
         assert_int_equal(ask(KIT_TCP, p3, again, 80), 0);
+    close(held);
     echo_stop(&echo);
     free(path);
     free(p3);
@@ -502,6 +509,13 @@ static void restored(void **state)
     again.host_port = again.host_port_end = 0;
     assert_int_equal(network_publish(kit->manager, "three", &again, 1, &err), 0);
     assert_int_equal(ask(KIT_TCP, NULL, "127.0.0.1", p.host_port), 0);
+
+    /* ... and put back without anybody's doing. */
+    assert_int_equal(child_run(&nft, 10000, 1000, NULL, NULL), 0);
+    int answered = -1;
+    for (int i = 0; i < 10 && answered < 0; i++)
+        answered = ask(KIT_TCP, NULL, "127.0.0.1", p.host_port);
+    assert_int_equal(answered, 0);
 
     /* State that makes no sense does no harm. */
     network_manager_close(kit->manager);

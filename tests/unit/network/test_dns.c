@@ -162,6 +162,13 @@ static void names(void **state)
     assert_int_equal(lookup(q, "hidden", DNS_TYPE_A, &a), 0);
     assert_int_equal(a.rcode, DNS_SERVFAIL);
 
+    /* A new name is the name from now on. */
+    network_rename_container(kit->manager, "0123456789abcdef", "site");
+    assert_int_equal(lookup(q, "site", DNS_TYPE_A, &a), 0);
+    assert_string_equal(a.addresses[0], web.ipv4);
+    assert_int_equal(lookup(q, "web-1", DNS_TYPE_A, &a), 0);
+    assert_int_equal(a.count, 0);
+
     /* A restarted server answers again. */
     kit_reopen(kit);
     char *running[] = {(char *)"0123456789abcdef", (char *)"aaaaaaaaaaaaaaaa", (char *)"bbbbbbbbbbbbbbbb", NULL};

@@ -281,6 +281,16 @@ static void walls(void **state)
     assert_true(ask(KIT_TCP, i1, machine->address, 7) < 0);
     assert_true(ask(KIT_TCP, i1, ip_a, 80) < 0);
     assert_true(ask(KIT_TCP, a, ip_i, 80) < 0);
+    /* Even where its root makes itself a way out. */
+    struct network *inner = NULL;
+    CLEANUP_FREE char *name = mem_printf("tbqx%d", getpid()), *link = mem_printf("/run/netns/%s", name);
+    assert_int_equal(network_get(kit->manager, "inner", &inner, &err), 0);
+    assert_int_equal(symlink(i1, link), 0);
+    int added = ip_run("-n @0 route add default via @1", (const char *const[]){name, inner->subnets[0].gateway});
+    unlink(link);
+    network_free(inner);
+    assert_int_equal(added, 0);
+    assert_true(ask(KIT_TCP, i1, machine->address, 7) < 0);
     /* icc off: outside yes, neighbours no. */
     assert_int_equal(ask(KIT_TCP, n1, machine->address, 7), 0);
     assert_true(ask(KIT_TCP, n1, ip_n2, 80) < 0);

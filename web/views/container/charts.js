@@ -37,9 +37,9 @@ export default function Charts({ container, query }) {
   return html`<div class="scroll charts"><${Filterbar}><${Choice} label=${t('slider.span')} value=${zoom ? '' : span} onChange=${(s) => { setZoom(null); setQuery({ span: s }); }} options=${Object.keys(spans).map((s) => [s, t('span.' + s)])} />
       ${zoom ? html`<button type="button" onClick=${() => setZoom(null)}>${t('charts.back')}</button>` : html`<span class="quiet-text">${t('charts.hint')}</span>`}</${Filterbar}>
     <${Problem} error=${live.error} stale=${live.stale} />
-    <${Chart} ...${shared} label=${t('cpu')} format=${percent} series=${[{ label: t('charts.mean'), values: data.cpu, colour: 'c1', fill: true }, { label: t('charts.peak'), values: data.cpuMax, colour: 'c2' }]} />
+    <${Chart} ...${shared} max=${1} label=${t('cpu')} format=${percent} series=${[{ label: t('charts.mean'), values: data.cpu, colour: 'c1', fill: true }, { label: t('charts.peak'), values: data.cpuMax, colour: 'c2' }]} />
     <${Chart} ...${shared} label=${t('memory')} format=${bytes} series=${[{ label: t('charts.used'), values: data.memory, colour: 'c3', fill: true }]} />
-    <${Chart} ...${shared} label=${t('network')} format=${rate} series=${[{ label: t('charts.in'), values: data.rx, colour: 'c1' }, { label: t('charts.out'), values: data.tx, colour: 'c2' }]} />
-    <${Chart} ...${shared} label=${t('charts.block')} format=${rate} series=${[{ label: t('charts.read'), values: data.read, colour: 'c1' }, { label: t('charts.write'), values: data.write, colour: 'c2' }]} />
+    <${Chart} ...${shared} max=${1024} label=${t('network')} format=${rate} series=${[{ label: t('charts.in'), values: data.rx, colour: 'c1' }, { label: t('charts.out'), values: data.tx, colour: 'c2' }]} />
+    <${Chart} ...${shared} max=${1024} label=${t('charts.block')} format=${rate} series=${[{ label: t('charts.read'), values: data.read, colour: 'c1' }, { label: t('charts.write'), values: data.write, colour: 'c2' }]} />
     <${Chart} ...${shared} label=${t('processes')} format=${(v) => String(Math.round(v))} series=${[{ label: t('processes'), values: data.pids, colour: 'c4', fill: true }]} /></div>`;
 }

@@ -1,0 +1,123 @@
+/* machine_fixture.c - see machine_fixture.h. */
+#include "hyperv/machine_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/child.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/random.h"
+#include "isolation/hyperv/hyperv.h"
+#include "isolation/hyperv/setup.h"
+#include "isolation/isolation.h"
+#include "tabique/error.h"
+
+char fixture_root[] = "/var/tmp/tabique-hyperv-XXXXXX";
+char *fixture_machines, *fixture_image;
+struct machine_setup fixture_setup;
+int fixture_memory_fd = -EBADF;
+
+void fixture_tool(const char *path, char *const *argv)
+{
+    const struct child_spec spec = {.path = path, .argv = argv};
+    char *output = NULL;
+    struct error err = ERROR_INIT;
+    int r = child_run(&spec, 60000, 1 << 16, &output, &err);
+
+    if (r != 0)
+        print_error("%s: %d %s %s\n", path, r, err.message, output ? output : "");
+    free(output);
+    assert_int_equal(r, 0);
+}
+
+int fixture_set_up(void **state)
+{
+    struct error err = ERROR_INIT;
+    char *tree, *bin, *usr_bin, *busybox;
+
+    assert_non_null(mkdtemp(fixture_root));
+    fixture_machines = path_join(fixture_root, "machines");
+    fixture_image = path_join(fixture_root, "image.erofs");
+    tree = path_join(fixture_root, "tree");
+    bin = path_join(tree, "bin");
+    /* Its links name the place it runs from: /usr/bin on a merged /usr. */
+    usr_bin = path_join(tree, "usr/bin");
+    busybox = path_join(usr_bin, "busybox");
+    assert_int_equal(path_mkdirs(bin, 0755), 0);
+    assert_int_equal(path_mkdirs(usr_bin, 0755), 0);
+    fixture_tool("/bin/cp", (char *const[]){"cp", "/usr/bin/busybox", busybox, NULL});
+    fixture_tool("/usr/bin/busybox", (char *const[]){"busybox", "--install", "-s", bin, NULL});
+    fixture_tool("/usr/bin/mkfs.erofs", (char *const[]){"mkfs.erofs", "--quiet", fixture_image, tree, NULL});
+    free(tree), free(bin), free(usr_bin), free(busybox);
+
+    const struct machine_prepare prepare = {.dir = fixture_machines, .guest_dir = TEST_GUEST_DIR,
+                                            .qemu = "/usr/bin/qemu-system-x86_64", .scratch_bytes = 1 << 30};
+    if (machine_prepare(&prepare, &err) < 0 || machine_setup_load(fixture_machines, &fixture_setup, &err) < 0 ||
+        machine_template_memory(&fixture_setup, &fixture_memory_fd, &err) < 0) {
+        print_error("%s\n", err.message);
+        return -1;
+    }
+    print_message("accelerator %s: %s\n", fixture_setup.accelerator, fixture_setup.reason);
+    return 0;
+}
+
+int fixture_tear_down(void **state)
+{
+    machine_setup_clear(&fixture_setup);
+    close(fixture_memory_fd);
+    free(fixture_machines), free(fixture_image);
+    return path_remove_tree(AT_FDCWD, fixture_root);
+}
+
+struct plan *fixture_plan(const char *id, const char *dir, char *const *argv, bool tty)
+{
+    struct plan *plan = plan_new();
+    static const struct { const char *type, *target; uint64_t flags; } mounts[] = {
+        {"proc", "/proc", MS_NOSUID | MS_NOEXEC | MS_NODEV}, {"tmpfs", "/dev", MS_NOSUID},
+        {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC}, {"sysfs", "/sys", MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV},
+        {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV},
+    };
+    static const enum plan_namespace_kind fresh[] = {PLAN_NS_MOUNT, PLAN_NS_PID, PLAN_NS_IPC, PLAN_NS_UTS, PLAN_NS_CGROUP};
+
+    plan->id = mem_strdup(id);
+    plan->hostname = mem_strdup("behind-the-wall");
+    for (size_t i = 0; i < ARRAY_SIZE(fresh); i++)
+        plan->namespaces[fresh[i]].mode = PLAN_NS_NEW;
+    plan->rootfs.device = mem_strdup(fixture_image);
+    plan->rootfs.layers_dir = mem_strdup("/");
+    plan->rootfs.upper = path_join(dir, "upper");
+    plan->rootfs.work = path_join(dir, "work");
+    plan->mounts = mem_array(ARRAY_SIZE(mounts), sizeof(*plan->mounts));
+    plan->mount_count = ARRAY_SIZE(mounts);
+    for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
+        plan->mounts[i].type = mem_strdup(mounts[i].type);
+        plan->mounts[i].target = mem_strdup(mounts[i].target);
+        plan->mounts[i].flags = mounts[i].flags;
+        if (str_equal(mounts[i].type, "devpts"))
+            plan->mounts[i].data = mem_strdup("newinstance,ptmxmode=0666,mode=0620,gid=5");
+    }
+    plan->cgroup = mem_printf("tabique-test-%d/%.12s", (int)getpid(), id);
+    plan->process.argv = strv_dup(argv);
+    strv_push(&plan->process.env, "PATH=/bin:/sbin");
+    plan->process.caps = (struct plan_caps){.bounding = 0xa80425fb, .permitted = 0xa80425fb};
+    plan->process.tty = tty;
+    return plan;
+}
+

@@ -1,0 +1,106 @@
+// Accessibility by axe-core on every view, in light, dark, high contrast, on a
+// phone and in Spanish; and what the first view weighs.
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { Console } from './lib/console.mjs'
+
+const axe = fs.readFileSync(fileURLToPath(new URL('../node_modules/axe-core/axe.min.js', import.meta.url)), 'utf8')
+let it
+before(async () => {
+  it = await Console.start()
+  await it.server.ok('run', '-d', '--name', 'pinger', '-p', '127.0.0.1::80', 'tabique/base', 'ping', 'localhost')
+  await it.server.docker('run', '--name', 'failed', 'tabique/base', 'sh', '-c', 'exit 3')
+  await it.server.ok('volume', 'create', 'data')
+})
+after(async () => { await it?.stop() })
+
+const views = ['/', '/containers', '/containers?q=nothing-like-it', '/containers/new', '/containers/pinger', '/containers/pinger/processes', '/containers/pinger/charts', '/containers/pinger/logs',
+  '/containers/pinger/terminal', '/containers/pinger/files', '/containers/pinger/events', '/containers/pinger/inspect', '/containers/nobody', '/compare/pinger', '/compare/pinger?others=shown', '/compare/pinger?with=failed', '/host',
+  '/images', '/volumes', '/networks', '/events', '/events?view=lives', '/audit', '/users', '/users/me', '/users/tokens', '/users/sessions', '/settings', '/about', '/nowhere']
+
+async function violations(page) {
+  const { violations } = await page.evaluate(async (source) => {
+    // The policy forbids scripts from strings; the debugger's own evaluation is not bound by it.
+    if (!window.axe) (0, eval)(source)
+    return window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })
+  }, axe)
+  return violations.map((one) => `${page.url().replace(/^https:\/\/[^/]+/, '')} ${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' ' + (node.any[0]?.message ?? '')).join(' | ')}`)
+}
+
+for (const [name, options, some] of [
+  ['light', {}, null],
+  ['dark', { colorScheme: 'dark' }, null],
+  ['more contrast, phone, Spanish', { contrast: 'more', locale: 'es-ES', viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true }, null],
+]) {
+  test(`no violation: ${name}`, async () => {
+    const context = await it.context({ ...options, bypassCSP: true })
+    const page = await context.newPage()
+    await page.goto(it.origin + '/ui/')
+    await page.waitForSelector('.gate')
+    const found = await violations(page)
+    await it.signIn(page)
+    for (const view of some ?? views) {
+      await page.goto(it.origin + '/ui' + view)
+      await page.waitForSelector('main h1, main h2')
+      await page.waitForFunction(() => !document.querySelector('main .late'))
+      await page.waitForTimeout(300)
+      found.push(...await violations(page))
+      // Nothing wider than the screen.
+      const wide = await page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth)
+      if (wide > 0) found.push(`${view} is ${wide} px wider than the screen`)
+    }
+    await page.keyboard.press('Control+k')
+    await page.waitForSelector('dialog[open]')
+    found.push(...await violations(page))
+    await context.close()
+    assert.deepEqual(found, [])
+  })
+}
+
+test('a whole pass in Spanish leaves no English behind', async () => {
+  const context = await it.context({ locale: 'es-ES' })
+  const page = await context.newPage()
+  await it.signIn(page)
+  assert.equal(await page.evaluate(() => document.documentElement.lang), 'es')
+  const english = /\b(the|and|with|Search|Containers|Host|Create|Memory|Process(es)?|Export|Started|Nothing)\b/
+  const found = []
+  for (const view of views.filter((one) => !/terminal|inspect|logs|nowhere|about|host|audit|events|new/.test(one))) {
+    await page.goto(it.origin + '/ui' + view)
+    await page.waitForSelector('main h1, main h2')
+    await page.waitForTimeout(300)
+    const words = await page.evaluate(() => [...document.querySelectorAll('.side, .top, .view-head, .filterbar, th, h2, dt, .sentence, label > span')].map((element) => element.innerText).join('\n'))
+    for (const line of words.split('\n')) if (english.test(line)) found.push(`${view}: ${line}`)
+  }
+  await context.close()
+  assert.deepEqual(found, [])
+})
+
+test('the first view: its weight, its policy, its caching', async () => {
+  const context = await it.context()
+  const page = await context.newPage()
+  let bytes = 0
+  const sizes = []
+  page.on('requestfinished', async (request) => {
+    if (!request.url().includes('/assets/') && !request.url().endsWith('/ui/')) return
+    sizes.push(request.sizes().then(({ responseBodySize, responseHeadersSize }) => { bytes += responseBodySize + responseHeadersSize }))
+  })
+  const response = await page.goto(it.origin + '/ui/')
+  await page.waitForSelector('.gate')
+  await page.waitForLoadState('networkidle')
+  await Promise.all(sizes)
+  assert.ok(bytes < 150 * 1024, `${bytes} bytes`)
+  const policy = response.headers()['content-security-policy']
+  assert.match(policy, /default-src 'none'/)
+  assert.doesNotMatch(policy, /unsafe/)
+  const asset = await page.evaluate(() => document.querySelector('script[type=module]').src)
+  const answer = await page.request.get(asset, { headers: { 'Accept-Encoding': 'gzip' } })
+  assert.match(answer.headers()['cache-control'], /immutable/)
+  assert.equal(answer.headers()['content-encoding'], 'gzip')
+  await context.close()
+})
+
+test('the browser complained of nothing', () => {
+  assert.deepEqual(it.problems, [])
+})

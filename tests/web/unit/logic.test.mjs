@@ -1,0 +1,140 @@
+// What the console reckons without a browser.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+const from = (path) => import(new URL('../../../web/' + path, import.meta.url))
+const { parseRun, runLine, createBody, shellSplit, shellQuote, parsePort, parseSize, emptyForm } = await from('app/runline.js')
+const { treeOrder, difference, searchSides, rowKey, ticketText, by } = await from('app/processes.js')
+const { apply } = await from('app/stream.js')
+const { LogReader, levelOf, stripAnsi } = await from('app/logs.js')
+const { match, link, parse } = await from('app/router.js')
+const { visible, csv } = await from('app/text.js')
+const { tar } = await from('app/tar.js')
+const { rates } = await from('views/container/charts.js').catch(() => ({ rates: null }))
+const { stops } = await from('components/slider.js').catch(() => ({ stops: null }))
+
+test('a docker run line becomes the form, and the form the line', () => {
+  const { form, unknown } = parseRun(`docker run -dit --rm --isolation=hyperv --name web -e A=1 -e 'B=two words' -p 127.0.0.1:8080:80/tcp -v data:/srv:ro -m 512m --cpus 1.5 --gpus all tabique/base sh -c 'echo "hi"'`)
+  assert.deepEqual(unknown, ['--gpus all'])
+  assert.equal(form.image, 'tabique/base')
+  assert.equal(form.isolation, 'hyperv')
+  assert.deepEqual(form.env, ['A=1', 'B=two words'])
+  assert.equal(form.tty && form.stdin && form.autoRemove && form.start, true)
+  const again = parseRun(runLine(form))
+  assert.deepEqual(again.form, form)
+  assert.deepEqual(shellSplit(form.command), ['sh', '-c', 'echo "hi"'])
+})
+test('lines that are none are refused', () => {
+  assert.throws(() => parseRun('rm -rf /'))
+  assert.throws(() => parseRun(`docker run x 'open`))
+  assert.equal(parseRun('sudo docker -H unix:///x create busybox').form.start, false)
+})
+test('quoting holds for any word', () => {
+  for (const word of ['', "it's", 'a b', '$(x)', '"', '\\', 'új', "''", 'a\nb'])
+    assert.deepEqual(shellSplit(shellQuote(word)), [word])
+})
+test('the body of a create', () => {
+  const body = createBody({ ...emptyForm(), image: 'i', command: 'ping localhost', ports: ['8080:80', '53/udp'], memory: '1.5g', cpus: '0.5', restart: 'on-failure:3', isolation: 'hyperv', labels: ['a=b=c'] })
+  assert.deepEqual(body.Cmd, ['ping', 'localhost'])
+  assert.deepEqual(body.HostConfig.PortBindings, { '80/tcp': [{ HostIp: '', HostPort: '8080' }], '53/udp': [{ HostIp: '', HostPort: '' }] })
+  assert.equal(body.HostConfig.Memory, 1610612736)
+  assert.equal(body.HostConfig.NanoCpus, 5e8)
+  assert.deepEqual(body.HostConfig.RestartPolicy, { Name: 'on-failure', MaximumRetryCount: 3 })
+  assert.equal(body.Labels.a, 'b=c')
+  assert.throws(() => createBody({ ...emptyForm(), image: 'i', ports: ['http'] }))
+  assert.throws(() => createBody({ ...emptyForm(), image: 'i', memory: 'much' }))
+  assert.equal(parsePort('[::1]:80:8080').ip, '::1')
+  assert.ok(Number.isNaN(parseSize('12 apples')))
+})
+
+const process = (pid, ppid, name = 'p', startedAt = '2026-01-01T00:00:00Z') => ({ pid, ppid, name, command: name, user: 'root', startedAt })
+const order = { pid: (p) => p.pid, ppid: (p) => p.ppid, compare: by('pid', false) }
+test('a tree keeps everyone once, whatever the parents say', () => {
+  assert.deepEqual(treeOrder([process(3, 1), process(1, 0), process(2, 1), process(4, 3)], order).map(({ item, depth }) => [item.pid, depth]), [[1, 0], [2, 1], [3, 1], [4, 2]])
+  assert.deepEqual(treeOrder([process(1, 2), process(2, 1), process(3, 3)], order).map(({ item }) => item.pid).sort(), [1, 2, 3])
+  const deep = Array.from({ length: 20000 }, (_, i) => process(i + 1, i))
+  assert.equal(treeOrder(deep, order).length, 20000)
+})
+test('what is folded away is hidden, all of it', () => {
+  const list = [process(1, 0), process(2, 1), process(3, 2)]
+  assert.deepEqual(treeOrder(list, { ...order, closed: new Set([1]), key: (p) => p.pid }).map(({ item }) => item.pid), [1])
+})
+const same = (inside, outside, name) => ({ relation: 'same', container: process(inside, 0, name), host: process(outside, 1, name) })
+const only = (pid, name) => ({ relation: 'container-only', container: process(pid, 0, name), host: null })
+test('search says what is here and what is not there', () => {
+  assert.deepEqual(searchSides([same(1, 3964, 'ping')], 'PING'), { text: 'ping', container: 1, host: 1, same: 1 })
+  assert.deepEqual(searchSides([only(92, 'ping')], 'ping'), { text: 'ping', container: 1, host: 0, same: 0 })
+  assert.equal(searchSides([same(1, 3964, 'ping')], '3964').host, 1)
+})
+test('two moments: a number used again is another process', () => {
+  const before = [{ relation: 'same', container: process(7, 1, 'a', '2026-01-01T00:00:00Z'), host: null }]
+  const after = [{ relation: 'same', container: process(7, 1, 'a', '2026-01-01T00:05:00Z'), host: null }]
+  const { born, ended, stayed } = difference(before, after)
+  assert.deepEqual([born.length, ended.length, stayed.length], [1, 1, 0])
+  assert.notEqual(rowKey(before[0]), rowKey(after[0]))
+})
+test('a ticket is plain text, with hostile names made harmless', () => {
+  const evil = same(1, 2, 'evil\u202e\u001b[31m')
+  const text = ticketText({ container: { name: 'c', isolation: 'process' }, boundary: { kernel: 'shared' }, sampledAt: 'now', rows: [evil] }, (key) => key, 'sentence', 'link')
+  assert.ok(!/[\u202e\u001b]/.test(text))
+})
+
+test('a stream: state, deltas, gaps', () => {
+  let { known } = apply(null, { id: 1, seq: 1, type: 'state', topic: 'containers', running: true, rows: [{ key: 'a', n: 1 }, { key: 'b', n: 1 }] })
+  assert.equal(known.rows.size, 2)
+  const old = known.rows
+  ;({ known } = apply(known, { id: 1, seq: 2, type: 'delta', add: [{ key: 'c', n: 1 }], update: [{ key: 'a', n: 2 }], remove: ['b'], running: false }))
+  assert.deepEqual([...known.rows.values()].map((row) => row.key + row.n), ['a2', 'c1'])
+  assert.equal(known.head.running, false)
+  assert.equal(old.size, 2, 'what was handed out is not changed')
+  assert.equal(apply(known, { id: 1, seq: 4, type: 'delta', remove: ['a'] }).gap, true)
+  assert.equal(apply(known, { id: 1, seq: 2, type: 'delta' }).gap, true)
+  assert.equal(apply(known, { id: 1, type: 'pong' }).changed, false)
+})
+
+const frame = (stream, text) => { const data = Buffer.from(text); const head = Buffer.alloc(8); head[0] = stream; head.writeUInt32BE(data.length, 4); return Buffer.concat([head, data]) }
+test('log frames cut anywhere give the same lines', () => {
+  const bytes = Buffer.concat([frame(1, '2026-01-01T00:00:00.5Z hello ñ\n2026-01-01T00:00:01Z se'), frame(2, 'oh\n'), frame(1, 'cond\r\n'), frame(1, 'rest')])
+  const whole = (size) => {
+    const reader = new LogReader(false), out = []
+    for (let i = 0; i < bytes.length; i += size) out.push(...reader.push(bytes.subarray(i, i + size)))
+    return [...out, ...reader.end()]
+  }
+  const wanted = [[1, 'hello ñ'], [2, 'oh'], [1, 'second'], [1, 'rest']]
+  for (const size of [1, 2, 3, 7, 9, 64, 1000]) assert.deepEqual(whole(size).map((line) => [line.stream, line.text]), wanted)
+  assert.equal(levelOf('2 ERROR: no'), 'error')
+  assert.equal(levelOf('terror'), '')
+  assert.equal(stripAnsi('\u001b[1;31mred\u001b[0m \u001b]0;title\u0007x'), 'red x')
+})
+
+test('addresses lead to views and back', () => {
+  assert.deepEqual(match('/ui/compare/web'), { view: 'compare', params: { id: 'web' } })
+  assert.deepEqual(match('/ui/containers/a%2Fb/logs'), { view: 'container', params: { id: 'a/b', tab: 'logs' } })
+  assert.equal(match('/ui').view, 'overview')
+  assert.equal(match('/ui/nowhere/at/all').view, 'missing')
+  assert.equal(match('/ui/compare/%E0%A4%A').view, 'missing')
+  assert.equal(link('/compare/x', { at: '2026-01-01T00:00:00Z', q: '', others: true, none: null }), '/ui/compare/x?at=2026-01-01T00%3A00%3A00Z&others=1')
+  assert.equal(parse('https://h/ui/host?q=a+b').query.q, 'a b')
+})
+test('text from outside is shown, not obeyed', () => {
+  assert.equal(visible('a\u0000b\u202ec\n'), 'a␀b�c␊')
+  assert.equal(visible(null), '')
+  assert.equal(csv(['a'], [['=1+1'], ['x"y,z'], [-5]]), 'a\r\n\'=1+1\r\n"x""y,z"\r\n-5\r\n')
+})
+test('an upload is a tar that tar reads', async () => {
+  const { spawnSync } = await import('node:child_process')
+  const long = 'ñ'.repeat(80) + '.txt'
+  const archive = Buffer.from(await tar([{ name: 'a.txt', data: new TextEncoder().encode('hello') }, { name: long, data: new Uint8Array(600) }]).arrayBuffer())
+  const { stdout, status } = spawnSync('tar', ['-tvf', '-', '--quoting-style=literal'], { input: archive, encoding: 'utf8' })
+  assert.equal(status, 0)
+  assert.match(stdout, / 5 .*a\.txt/)
+  assert.ok(stdout.includes(long))
+})
+test('counters become rates; one that began anew is a gap', () => {
+  const at = (s, n) => ({ time: new Date(1e12 + s * 1000).toISOString(), spanSeconds: 1, n })
+  assert.deepEqual(rates([at(0, 0), at(1, 100), at(2, 50), at(60, 60)], 'n'), [null, 100, null, null])
+})
+test('the slider stops where something happened', () => {
+  const marks = { since: '2026-01-01T00:00:00Z', until: '2026-01-01T00:00:10Z', buckets: 10, births: [0, 2, 0, 0, 0, 0, 0, 0, 0, 0], deaths: [0, 0, 0, 0, 0, 1, 0, 0, 0, 0], events: [{ time: '2026-01-01T00:00:02Z' }] }
+  assert.deepEqual(stops(marks).map((time) => (time - Date.parse(marks.since)) / 1000), [2, 6])
+})
