@@ -23,7 +23,7 @@ struct layer_use {
 struct gather {
     struct request *request;
     const cJSON *filters;
-    bool shared_sizes, all;
+    bool shared_sizes, counts;
     int64_t before_ns, since_ns, until_ns;
     bool has_dangling, dangling;
     struct layer_use *layers;
@@ -157,7 +157,7 @@ static int add_image(void *user, const struct image *image)
     for (char **used = gather->used_images; used && *used; used++)
         containers += strcmp(*used, image->id) == 0;
     cJSON_AddItemToArray(gather->array, shape_image_summary(image, request_api_version(gather->request),
-                                                            shared_size(gather, image), containers));
+                                                            shared_size(gather, image), gather->counts ? containers : -1));
     return 0;
 }
 
@@ -170,18 +170,19 @@ static int note_image(void *user, struct container *container)
     return 0;
 }
 
-int images_summaries(struct request *request, const cJSON *filters, bool shared_sizes, bool all, cJSON **ret,
+int images_summaries(struct request *request, const cJSON *filters, bool shared_sizes, bool counts, cJSON **ret,
                      struct error *err)
 {
     struct image_store *store = engine_images(request_engine(request));
     struct gather gather = {
-        .request = request, .filters = filters, .shared_sizes = shared_sizes, .all = all};
+        .request = request, .filters = filters, .shared_sizes = shared_sizes, .counts = counts};
     int r = prepare(&gather, err);
     if (r < 0)
         return r;
     if (shared_sizes)
         image_each(store, count_layers, &gather);
-    container_each(request_engine(request), note_image, &gather);
+    if (counts)
+        container_each(request_engine(request), note_image, &gather);
     gather.array = cJSON_CreateArray();
     image_each(store, add_image, &gather);
 

@@ -8,6 +8,6 @@
 struct error;
 struct request;
 
-/* filters: validated, or NULL. */
-int images_summaries(struct request *request, const cJSON *filters, bool shared_sizes, bool all, cJSON **ret,
+/* filters: validated, or NULL. counts: how many containers use each; else -1. */
+int images_summaries(struct request *request, const cJSON *filters, bool shared_sizes, bool counts, cJSON **ret,
                      struct error *err);

@@ -45,7 +45,7 @@ static int images_list(struct request *request)
         r = images_summaries(request, filters,
                              request_api_version(request) >= 142 &&
                                  request_query_bool(request, "shared-size", false),
-                             request_query_bool(request, "all", false), &json, &err);
+                             request_api_version(request) >= 151, &json, &err);
     return route_json(request, r, &err, 200, json);
 }
 

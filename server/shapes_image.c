@@ -36,7 +36,7 @@ cJSON *shape_image_summary(const struct image *image, int api_version, int64_t s
     if (api_version < 144)
         json_add_int(json, "VirtualSize", image->size);
     json_add(json, "Labels", cJSON_IsObject(labels) ? cJSON_Duplicate(labels, true) : NULL);
-    json_add_int(json, "Containers", api_version >= 151 ? containers : -1);
+    json_add_int(json, "Containers", containers);
     return json;
 }
 

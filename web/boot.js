@@ -11,4 +11,17 @@
   } catch (error) {
     /* Storage is refused or damaged: the defaults do. */
   }
+  /* A script that did not come leaves an empty page: once more, then, but not for ever. */
+  addEventListener('error', function (event) {
+    var element = event.target;
+    if (!element || element.tagName !== 'SCRIPT') return;
+    try {
+      var last = Number(sessionStorage.getItem('tabique.reloaded') || 0);
+      if (Date.now() - last < 15000) return;
+      sessionStorage.setItem('tabique.reloaded', String(Date.now()));
+      setTimeout(function () { location.reload(); }, 500);
+    } catch (error) {
+      /* Without storage nobody could stop it. */
+    }
+  }, true);
 })();

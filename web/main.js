@@ -31,6 +31,15 @@ const views = {
 };
 const loaded = {};
 
+/* A module that did not come (a network that just changed) is asked for again. */
+async function fetched(load, left = 3) {
+  try { return await load(); } catch (error) {
+    if (!left) throw error;
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    return fetched(load, left - 1);
+  }
+}
+
 function View({ place }) {
   const [, turn] = useState(0);
   const [error, setError] = useState(/** @type {any} */ (null));
@@ -38,13 +47,13 @@ function View({ place }) {
   useEffect(() => {
     if (loaded[name] || !views[name]) return;
     let mine = true;
-    views[name]().then((module) => { loaded[name] = module.default; if (mine) turn((n) => n + 1); }, (problem) => mine && setError(problem));
+    fetched(views[name]).then((module) => { loaded[name] = module.default; if (mine) turn((n) => n + 1); }, (problem) => mine && setError(problem));
     return () => { mine = false; };
   }, [name]);
   useEffect(() => {
     document.title = (place.params.id ? place.params.id + ' · ' : '') + t('nav.' + (name === 'missing' ? 'missing' : name)) + ' · Tabique';
   }, [place.path, name]);
-  if (name === 'missing') return html`<${Empty} title=${t('missing.title')} text=${t('missing.text')}><a class="button" href=${link('/')}>${t('nav.overview')}</a></${Empty}>`;
+  if (name === 'missing') return html`<${Empty} top=${true} title=${t('missing.title')} text=${t('missing.text')}><a class="button" href=${link('/')}>${t('nav.overview')}</a></${Empty}>`;
   if (error) return html`<${Problem} error=${error} />`;
   const Page = loaded[name];
   return Page ? html`<${Page} ...${place.params} key=${name + (place.params.id ?? '')} query=${place.query} />` : html`<p class="late quiet-text">${t('loading')}</p>`;
@@ -66,6 +75,6 @@ applySettings();
 startRouter();
 startKeys();
 if (!globalThis.location.pathname.startsWith('/ui')) go(link('/'), { replace: true });
-await Promise.all([setLanguage(settings.get().language), resumeSession()]);
+await Promise.all([fetched(() => setLanguage(settings.get().language)).catch(() => setLanguage('en')), resumeSession()]);
 startStream();
 render(html`<${App} />`, document.getElementById('app'));

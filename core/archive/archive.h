@@ -51,10 +51,14 @@ struct archive_result {
 /* A source for an archive_read_fn: user points to the fd. */
 ssize_t archive_read_fd(void *user, void *buffer, size_t size);
 
-/* Takes compression off (any) without looking at what is inside: for a guest, whose
- * agent unpacks plain tars only. Limits as for unpacking. */
-int archive_plain(archive_read_fn *read, void *user, const struct archive_limits *limits, archive_write_fn *write,
-                  void *write_user, struct error *err);
+/* An archive with its compression (any) taken off and otherwise as it is: for a
+ * guest, whose agent unpacks plain tars only. Limits as for unpacking. */
+struct archive_plain;
+int archive_plain_open(archive_read_fn *read, void *user, const struct archive_limits *limits, struct archive_plain **ret,
+                       struct error *err);
+ssize_t archive_plain_read(void *plain, void *buffer, size_t size); /* an archive_read_fn */
+const struct error *archive_plain_error(const struct archive_plain *plain); /* why it gave -errno; code 0: it did not */
+void archive_plain_freep(struct archive_plain **plain);
 
 /* Unpacks (any compression) below `path` inside root_fd ("/" for the root). */
 int archive_extract(int root_fd, const char *path, archive_read_fn *read, void *user, unsigned flags,

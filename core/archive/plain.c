@@ -1,6 +1,6 @@
 /* plain.c - stream.h for the guest's agent: what comes is a plain tar already. Owner: archive.
  *
- * The host has taken compression off (archive_plain()), so that no decompressor
+ * The host has taken compression off (archive_plain_open()), so that no decompressor
  * has to be in the guest, and none works on behalf of it. Digests and recipes are
  * the host's, too: asking for them here is a mistake. */
 #include <errno.h>

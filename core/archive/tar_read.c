@@ -149,8 +149,8 @@ static int read_all(struct tar_reader *reader, void *out, size_t length, struct 
     size_t done = 0;
 
     while (done < length) {
-        const uint8_t *data;
-        size_t n;
+        const uint8_t *data = NULL;
+        size_t n = 0;
         int r = take(reader, length - done, true, &data, &n, err);
 
         if (r < 0)
@@ -166,8 +166,8 @@ static int read_all(struct tar_reader *reader, void *out, size_t length, struct 
 static int skip(struct tar_reader *reader, uint64_t length, struct error *err)
 {
     while (length > 0) {
-        const uint8_t *data;
-        size_t n;
+        const uint8_t *data = NULL;
+        size_t n = 0;
         int r = take(reader, length, true, &data, &n, err);
 
         if (r < 0)
@@ -796,7 +796,7 @@ int tar_data(struct tar_reader *reader, const void **ret_data, size_t *ret_lengt
              struct error *err)
 {
     uint64_t max = reader->payload, offset = reader->entry.size - reader->payload;
-    const uint8_t *data;
+    const uint8_t *data = NULL;
 
     if (reader->payload == 0)
         return 0;
@@ -829,8 +829,8 @@ void tar_claim(struct tar_reader *reader)
 
 int tar_drain(struct tar_reader *reader, struct error *err)
 {
-    const uint8_t *data;
-    size_t n;
+    const uint8_t *data = NULL;
+    size_t n = 0;
     int r;
 
     do

@@ -177,7 +177,10 @@ static int record_reading(void *user, const char *id, struct history_reading *re
         *ret = (struct history_reading){
             .sampled_ns = stats.sampled_ns,
             .cpu_total_ns = stats.cpu_total_ns,
-            .memory_bytes = stats.memory_usage > stats.memory_inactive_file ? stats.memory_usage - stats.memory_inactive_file : stats.memory_usage,
+            /* As Docker: cache that can go at once does not count. */
+            .memory_bytes = stats.memory_usage > stats.memory_inactive_file
+                                ? stats.memory_usage - stats.memory_inactive_file
+                                : stats.memory_usage,
             .block_read_bytes = stats.block_read_bytes,
             .block_write_bytes = stats.block_write_bytes,
             .pids = (uint32_t)stats.pids_current,

@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "container/guest_files.h"
 #include "container/internal.h"
 #include "container/root_mount.h"
 #include "container/schema.h"
@@ -65,14 +66,6 @@ int files_image_root(struct container *container, int *ret_fd, struct error *err
     return r;
 }
 
-static int refuse_guest(const struct container *container, const struct spec *spec, struct error *err)
-{
-    if (spec->wall->capabilities & ISOLATION_HOST_ROOT)
-        return 0;
-    return error_set(err, ENOTSUP, "the files of container %s are behind %s isolation and cannot be reached yet",
-                     container->id, spec->wall->name);
-}
-
 /* The mount of the container's that `path` is in, by its text; NULL: the root's. */
 static const struct mount_point *mount_of(const struct container *container, const char *path)
 {
@@ -97,6 +90,7 @@ struct place {
     char *path;                      /* below root */
     const struct mount_point *mount; /* NULL: in the container's own root */
     struct container *locked;        /* its operation lock is held: it must not start meanwhile */
+    bool guest;                      /* behind a thick wall: no root here, path is the container's */
 };
 
 static void place_clear(struct place *place)
@@ -162,10 +156,14 @@ static int find_place(struct container *container, const char *path, bool write,
     enum container_state state = container__state(container);
     if (state == CONTAINER_REMOVING || state == CONTAINER_DEAD)
         return error_set(err, EBUSY, "container %s is marked for removal", container->id);
-    int r = refuse_guest(container, spec, err);
-    if (r < 0)
-        return r;
     place->path = TAKE_PTR(rooted);
+    if (guest_files_apply(spec)) {
+        bool on_host = place->mount && place->mount->type != MOUNT_TMPFS && !state_is_active(state);
+        if (on_host)
+            free(TAKE_PTR(place->path));
+        place->guest = !on_host;
+        return on_host ? enter_mount(place->mount, clean, place, err) : 0;
+    }
     return find_running(container, place) == 0 ? 0 : find_stopped(container, clean, write, place, err);
 }
 
@@ -182,7 +180,8 @@ int container_path_stat(struct container *container, const char *path, struct ar
 
     int r = find_place(container, path, false, &place, err);
     if (r == 0)
-        r = archive_stat(place.root, place.path, ret, err);
+        r = place.guest ? guest_files_stat(container, place.path, ret, err)
+                        : archive_stat(place.root, place.path, ret, err);
     if (r == -ENOENT)
         return not_there(container, path, err);
     if (r == 0 && strcmp(ret->name, path_base(path)) != 0 && *path_base(path) && strcmp(path_base(path), ".") != 0) {
@@ -202,7 +201,7 @@ int container_archive_get(struct container *container, const char *path, contain
     CLEANUP_FREE char *clean = path_clean(rooted);
 
     int r = find_place(container, path, false, &place, err);
-    if (r == 0)
+    if (r == 0 && !place.guest)
         r = archive_stat(place.root, place.path, &stat, err);
     if (r == -ENOENT)
         return not_there(container, path, err);
@@ -214,7 +213,12 @@ int container_archive_get(struct container *container, const char *path, contain
     const char *name = str_ends(path, "/.") || strcmp(path, ".") == 0 ? "." : path_base(clean);
     if (strcmp(clean, "/") == 0 && strcmp(name, ".") != 0)
         name = "/";
-    r = archive_create(place.root, place.path, strcmp(name, "/") == 0 ? "." : name, ARCHIVE_KEEP_OWNER, write, user, err);
+    if (strcmp(name, "/") == 0)
+        name = ".";
+    r = place.guest ? guest_files_get(container, place.path, name, write, user, err)
+                    : archive_create(place.root, place.path, name, ARCHIVE_KEEP_OWNER, write, user, err);
+    if (r == -ENOENT && place.guest)
+        return not_there(container, path, err);
     if (r == 0)
         publish_container(container, "archive-path", NULL);
     return r;
@@ -235,6 +239,15 @@ int container_archive_put(struct container *container, const char *path, bool no
         return error_set(err, EINVAL, "mounted volume is marked read-only");
     if (!place.mount && json_bool(spec->host_config, "ReadonlyRootfs", false))
         return error_set(err, EINVAL, "container rootfs is marked read-only");
+    unsigned flags = (no_overwrite_dir_non_dir ? ARCHIVE_NO_OVERWRITE_DIR : 0u) | (copy_uid_gid ? ARCHIVE_KEEP_OWNER : 0u);
+    if (place.guest) {
+        r = guest_files_put(container, place.path, flags, read_fn, user, err);
+        if (r == -ENOENT)
+            return not_there(container, path, err);
+        if (r == 0)
+            publish_container(container, "extract-to-dir", NULL);
+        return r;
+    }
     r = archive_stat(place.root, place.path, &stat, err);
     if (r == -ENOENT)
         return not_there(container, path, err);
@@ -246,7 +259,6 @@ int container_archive_put(struct container *container, const char *path, bool no
     CLEANUP_CLOSE int directory = path_open_in(place.root, place.path, O_PATH | O_DIRECTORY, 0);
     if (directory < 0)
         return error_set(err, EINVAL, "extraction point is not a directory");
-    unsigned flags = (no_overwrite_dir_non_dir ? ARCHIVE_NO_OVERWRITE_DIR : 0u) | (copy_uid_gid ? ARCHIVE_KEEP_OWNER : 0u);
     r = archive_extract(place.root, place.path, read_fn, user, flags, NULL, &result, err);
     if (r == 0)
         publish_container(container, "extract-to-dir", NULL);
@@ -257,14 +269,20 @@ int container_archive_put(struct container *container, const char *path, bool no
 
 static int check_whole(struct container *container, const char *verb, struct error *err)
 {
-    CLEANUP_SPEC struct spec *spec = container__spec(container);
     enum container_state state = container__state(container);
 
     if (state == CONTAINER_DEAD)
         return error_set(err, EBUSY, "You cannot %s container %s which is Dead", verb, container->id);
     if (state == CONTAINER_REMOVING)
         return error_set(err, EBUSY, "You cannot %s container %s which is being removed", verb, container->id);
-    return refuse_guest(container, spec, err);
+    return 0;
+}
+
+static bool is_guest(struct container *container)
+{
+    CLEANUP_SPEC struct spec *spec = container__spec(container);
+
+    return guest_files_apply(spec);
 }
 
 int container_export(struct container *container, container_write_fn *write, void *user, struct error *err)
@@ -272,10 +290,14 @@ int container_export(struct container *container, container_write_fn *write, voi
     CLEANUP_CLOSE int root = -EBADF;
 
     int r = check_whole(container, "export", err);
-    if (r == 0)
-        r = files_image_root(container, &root, err);
-    if (r == 0)
-        r = archive_create(root, "/", "", ARCHIVE_KEEP_OWNER, write, user, err);
+    if (r == 0 && is_guest(container)) {
+        r = guest_files_export(container, write, user, err);
+    } else {
+        if (r == 0)
+            r = files_image_root(container, &root, err);
+        if (r == 0)
+            r = archive_create(root, "/", "", ARCHIVE_KEEP_OWNER, write, user, err);
+    }
     if (r == 0)
         publish_container(container, "export", NULL);
     return r;
@@ -312,6 +334,11 @@ static int filter_change(void *user, const char *path, enum archive_change kind)
     return changes->fn(changes->user, path, (int)kind);
 }
 
+static int filter_guest_change(void *user, const char *path, int kind)
+{
+    return filter_change(user, path, (enum archive_change)kind);
+}
+
 int container_changes(struct container *container, container_change_fn *fn, void *user, struct error *err)
 {
     struct changes changes = {.fn = fn, .user = user};
@@ -320,6 +347,11 @@ int container_changes(struct container *container, container_change_fn *fn, void
     CLEANUP_CLOSE int lower_fd = -EBADF;
 
     int r = check_whole(container, "diff", err);
+    if (r == 0 && is_guest(container)) {
+        r = guest_files_changes(container, filter_guest_change, &changes, err);
+        free(changes.etc);
+        return r;
+    }
     /* Only the image, without the container's changes. */
     if (r == 0)
         r = image_overlay_open(container->engine->images, container->image_id, NULL, NULL, &lower_fd, err);
@@ -339,6 +371,7 @@ int container_changes(struct container *container, container_change_fn *fn, void
  * a thread join them. */
 struct pump {
     pthread_t thread;
+    struct container *guest; /* NULL: from root */
     int root;
     const char *path, *name;
     unsigned flags;
@@ -361,7 +394,10 @@ static void *pump_run(void *user)
     sigemptyset(&pipe_signal);
     sigaddset(&pipe_signal, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
-    pump->result = archive_create(pump->root, pump->path, pump->name, pump->flags, pump_write, pump, &pump->err);
+    if (pump->guest)
+        pump->result = guest_files_layer(pump->guest, pump_write, pump, &pump->err);
+    else
+        pump->result = archive_create(pump->root, pump->path, pump->name, pump->flags, pump_write, pump, &pump->err);
     close(pump->in);
     return NULL;
 }
@@ -445,7 +481,8 @@ static int commit_layer(struct container *container, const cJSON *config, const 
 {
     CLEANUP_FREE char *upper = path_join(container->dir, "upper");
     CLEANUP_CLOSE int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct pump pump = {.root = fd, .path = "/", .name = "", .flags = ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER};
+    struct pump pump = {.root = fd, .path = "/", .name = "", .flags = ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER,
+                        .guest = is_guest(container) ? container : NULL};
 
     if (fd < 0)
         return error_errno(err, EIO, "cannot open %s", upper);

@@ -278,8 +278,15 @@ void volumes_unmount(struct container *container, bool publish);
 struct plan;
 struct plan_process;
 struct plan_limits;
+/* Files the plan names by number: to be kept open until it has been carried out. */
+struct plan_sources {
+    int *fds;
+    size_t count;
+};
+void plan_sources_close(struct plan_sources *sources);
+#define CLEANUP_SOURCES CLEANUP(plan_sources_close)
 int plan_build(struct container *container, const struct spec *spec, const char *sandbox_path,
-               struct plan **ret, struct error *err);
+               struct plan_sources *sources, struct plan **ret, struct error *err);
 int plan_build_limits(const cJSON *resources, struct plan_limits *ret, struct error *err);
 /* plan_process.c: the environment Docker gives every process, and the container's own over it */
 char **plan_build_env(const struct spec *spec, bool tty, const cJSON *more);

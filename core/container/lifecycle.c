@@ -5,9 +5,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -217,6 +220,7 @@ static void note_started(struct container *container, const struct shim_started 
 static int run_it(struct container *container, const struct spec *spec, struct shim_box **ret_box,
                   int *ret_exit_code, struct error *err)
 {
+    CLEANUP_SOURCES struct plan_sources sources = {0};
     CLEANUP_FREE char *sandbox = NULL;
     struct plan *plan = NULL;
     struct shim_started started = {0};
@@ -233,7 +237,7 @@ static int run_it(struct container *container, const struct spec *spec, struct s
     if (r == 0)
         r = sandbox_open(container, spec, &sandbox, err);
     if (r == 0)
-        r = plan_build(container, spec, sandbox, &plan, err);
+        r = plan_build(container, spec, sandbox, &sources, &plan, err);
     if (r < 0)
         spawn_err = NULL; /* what came first is told */
     int spawned = spawn_end(&spawning, ret_box, spawn_err);
@@ -410,11 +414,35 @@ static int send_signal(struct container *container, int number, struct error *er
     return 0;
 }
 
+/* The shim, if it still is this container's: what it holds ends with it. */
+static void kill_shim(struct container *container)
+{
+    pthread_mutex_lock(&container->lock);
+    pid_t pid = container->run.shim_pid;
+    pthread_mutex_unlock(&container->lock);
+    if (pid <= 0)
+        return;
+    CLEANUP_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    CLEANUP_FREE char *path = mem_printf("/proc/%d/cmdline", (int)pid);
+    CLEANUP_FREE char *command = NULL;
+    size_t length = 0;
+    /* Held by the pidfd, then looked at: the number cannot change hands meanwhile. */
+    if (pidfd < 0 || file_read(AT_FDCWD, path, 64 << 10, &command, &length) < 0 ||
+        !memmem(command, length, container->id, strlen(container->id)))
+        return;
+    log_warning("container %.12s does not end: its shim is killed", container->id);
+    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
 int container__kill_and_wait(struct container *container, int64_t timeout_ns, struct error *err)
 {
     int r = send_signal(container, SIGKILL, err);
-    if (r < 0)
+    if (r >= 0 && container__wait_stopped(container, timeout_ns) == 0)
+        return 0;
+    if (r == -EBUSY)
         return r;
+    /* A wall that does not answer any more, or lost the end of its process. */
+    kill_shim(container);
     if (container__wait_stopped(container, timeout_ns) == 0)
         return 0;
     return error_set(err, EIO, "tried to kill container, but did not receive an exit event");

@@ -11,6 +11,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/path.h"
@@ -138,8 +139,37 @@ static int shallow_first(const void *a, const void *b)
     return strcmp(left->target, right->target);
 }
 
+/* A part of a volume, whose contents belong to containers: resolved below the
+ * volume here, and handed on as the very directory that was found, so that no
+ * symlink put there meanwhile leads out (/proc/PID/fd/N names an inode). */
+static int open_subpath(const struct spec *spec, const struct mount_point *mount, struct plan_sources *sources,
+                        char **ret, struct error *err)
+{
+    CLEANUP_CLOSE int top = open(mount->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (!(spec->wall->capabilities & ISOLATION_HOST_ROOT))
+        return error_set(err, ENOTSUP, "%s isolation does not support volume subpaths", spec->wall->name);
+    if (top < 0)
+        return error_errno(err, EIO, "cannot open volume %s", mount->name);
+    int fd = path_open_in(top, mount->subpath, O_PATH, 0);
+    if (fd < 0)
+        return error_set(err, EINVAL, "cannot access path %s of volume %s: %s", mount->subpath, mount->name, strerror(-fd));
+    sources->fds = mem_grow(sources->fds, sources->count + 1, sizeof(*sources->fds));
+    sources->fds[sources->count++] = fd;
+    *ret = mem_printf("/proc/%d/fd/%d", (int)getpid(), fd);
+    return 0;
+}
+
+void plan_sources_close(struct plan_sources *sources)
+{
+    for (size_t i = 0; i < sources->count; i++)
+        close(sources->fds[i]);
+    free(sources->fds);
+    *sources = (struct plan_sources){0};
+}
+
 static int add_user_mounts(const struct container *container, const struct spec *spec, struct plan *plan,
-                           struct error *err)
+                           struct plan_sources *sources, struct error *err)
 {
     size_t first = plan->mount_count;
     const cJSON *item;
@@ -149,8 +179,10 @@ static int add_user_mounts(const struct container *container, const struct spec 
         uint64_t flags = mount->rw ? 0 : MS_RDONLY;
 
         if (mount->type == MOUNT_TMPFS) {
-            add_mount(plan, "tmpfs", "tmpfs", mount->destination, flags | MS_NOSUID | MS_NODEV | (mount->data && strstr(mount->data, "noexec") ? MS_NOEXEC : 0), NULL);
-            struct plan_mount *added = &plan->mounts[plan->mount_count - 1];
+            if (mount->data && strstr(mount->data, "noexec"))
+                flags |= MS_NOEXEC;
+            struct plan_mount *added = add_mount(plan, "tmpfs", "tmpfs", mount->destination,
+                                                 flags | MS_NOSUID | MS_NODEV, NULL);
             /* exec and noexec are flags, the rest goes to the file system. */
             CLEANUP_STRV char **parts = strv_split(mount->data, ',');
             CLEANUP_STR struct str data = STR_INIT;
@@ -165,7 +197,13 @@ static int add_user_mounts(const struct container *container, const struct spec 
         }
         if (!mount->non_recursive)
             flags |= MS_REC;
-        add_bind(plan, mount->source, mount->destination, flags,
+        CLEANUP_FREE char *part = NULL;
+        if (*mount->subpath) {
+            int r = open_subpath(spec, mount, sources, &part, err);
+            if (r < 0)
+                return r;
+        }
+        add_bind(plan, part ? part : mount->source, mount->destination, flags,
                  mount->type == MOUNT_BIND ? mount_propagation_flag(mount->propagation) : MS_PRIVATE | MS_REC);
     }
     cJSON_ArrayForEach(item, json_get(spec->host_config, "Tmpfs")) {
@@ -445,8 +483,8 @@ static void set_paths(const struct spec *spec, struct plan *plan)
     plan->readonly_paths = json_strv(spec->host_config, "ReadonlyPaths");
 }
 
-static int build(struct container *container, const struct spec *spec, const char *sandbox, struct plan *plan,
-                 struct error *err)
+static int build(struct container *container, const struct spec *spec, const char *sandbox,
+                 struct plan_sources *sources, struct plan *plan, struct error *err)
 {
     const char *hostname = json_string(spec->config, "Hostname", "");
     const char *domain = json_string(spec->config, "Domainname", "");
@@ -475,7 +513,7 @@ static int build(struct container *container, const struct spec *spec, const cha
     }
     add_base_mounts(container, spec, plan);
     add_etc(container, spec, plan);
-    if ((r = add_user_mounts(container, spec, plan, err)) < 0 ||
+    if ((r = add_user_mounts(container, spec, plan, sources, err)) < 0 ||
         (r = plan_build_limits(spec->host_config, &plan->limits, err)) < 0 || (r = add_devices(spec, plan, err)) < 0)
         return r;
     set_sysctls(spec, sandbox != NULL && !str_starts(json_string(spec->host_config, "NetworkMode", ""), "container:"), plan);
@@ -483,12 +521,12 @@ static int build(struct container *container, const struct spec *spec, const cha
     return plan_build_process(container, spec, &plan->process, err);
 }
 
-int plan_build(struct container *container, const struct spec *spec, const char *sandbox_path, struct plan **ret,
-               struct error *err)
+int plan_build(struct container *container, const struct spec *spec, const char *sandbox_path,
+               struct plan_sources *sources, struct plan **ret, struct error *err)
 {
     struct plan *plan = plan_new();
 
-    int r = build(container, spec, sandbox_path, plan, err);
+    int r = build(container, spec, sandbox_path, sources, plan, err);
     if (r < 0) {
         plan_free(plan);
         return r;

@@ -1,6 +1,7 @@
 /* remove.c - removal and prune. Owner: container. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -200,6 +201,9 @@ int container_prune(struct engine *engine, int64_t until_ns, char *const *labels
         reclaimed += size;
     }
     registry_all_free(all, count);
+    char bytes[24];
+    snprintf(bytes, sizeof(bytes), "%" PRId64, reclaimed);
+    event_publish(engine->events, "container", "prune", "", "reclaimed", bytes, NULL);
     *ret_ids = ids;
     *ret_reclaimed = reclaimed;
     return 0;

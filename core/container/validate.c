@@ -291,7 +291,8 @@ static const struct {
     const char *type;
     const char *options; /* comma-separated, with commas at both ends */
 } log_drivers[] = {
-    {"json-file", ",max-size,max-file,compress,labels,labels-regex,env,env-regex,tag,mode,max-buffer-size,cache-disabled,cache-max-size,cache-max-file,cache-compress,"},
+    {"json-file", ",max-size,max-file,compress,labels,labels-regex,env,env-regex,tag,mode,max-buffer-size,"
+                  "cache-disabled,cache-max-size,cache-max-file,cache-compress,"},
     {"local", ",max-size,max-file,compress,mode,max-buffer-size,"},
     {"none", ",mode,max-buffer-size,"},
 };
@@ -556,6 +557,10 @@ static int check_host_config(const struct host_facts *facts, cJSON *config, cJSO
     if (*runtime && strcmp(runtime, "runc") != 0 && strcmp(runtime, "tabique") != 0 &&
         strcmp(runtime, "io.containerd.runc.v2") != 0)
         return INVALID("unknown or invalid runtime name: %s", runtime);
+    if (*json_string(host, "CgroupParent", ""))
+        strv_push(warnings, "This engine puts all containers below its own cgroup. CgroupParent discarded.");
+    if (list_filled(host, "StorageOpt"))
+        return INVALID("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
     if ((r = check_security(host, warnings, err)) < 0)
         return r;
     return check_log(json_get(host, "LogConfig"), err);

@@ -143,8 +143,6 @@ static int make_volume(struct container *container, struct mount_point *mount, s
     if (strcmp(mount->driver, "local") != 0)
         return error_set(err, ENOENT, "error looking up volume plugin %s: plugin \"%s\" not found", mount->driver,
                          mount->driver);
-    if (*mount->subpath)
-        return error_set(err, ENOTSUP, "mounting a part of a volume (subpath) is not supported");
     bool known = *mount->name && volume_get(store, mount->name, &volume, NULL) == 0;
     if (!known) {
         CLEANUP_FREE struct volume_pair *labels = pairs(mount->labels, &label_count);
@@ -171,7 +169,7 @@ static int copy_up(struct container *container, const struct mount_point *mount,
     CLEANUP_CLOSE int to = -EBADF;
     char *path = NULL;
 
-    if (!mount->copy_data || !volume_is_empty(store, mount->name))
+    if (!mount->copy_data || *mount->subpath || !volume_is_empty(store, mount->name))
         return 0;
     /* At create: nothing of the container's own is there yet. */
     int r = image_overlay_open(container->engine->images, container->image_id, NULL, NULL, &root, err);

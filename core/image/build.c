@@ -60,13 +60,10 @@ static int name_key(const char *repository, const char *tag, char ***ret, struct
 
 static int unpack(struct image_store *store, image_read_fn *read, void *user, struct image_layer **ret, struct error *err)
 {
-    CLEANUP_CLOSE int fd = -EBADF;
-
-    int r = image__spool_raw(store, read, user, &fd, err);
-    if (r < 0)
-        return r;
     struct image_layer_source source = {
-        .fd = fd,
+        .fd = -EBADF,
+        .read = read,
+        .user = user,
         .flags = ARCHIVE_STRICT_END,
         .max_bytes = store->limits.max_unpacked_bytes,
         .max_entries = store->limits.max_entries,

@@ -59,14 +59,15 @@ struct blob {
 static ssize_t read_blob(void *user, void *buffer, size_t size)
 {
     struct blob *blob = user;
-    ssize_t n = archive_read_fd(&blob->source->fd, buffer, size);
+    struct image_layer_source *source = blob->source;
+    ssize_t n = source->read ? source->read(source->user, buffer, size) : archive_read_fd(&source->fd, buffer, size);
 
     if (n > 0) {
         if (blob->digest)
             digest_update(blob->digest, buffer, (size_t)n);
         blob->read += (uint64_t)n;
-        if (blob->source->done)
-            __atomic_store_n(blob->source->done, blob->read, __ATOMIC_RELAXED);
+        if (source->done)
+            __atomic_store_n(source->done, blob->read, __ATOMIC_RELAXED);
     }
     return n;
 }
@@ -138,6 +139,39 @@ static int check_digests(struct blob *blob, const struct archive_result *result,
     return 0;
 }
 
+static int unpack(struct image_store *store, struct image_layer_source *source, int dir_fd,
+                  struct archive_result *ret, struct error *err);
+
+static int to_fd(void *user, const void *data, size_t length)
+{
+    return fd_write_all(*(int *)user, data, length);
+}
+
+/* A stream that had an entry twice cannot be read twice, but its tree can be
+ * packed anew, and that tar has a recipe. */
+static int unpack_again(struct image_store *store, struct image_layer_source *source, int dir_fd, int root,
+                        struct archive_result *ret, struct error *err)
+{
+    struct image_layer_source again = *source;
+    CLEANUP_CLOSE int fd = openat(dir_fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return image__failed(err, -errno, "cannot make a temporary file");
+    int r = archive_create(root, "/", ".", ARCHIVE_LAYER, to_fd, &fd, err);
+    if (r < 0)
+        return r;
+    if (lseek(fd, 0, SEEK_SET) < 0 || unlinkat(dir_fd, "recipe", 0) < 0)
+        return image__failed(err, -errno, "cannot unpack a layer again");
+    r = path_remove_tree(dir_fd, "fs");
+    if (r < 0)
+        return image__failed(err, r, "cannot unpack a layer again");
+    again.fd = fd;
+    again.read = NULL;
+    again.done = NULL;
+    again.max_bytes = UINT64_MAX; /* it was within the limits the first time */
+    return unpack(store, &again, dir_fd, ret, err);
+}
+
 /* Into tmp/NAME/fs, with recipe or tar.zst beside it. */
 static int unpack(struct image_store *store, struct image_layer_source *source, int dir_fd,
                   struct archive_result *ret, struct error *err)
@@ -162,6 +196,8 @@ static int unpack(struct image_store *store, struct image_layer_source *source, 
     if (r < 0)
         return image__failed(err, r, "cannot read a layer");
     r = check_digests(&blob, ret, err);
+    if (r == 0 && !ret->exact && source->read)
+        return unpack_again(store, source, dir_fd, root, ret, err);
     if (r == 0 && !ret->exact) {
         r = keep_tar(store, source->fd, dir_fd, err);
         unlinkat(dir_fd, "recipe", 0);

@@ -129,7 +129,7 @@ static int add_from_index(struct loading *loading, const char *text, size_t leng
         const char *entry_name = entry->name ? entry->name : name;
         CLEANUP_FREE char *path = blob_path(entry->digest);
         CLEANUP_FREE char *blob = NULL;
-        size_t blob_length;
+        size_t blob_length = 0;
 
         /* A layout may hold one platform's blobs only of an index for many. */
         if (!fits_here(entry) || (depth > 0 && !image__spool_find(loading->spool, path)))

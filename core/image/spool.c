@@ -196,29 +196,3 @@ int image__spool_text(const struct image_spool *spool, const char *path, char **
     int r = file_read(spool->fd, file, IMAGE_CONFIG_MAX, ret, ret_length);
     return r < 0 ? image__failed(err, r, "cannot read an archive's member") : 0;
 }
-
-int image__spool_raw(struct image_store *store, archive_read_fn *read, void *user, int *ret_fd, struct error *err)
-{
-    CLEANUP_CLOSE int fd = openat(store->tmp_fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-    CLEANUP_FREE char *buffer = mem_alloc(256 << 10);
-    uint64_t total = 0;
-    ssize_t n;
-
-    if (fd < 0)
-        return image__failed(err, -errno, "cannot make a temporary file");
-    while ((n = read(user, buffer, 256 << 10)) > 0) {
-        total += (uint64_t)n;
-        if (total > store->limits.max_unpacked_bytes)
-            return error_set(err, EFBIG, "the archive is larger than the limit of %llu bytes",
-                             (unsigned long long)store->limits.max_unpacked_bytes);
-        int r = fd_write_all(fd, buffer, (size_t)n);
-        if (r < 0)
-            return image__failed(err, r, "cannot keep the archive");
-    }
-    if (n < 0)
-        return error_errno(err, (int)n, "the archive cannot be read");
-    if (lseek(fd, 0, SEEK_SET) < 0)
-        return image__failed(err, -errno, "cannot read the archive back");
-    *ret_fd = TAKE_FD(fd);
-    return 0;
-}

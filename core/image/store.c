@@ -480,9 +480,9 @@ static int open_part(struct image_store *store, const char *name, int *ret, stru
     int r = path_mkdirs(path, 0700);
 
     if (r < 0)
-        return error_errno(err, r, "cannot make %s", path);
+        return image__failed(err, r, path);
     *ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return *ret < 0 ? error_errno(err, errno, "cannot open %s", path) : 0;
+    return *ret < 0 ? image__failed(err, -errno, path) : 0;
 }
 
 static void store_free(struct image_store *store)
@@ -545,8 +545,14 @@ int image_store_open(const char *dir, const struct image_limits *limits, struct 
     pthread_mutex_init(&store->in_use_lock, NULL);
     pthread_mutex_init(&store->disk_lock, NULL);
     pthread_rwlock_init(&store->lock, NULL);
-    store->dir = mem_strdup(dir);
-    store->layers_dir = path_join(dir, "layers");
+    int r = path_mkdirs(dir, 0700);
+    if (r < 0)
+        return error_errno(err, r, "cannot make %s", dir);
+    /* Absolute: rootfs.c mounts from another working directory. */
+    store->dir = realpath(dir, NULL);
+    if (!store->dir)
+        return error_errno(err, EIO, "cannot resolve %s", dir);
+    store->layers_dir = path_join(store->dir, "layers");
     if (limits)
         store->limits = *limits;
     if (!store->limits.max_unpacked_bytes)
@@ -557,19 +563,20 @@ int image_store_open(const char *dir, const struct image_limits *limits, struct 
         store->limits.max_ratio = ARCHIVE_MAX_RATIO;
 
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-        int r = open_part(store, parts[i].name, (int *)((char *)store + parts[i].fd), err);
+        r = open_part(store, parts[i].name, (int *)((char *)store + parts[i].fd), err);
         if (r < 0)
             return r;
     }
     /* "empty" and "mnt" are what rootfs.c mounts with and on. */
     for (int i = 0; i < 2; i++) {
         int fd = -EBADF;
-        int r = open_part(store, i ? "mnt" : "empty", &fd, err);
+
+        r = open_part(store, i ? "mnt" : "empty", &fd, err);
         cleanup_close(&fd);
         if (r < 0)
             return r;
     }
-    int r = path_remove_tree(store->dir_fd, "tmp");
+    r = path_remove_tree(store->dir_fd, "tmp");
     if (r < 0 && r != -EBUSY)
         return image__failed(err, r, "cannot empty tmp");
     cleanup_close(&store->tmp_fd);

@@ -150,7 +150,9 @@ void image__sweep(struct image_store *store, struct image_trash *trash);
 
 /* --- layers (layer.c) ------------------------------------------------------------------ */
 struct image_layer_source {
-    int fd;                   /* the (compressed) tar, from its start */
+    int fd;                   /* the (compressed) tar, from its start; or -EBADF, and: */
+    image_read_fn *read;      /* a stream. Of a tar that cannot be given back byte for byte the layer */
+    void *user;               /* is then that of an equal tar of our own: nobody was told a digest */
     const char *digest;       /* of the bytes as they are; NULL: not told */
     const char *diff_id;      /* of the tar; NULL: not told */
     unsigned flags;           /* ARCHIVE_STRICT_END */
@@ -205,5 +207,3 @@ int image__spool_open(const struct image_spool *spool, const char *path, int *re
                       struct error *err);
 int image__spool_text(const struct image_spool *spool, const char *path, char **ret, size_t *ret_length,
                       struct error *err);
-/* The raw stream in one file instead (import, commit): its fd, nameless. */
-int image__spool_raw(struct image_store *store, archive_read_fn *read, void *user, int *ret_fd, struct error *err);

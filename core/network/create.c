@@ -347,13 +347,14 @@ static int create_locked(struct network_manager *m, const struct network *w, cha
 int network_create(struct network_manager *m, const struct network *wanted, char ret_id[65], struct error *err)
 {
     CLEANUP_CLOSE int lock = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC); /* as in open_kernel() */
+    struct error why = ERROR_INIT;
 
     if (lock >= 0)
         flock(lock, LOCK_EX);
     pthread_mutex_lock(&m->lock);
-    int r = create_locked(m, wanted, ret_id, err);
+    int r = create_locked(m, wanted, ret_id, &why);
     pthread_mutex_unlock(&m->lock);
-    return r;
+    return r < 0 ? error_set(err, r, "%s", why.message) : 0;
 }
 
 static int refuse_active(struct network_manager *m, const struct net *net, struct error *err)
@@ -379,7 +380,7 @@ static int remove_locked(struct network_manager *m, const char *ref, struct erro
     int r;
 
     if (!net)
-        return err && err->code ? -err->code : -ENOENT;
+        return -err->code;
     if (net->builtin)
         return error_set(err, EPERM, "%s is a pre-defined network and cannot be removed", net->name);
     if (net->endpoint_count > 0)

@@ -61,6 +61,8 @@ static void restore_sandbox(struct network_manager *m, const char *id)
         if (e->v6.family)
             address_set_add(&e->net->v6.used, &e->v6);
     }
+    if (r == -ENOENT) /* on no network (yet): there is no file */
+        r = 1;
     if (r == 1) {
         r = netns_open(path, &sandbox->ns_fd);
         if (r == 0)
@@ -115,11 +117,17 @@ static void restore_files(struct network_manager *m, char *const *running)
     }
     if (dir)
         closedir(dir);
-    /* Namespaces without a file: the server was killed between making the two. */
+    /* Namespaces without a file: on no network, or the server was killed between
+     * making the two. */
     dir = opendir(m->netns_dir);
-    while (dir && (entry = readdir(dir)))
-        if (entry->d_name[0] != '.' && !network__sandbox(m, entry->d_name) && !strv_contains(running, entry->d_name))
+    while (dir && (entry = readdir(dir))) {
+        if (!network__id_valid(entry->d_name) || network__sandbox(m, entry->d_name))
+            continue;
+        if (strv_contains(running, entry->d_name))
+            restore_sandbox(m, entry->d_name);
+        else
             discard(m, entry->d_name);
+    }
     if (dir)
         closedir(dir);
 }

@@ -25,7 +25,7 @@
 #include "network/private.h"
 #include "tabique/error.h"
 
-#define REAP_AFTER_NS (2 * NS_PER_SEC)
+#define REAP_AFTER_NS (10 * NS_PER_SEC) /* a busy kernel takes its time with dead namespaces */
 #define ENDPOINTS_MAX 64
 #define ALIASES_MAX 256
 #define NAME_LENGTH_MAX 255
@@ -80,16 +80,18 @@ void network__reap(struct network_manager *m, bool all)
 {
     int64_t now = clock_mono_ns();
     size_t kept = 0;
+    bool deleted = false; /* one at a time: each holds the lock for milliseconds */
 
     for (size_t i = 0; i < m->reap_count; i++) {
         struct netlink_link link;
-        if (!all && now - m->reap[i].since_ns < REAP_AFTER_NS) {
+        if (!all && (deleted || now - m->reap[i].since_ns < REAP_AFTER_NS)) {
             m->reap[kept++] = m->reap[i];
         } else if (link_get(m->nl, m->reap[i].name, &link) == 0 && strcmp(link.alias, m->alias) == 0) {
             struct netlink_batch *batch = mem_new(struct netlink_batch);
             link_delete(batch, m->reap[i].name);
             netlink_send(m->nl, batch, NULL);
             free(batch);
+            deleted = true;
         }
     }
     m->reap_count = kept;
@@ -196,8 +198,13 @@ void network_sandbox_remove(struct network_manager *m, const char *container_id)
         return;
     pthread_mutex_lock(&m->lock);
     struct sandbox *sandbox = network__sandbox(m, container_id);
-    if (sandbox)
+    if (sandbox) {
         network__sandbox_drop(m, sandbox, false);
+    } else { /* of a server that was killed while it made one */
+        CLEANUP_FREE char *path = netns_path(m, container_id);
+        netns_unpin(path);
+        network__unlink_sandbox(m, container_id);
+    }
     network__reap(m, false);
     pthread_mutex_unlock(&m->lock);
 }

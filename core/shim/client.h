@@ -114,8 +114,9 @@ typedef int shim_change_fn(void *user, const char *path, int kind); /* enum arch
 /* A tar, as archive_create() makes it with this name and these flags. */
 int shim_archive_get(struct shim *shim, enum shim_tree tree, const char *path, const char *name, unsigned flags,
                      shim_write_fn *write, void *user, struct error *err);
-/* read gives a plain tar (archive_plain()). -ENOENT, -EINVAL (not a directory). */
-int shim_archive_put(struct shim *shim, const char *path, unsigned flags, shim_read_fn *read, void *user,
+/* read gives a plain tar (archive_plain_open()). -ENOENT, -EINVAL (not a directory).
+ * Not into SHIM_TREE_WHOLE; a layer (ARCHIVE_LAYER) goes to SHIM_TREE_CHANGES. */
+int shim_archive_put(struct shim *shim, enum shim_tree tree, const char *path, unsigned flags, shim_read_fn *read, void *user,
                      struct error *err);
 int shim_archive_stat(struct shim *shim, const char *path, struct archive_stat *ret, struct error *err);
 int shim_changes(struct shim *shim, shim_change_fn *fn, void *user, struct error *err);

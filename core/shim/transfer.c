@@ -147,12 +147,14 @@ int shim_archive_get(struct shim *shim, enum shim_tree tree, const char *path, c
     return r < 0 ? r : pull(&t, write, user, err);
 }
 
-int shim_archive_put(struct shim *shim, const char *path, unsigned flags, shim_read_fn *read, void *user, struct error *err)
+int shim_archive_put(struct shim *shim, enum shim_tree tree, const char *path, unsigned flags, shim_read_fn *read, void *user,
+                     struct error *err)
 {
     CLEANUP_TRANSFER struct transfer t = TRANSFER_INIT;
     CLEANUP_STR struct str body = STR_INIT;
     int r;
 
+    wire_put_u64(&body, RPC_TAG_ROOT, (uint64_t)tree);
     wire_put_string(&body, RPC_TAG_PATH, path);
     wire_put_u64(&body, RPC_TAG_FLAGS, flags);
     r = begin(shim, RPC_ARCHIVE_PUT, &body, &t, err);

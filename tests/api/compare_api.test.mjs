@@ -117,8 +117,8 @@ describe('processes', () => {
 
   test('a signal needs pid and start time', async () => {
     const victim = await server.ok('run', '-d', IMAGE, 'sh', '-c', 'sleep 1000 & wait')
-    const list = (await get(`/api/v1/containers/${victim}/processes`)).json.processes
-    const sleeper = list.find((process) => process.name === 'sleep')
+    const sleeper = await until('the sleep', async () =>
+      (await get(`/api/v1/containers/${victim}/processes`)).json.processes.find((process) => process.name === 'sleep'))
     const target = `/api/v1/containers/${victim}/processes/${sleeper.pid}/signal`
     assert.equal((await server.request('POST', target, { body: { signal: 'TERM' } })).status, 400)
     const wrong = await server.request('POST', target, { body: { signal: 'TERM', startedAt: '2001-01-01T00:00:00Z' } })

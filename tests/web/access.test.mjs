@@ -37,12 +37,12 @@ for (const [name, options, some] of [
   test(`no violation: ${name}`, async () => {
     const context = await it.context({ ...options, bypassCSP: true })
     const page = await context.newPage()
-    await page.goto(it.origin + '/ui/')
+    await it.go(page, '/ui/')
     await page.waitForSelector('.gate')
     const found = await violations(page)
     await it.signIn(page)
     for (const view of some ?? views) {
-      await page.goto(it.origin + '/ui' + view)
+      await it.go(page, '/ui' + view)
       await page.waitForSelector('main h1, main h2')
       await page.waitForFunction(() => !document.querySelector('main .late'))
       await page.waitForTimeout(300)
@@ -67,7 +67,7 @@ test('a whole pass in Spanish leaves no English behind', async () => {
   const english = /\b(the|and|with|Search|Containers|Host|Create|Memory|Process(es)?|Export|Started|Nothing)\b/
   const found = []
   for (const view of views.filter((one) => !/terminal|inspect|logs|nowhere|about|host|audit|events|new/.test(one))) {
-    await page.goto(it.origin + '/ui' + view)
+    await it.go(page, '/ui' + view)
     await page.waitForSelector('main h1, main h2')
     await page.waitForTimeout(300)
     const words = await page.evaluate(() => [...document.querySelectorAll('.side, .top, .view-head, .filterbar, th, h2, dt, .sentence, label > span')].map((element) => element.innerText).join('\n'))

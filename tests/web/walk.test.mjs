@@ -19,7 +19,7 @@ const hostPids = (name) => fs.readdirSync('/proc').filter((pid) => {
 }).map(Number)
 
 test('a wrong password is refused, the first one must be changed', async () => {
-  await page.goto(it.origin + '/')
+  await it.go(page, '/')
   await page.waitForURL('**/ui/**')
   await it.fillSignIn(page, 'admin', 'not the password')
   await page.waitForFunction(() => document.querySelector('#login-error')?.textContent.length > 0)
@@ -29,7 +29,7 @@ test('a wrong password is refused, the first one must be changed', async () => {
 })
 
 test('a container is created in the form and runs', async () => {
-  await page.goto(it.origin + '/ui/containers/new')
+  await it.go(page, '/ui/containers/new')
   await page.getByLabel('Or start from a line').fill('docker run -d --name pinger tabique/base ping localhost')
   assert.equal(await page.getByLabel('Name', { exact: true }).inputValue(), 'pinger')
   await page.getByRole('button', { name: 'Create and start' }).click()
@@ -72,27 +72,27 @@ test('the host\'s others are shown on wish, and search says what is not there', 
 })
 
 test('whose is this: a host process leads to its container', async () => {
-  await page.goto(it.origin + '/ui/host?q=ping&flat=1')
+  await it.go(page, '/ui/host?q=ping&flat=1')
   const row = page.locator('tbody tr', { hasText: 'pinger' })
   await row.waitFor()
-  await row.click()
+  await row.locator('td').first().click()
   await page.locator('.detail').getByRole('link', { name: 'Compare' }).click()
   await page.waitForURL('**/ui/compare/pinger**')
 })
 
 test('a child is born and dies under one\'s eyes', async () => {
-  await page.goto(it.origin + '/ui/containers/pinger/processes')
+  await it.go(page, '/ui/containers/pinger/processes')
   await page.waitForSelector('tbody tr[aria-rowindex]')
   await it.server.ok('exec', '-d', 'pinger', 'sleep', '4242')
   await page.locator('tbody tr', { hasText: '4242' }).waitFor()
-  await it.server.ok('exec', 'pinger', 'pkill', '-f', 'sleep 4242')
+  await it.server.ok('exec', 'pinger', 'sh', '-c', 'kill -9 $(pidof sleep)')
   await page.locator('tbody tr', { hasText: '4242' }).waitFor({ state: 'detached' })
 })
 
 test('the caller at ten past two: find a name, look at that moment, take it to the ticket', async () => {
-  await page.goto(it.origin + '/ui/events?view=lives')
+  await it.go(page, '/ui/events?view=lives')
   await page.getByRole('searchbox').fill('sleep 4242')
-  const row = page.locator('tbody tr', { hasText: 'pinger' }).first()
+  const row = page.locator('tbody tr').filter({ has: page.getByRole('link', { name: 'pinger' }) }).first()
   await row.waitFor()
   await row.getByRole('link').click()
   await page.waitForURL('**/ui/compare/pinger?at=**')
@@ -108,13 +108,14 @@ test('the caller at ten past two: find a name, look at that moment, take it to t
   await other.locator('.pane.container tbody tr', { hasText: 'sleep' }).waitFor()
   await other.close()
   await page.getByRole('button', { name: 'Go live' }).click()
-  await page.locator('.pane.container tbody tr', { hasText: 'sleep' }).waitFor({ state: 'detached' })
+  await page.locator('.pane.container tbody tr[aria-rowindex]', { hasText: 'sleep' }).waitFor({ state: 'detached' })
+  await page.getByRole('searchbox').fill('')
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Export' }).click().then(() => page.getByRole('menuitem', { name: 'CSV' }).click())])
   assert.match(fs.readFileSync(await download.path(), 'utf8'), /^relation,containerPid,hostPid[^]*same,1,\d+,ping/)
 })
 
 test('two moments: what was born since', async () => {
-  await page.goto(it.origin + '/ui/compare/pinger')
+  await it.go(page, '/ui/compare/pinger')
   await page.waitForSelector('.pane.container tbody tr[aria-rowindex]')
   await page.getByRole('button', { name: 'Compare with this moment' }).click()
   await page.getByText('0 born').waitFor()
@@ -127,22 +128,22 @@ test('the thick wall: the host finds no ping, and the worker stands in the wall'
   const wall = json.walls.find((one) => one.name === 'hyperv')
   if (!wall.available) return t.diagnostic(`no thick wall here: ${wall.reason}`)
   await it.server.ok('run', '-d', '--isolation=hyperv', '--name', 'vault', 'tabique/base', 'ping', 'localhost', { timeout: 120_000 })
-  await page.goto(it.origin + '/ui/compare/vault?q=ping')
+  await it.go(page, '/ui/compare/vault?q=ping')
   await page.waitForFunction(() => /1 inside/.test(document.querySelector('.found')?.textContent ?? ''), null, { timeout: 60_000 })
   assert.match(await text('.found'), /0 on the host/)
   assert.match(await text('.pane.host .empty'), /not found on the host/)
   assert.match(await text('.the-wall .worker'), /vmwp/)
   assert.equal(await page.locator('.join').count(), 0)
-  await page.goto(it.origin + '/ui/compare/pinger?with=vault')
+  await it.go(page, '/ui/compare/pinger?with=vault')
   await page.waitForSelector('.compare-grid.three .the-wall.thick')
 })
 
 test('logs, search and a terminal', async () => {
-  await it.server.ok('run', '-d', '--name', 'talker', 'tabique/base', 'sh', '-c', 'echo "first <b>line</b>"; echo "ERROR bad" >&2; exec sleep 9999')
-  await page.goto(it.origin + '/ui/containers/talker/logs')
+  await it.server.ok('run', '-d', '--stop-timeout', '1', '--name', 'talker', 'tabique/base', 'sh', '-c', 'echo "first <b>line</b>"; echo "ERROR bad" >&2; exec sleep 9999')
+  await it.go(page, '/ui/containers/talker/logs')
   await page.getByText('first <b>line</b>').waitFor()
   await page.locator('.log-line.error.stderr').waitFor()
-  await page.goto(it.origin + '/ui/containers/talker/terminal')
+  await it.go(page, '/ui/containers/talker/terminal')
   await page.waitForSelector('.xterm-screen')
   await page.waitForFunction(() => /#/.test(document.querySelector('.xterm-rows')?.textContent ?? ''))
   await page.locator('.xterm-helper-textarea').focus()
@@ -151,7 +152,7 @@ test('logs, search and a terminal', async () => {
 })
 
 test('actions: stop with undo, remove with a question', async () => {
-  await page.goto(it.origin + '/ui/containers')
+  await it.go(page, '/ui/containers')
   const row = page.locator('tbody tr', { hasText: 'talker' })
   await row.getByRole('button', { name: 'Stop talker' }).click()
   await it.server.waitState('talker', 'exited')
@@ -164,7 +165,7 @@ test('actions: stop with undo, remove with a question', async () => {
 })
 
 test('the server goes away and comes back: nothing is lost on the screen', async () => {
-  await page.goto(it.origin + '/ui/compare/pinger')
+  await it.go(page, '/ui/compare/pinger')
   await page.waitForSelector('.pane.container tbody tr[aria-rowindex]')
   await it.server.halt('SIGKILL')
   await page.waitForSelector('.connection.bad', { timeout: 30_000 })
@@ -176,7 +177,7 @@ test('the server goes away and comes back: nothing is lost on the screen', async
 })
 
 test('a session that ends keeps the view and asks again', async () => {
-  await page.goto(it.origin + '/ui/compare/pinger?q=ping')
+  await it.go(page, '/ui/compare/pinger?q=ping')
   await page.waitForSelector('.pane.container tbody tr[aria-rowindex]')
   const sessions = await page.evaluate(() => fetch('/api/v1/sessions').then((answer) => answer.json()))
   for (const one of sessions) await it.server.request('DELETE', '/api/v1/sessions/' + one.id)
@@ -193,12 +194,12 @@ test('helpdesk sees everything and is offered nothing that changes', async () =>
   const own = await it.context()
   const desk = await own.newPage()
   await it.signIn(desk, 'desk', PASSWORD)
-  await desk.goto(it.origin + '/ui/containers')
+  await it.go(desk, '/ui/containers')
   await desk.locator('tbody tr', { hasText: 'pinger' }).waitFor()
   assert.equal(await desk.getByRole('button', { name: /^(Stop|Start)/ }).count(), 0)
   assert.equal(await desk.getByRole('link', { name: 'Create' }).count(), 0)
   assert.equal(await desk.getByRole('link', { name: 'Audit' }).count(), 0)
-  await desk.goto(it.origin + '/ui/containers/pinger')
+  await it.go(desk, '/ui/containers/pinger')
   await desk.waitForSelector('.tabs')
   assert.equal(await desk.getByRole('link', { name: 'Logs' }).count(), 0)
   assert.equal(await desk.getByRole('link', { name: 'Terminal' }).count(), 0)
@@ -207,13 +208,13 @@ test('helpdesk sees everything and is offered nothing that changes', async () =>
     return (await fetch('/v1.51/containers/pinger/stop', { method: 'POST', headers: { 'X-Tabique-CSRF': session.csrf } })).status
   })
   assert.equal(status, 403)
-  await desk.goto(it.origin + '/ui/compare/pinger')
+  await it.go(desk, '/ui/compare/pinger')
   await desk.locator('.pane.container tbody tr', { hasText: 'ping' }).first().waitFor()
   await own.close()
 })
 
 test('a whole pass by keyboard alone', async () => {
-  await page.goto(it.origin + '/ui/')
+  await it.go(page, '/ui/')
   await page.waitForSelector('.shell')
   await page.keyboard.press('Control+k')
   await page.keyboard.type('compare pinger')

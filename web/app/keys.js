@@ -19,7 +19,7 @@ export function useCommands(list) {
 }
 
 const editable = (target) =>
-  target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+  target instanceof HTMLElement && (target.isContentEditable || (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && !/^(checkbox|radio|range)$/.test(/** @type {HTMLInputElement} */ (target).type)));
 
 export function keyName(event) {
   const key = event.key.length === 1 ? event.key : event.key;

@@ -72,8 +72,8 @@ export function Problem({ error, stale = false }) {
   return html`<p class="problem" role="alert"><${Icon} name="warn" /> ${stale ? t('stale') + ' ' : ''}${error.message}</p>`;
 }
 
-export function Empty({ title, text = '', children = null }) {
-  return html`<div class="empty-state"><h2>${title}</h2>${text && html`<p>${text}</p>`}${children}</div>`;
+export function Empty({ title, text = '', children = null, top = false }) {
+  return html`<div class="empty-state">${top ? html`<h1>${title}</h1>` : html`<h2>${title}</h2>`}${text && html`<p>${text}</p>`}${children}</div>`;
 }
 
 export function Fact({ label, children }) {

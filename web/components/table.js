@@ -13,7 +13,7 @@ export function useRowHeight() {
   return useStore(settings).density === 'roomy' || coarse ? 38 : 28;
 }
 
-/** @typedef {{key: string, label: string, width?: number | ((table: number) => number), align?: 'end', min?: number, sort?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
+/** @typedef {{key: string, label: string, width?: number | ((table: number) => number), align?: 'end', min?: number, sort?: boolean, quiet?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
 
 let serial = 0;
 
@@ -115,7 +115,7 @@ export function Table(props) {
           ${column.sort && onSort
             ? html`<button type="button" class="sort" onClick=${() => onSort(sortKey === column.key ? (descending ? column.key : '-' + column.key) : (column.align ? '-' : '') + column.key)}>
                 ${column.label}${sortKey === column.key ? html`<span aria-hidden="true">${descending ? '↓' : '↑'}</span>` : ''}</button>`
-            : column.label}</th>`)}
+            : column.quiet ? html`<span class="hidden">${column.label}</span>` : column.label}</th>`)}
       </tr></thead>
       <tbody>
         ${first > 0 && html`<tr aria-hidden="true" class="space"><td colspan=${span} style=${{ height: first * rowHeight + 'px' }}></td></tr>`}

@@ -176,6 +176,8 @@ export default {
 
   'table.all': 'Select all',
   'table.select': 'Select',
+  'table.actions': 'Actions',
+  'table.trend': 'Trend',
   'table.empty': 'Nothing to show.',
 
   'tree.open': 'Show what is below {name}',

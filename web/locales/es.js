@@ -176,6 +176,8 @@ export default {
 
   'table.all': 'Seleccionar todo',
   'table.select': 'Seleccionar',
+  'table.actions': 'Acciones',
+  'table.trend': 'Tendencia',
   'table.empty': 'Nada que mostrar.',
 
   'tree.open': 'Mostrar lo que hay bajo {name}',

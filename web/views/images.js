@@ -82,7 +82,7 @@ export default function Images({ id = '', query }) {
     { key: 'Size', label: t('size'), width: 96, align: /** @type {'end'} */ ('end'), sort: true, render: (i) => bytes(i.Size) },
     { key: 'Created', label: t('created'), width: 100, align: /** @type {'end'} */ ('end'), sort: true, min: 760, render: (i) => age(Date.now() / 1000 - i.Created), title: (i) => dateTime(i.Created * 1000) },
     { key: 'users', label: t('images.users'), width: 110, align: /** @type {'end'} */ ('end'), min: 560, render: (i) => users(i).length || '–' },
-    { key: 'a', label: '', width: 52, render: (i) => can('operate') && html`<${Menu} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${items(i)} />` },
+    { key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (i) => can('operate') && html`<${Menu} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${items(i)} />` },
   ];
   const chosen = id ? all.find((i) => i.Id === id || i.RepoTags?.includes(id)) : null;
   return html`<div class=${'view' + (over ? ' drop-over' : '')} onDragOver=${(e) => { if (can('operate') && e.dataTransfer?.types.includes('Files')) { e.preventDefault(); setOver(true); } }} onDragLeave=${() => setOver(false)}

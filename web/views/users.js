@@ -38,7 +38,7 @@ function Accounts() {
     { key: 'role', label: t('role'), width: 130, render: (u) => t('role.' + u.role) },
     { key: 'state', label: t('state'), width: 220, min: 560, render: (u) => [u.disabled && t('users.disabled'), u.mustChangePassword && t('users.mustChange'), u.role === 'helpdesk' && u.mayReadLogs && t('users.logs')].filter(Boolean).join(' · ') || '–' },
     { key: 'createdAt', label: t('created'), width: 180, min: 760, render: (u) => dateTime(u.createdAt) },
-    { key: 'a', label: '', width: 52, render: (u) => html`<${Menu} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${[{ label: t('edit'), icon: 'settings', run: () => setEditing(u) }, u.name !== session.get().user && { label: t('action.remove'), icon: 'remove', danger: true, run: () => remove(u) }]} />` },
+    { key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (u) => html`<${Menu} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${[{ label: t('edit'), icon: 'settings', run: () => setEditing(u) }, u.name !== session.get().user && { label: t('action.remove'), icon: 'remove', danger: true, run: () => remove(u) }]} />` },
   ];
   return html`<div class="toolbar"><button type="button" class="primary" onClick=${() => setEditing({})}><${Icon} name="plus" /> ${t('users.create')}</button></div>
     <${Problem} error=${live.error} stale=${live.stale} />
@@ -79,7 +79,7 @@ function Tokens() {
     { key: 'createdAt', label: t('created'), width: 150, min: 700, render: (k) => shortDate(k.createdAt) },
     { key: 'usedAt', label: t('tokens.used'), width: 150, min: 860, render: (k) => shortDate(k.usedAt) },
     { key: 'expiresAt', label: t('tokens.expires'), width: 150, render: (k) => (k.expiresAt ? shortDate(k.expiresAt) : t('tokens.never')) },
-    { key: 'a', label: '', width: 110, align: /** @type {'end'} */ ('end'), render: (k) => html`<button type="button" class="danger-text quiet" onClick=${() => attempt(() => del('/api/v1/tokens/' + encodeURIComponent(k.id)).then(() => refreshAll('tokens')), t('tokens.revoked'))}>${t('tokens.revoke')}</button>` },
+    { key: 'a', label: t('table.actions'), quiet: true, width: 110, align: /** @type {'end'} */ ('end'), render: (k) => html`<button type="button" class="danger-text quiet" onClick=${() => attempt(() => del('/api/v1/tokens/' + encodeURIComponent(k.id)).then(() => refreshAll('tokens')), t('tokens.revoked'))}>${t('tokens.revoke')}</button>` },
   ];
   return html`<div class="toolbar"><button type="button" class="primary" onClick=${() => setMaking(true)}><${Icon} name="plus" /> ${t('tokens.create')}</button><span class="quiet-text">${t('tokens.text')}</span></div>
     <${Problem} error=${live.error} stale=${live.stale} />
@@ -111,7 +111,7 @@ function Sessions() {
     { key: 'agent', label: t('sessions.agent'), width: 260, min: 860, render: (s) => html`<span class="cut quiet-text">${visible(s.agent)}</span>`, title: (s) => visible(s.agent) },
     { key: 'createdAt', label: t('sessions.since'), width: 150, min: 640, render: (s) => shortDate(s.createdAt) },
     { key: 'usedAt', label: t('tokens.used'), width: 150, min: 760, render: (s) => shortDate(s.usedAt) },
-    { key: 'a', label: '', width: 110, align: /** @type {'end'} */ ('end'), render: (s) => !s.current && html`<button type="button" class="danger-text quiet" onClick=${() => attempt(() => del('/api/v1/sessions/' + encodeURIComponent(s.id)).then(() => refreshAll('sessions')), t('sessions.ended'))}>${t('sessions.end')}</button>` },
+    { key: 'a', label: t('table.actions'), quiet: true, width: 110, align: /** @type {'end'} */ ('end'), render: (s) => !s.current && html`<button type="button" class="danger-text quiet" onClick=${() => attempt(() => del('/api/v1/sessions/' + encodeURIComponent(s.id)).then(() => refreshAll('sessions')), t('sessions.ended'))}>${t('sessions.end')}</button>` },
   ];
   return html`<${Problem} error=${live.error} stale=${live.stale} /><${Table} label=${t('users.sessions')} columns=${columns} rows=${live.data ?? []} rowKey=${(s) => s.id} loading=${live.loading} />`;
 }

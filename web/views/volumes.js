@@ -35,7 +35,7 @@ export default function Volumes({ query }) {
     { key: 'Driver', label: t('volumes.driver'), width: 100, sort: true, min: 520, render: (v) => visible(v.Driver) },
     { key: 'Mountpoint', label: t('volumes.place'), min: 700, render: (v) => html`<span class="mono cut">${visible(v.Mountpoint)}</span>`, title: (v) => v.Mountpoint },
     { key: 'CreatedAt', label: t('created'), width: 180, sort: true, min: 860, render: (v) => dateTime(v.CreatedAt) },
-    { key: 'a', label: '', width: 52, render: (v) => can('operate') && html`<button type="button" class="quiet icon-only" tabindex="-1" aria-label=${t('action.remove') + ' ' + visible(v.Name)} onClick=${() => remove(v)}><${Icon} name="remove" /></button>` },
+    { key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (v) => can('operate') && html`<button type="button" class="quiet icon-only" tabindex="-1" aria-label=${t('action.remove') + ' ' + visible(v.Name)} onClick=${() => remove(v)}><${Icon} name="remove" /></button>` },
   ];
   return html`<div class="view"><${Head} title=${t('nav.volumes')} sub=${live.data ? t('volumes.count', { n: all.length }) : ''}>
       ${can('operate') && html`<button type="button" onClick=${prune}>${t('prune')}</button><button type="button" class="primary" onClick=${() => setMaking(true)}><${Icon} name="plus" /> ${t('volumes.create')}</button>`}</${Head}>

@@ -77,6 +77,32 @@ static void mounts(void **state)
     assert_int_equal(volume_remove(engine_volumes(bench->engine), "vol", false, NULL), 0);
 }
 
+static void parts_of_volumes(void **state)
+{
+    struct bench *bench = *state;
+    struct container *c = run(bench, NULL, "{'Cmd':['sh','-c','mkdir /v/sub; echo in > /v/sub/f; ln -s / /v/out; ln -s /etc /v/etc'],'HostConfig':{'Binds':['parts:/v']}}");
+    struct error err = ERROR_INIT;
+
+    assert_int_equal(wait_exit(c), 0);
+    drop(c);
+    c = run(bench, NULL, "{'Cmd':['cat','/p/f'],'HostConfig':{'Mounts':[{'Type':'volume','Source':'parts','Target':'/p','VolumeOptions':{'Subpath':'sub'}}]}}");
+    assert_int_equal(wait_exit(c), 0);
+    CLEANUP_FREE char *text = logs_of(c);
+    assert_string_equal(text, "in\n");
+    drop(c);
+    /* What a container put there leads nowhere but into the volume. */
+    c = run(bench, NULL, "{'Cmd':['ls','/p'],'HostConfig':{'Mounts':[{'Type':'volume','Source':'parts','Target':'/p','VolumeOptions':{'Subpath':'out'}}]}}");
+    wait_exit(c);
+    CLEANUP_FREE char *inside = logs_of(c);
+    assert_string_equal(inside, "etc\nout\nsub\n");
+    drop(c);
+    c = make(bench, NULL, "{'Cmd':['ls','/p'],'HostConfig':{'Mounts':[{'Type':'volume','Source':'parts','Target':'/p','VolumeOptions':{'Subpath':'etc'}}]}}");
+    assert_int_equal(container_start(c, NULL, &err), -EINVAL);
+    assert_non_null(strstr(err.message, "cannot access path etc of volume parts"));
+    drop(c);
+    assert_int_equal(volume_remove(engine_volumes(bench->engine), "parts", false, NULL), 0);
+}
+
 static void read_only_root(void **state)
 {
     struct bench *bench = *state;
@@ -280,7 +306,7 @@ static void prunes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mounts),    cmocka_unit_test(read_only_root), cmocka_unit_test(copies), cmocka_unit_test(diffs_and_commits),
+        cmocka_unit_test(mounts),    cmocka_unit_test(parts_of_volumes), cmocka_unit_test(read_only_root), cmocka_unit_test(copies), cmocka_unit_test(diffs_and_commits),
         cmocka_unit_test(publishes), cmocka_unit_test(logs),           cmocka_unit_test(prunes),
     };
     return cmocka_run_group_tests(tests, bench_up, bench_down);

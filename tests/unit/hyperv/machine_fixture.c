@@ -34,9 +34,9 @@ char *fixture_machines, *fixture_image;
 struct machine_setup fixture_setup;
 int fixture_memory_fd = -EBADF;
 
-void fixture_tool(const char *path, char *const *argv)
+void fixture_tool(const char *path, const char *const *argv)
 {
-    const struct child_spec spec = {.path = path, .argv = argv};
+    const struct child_spec spec = {.path = path, .argv = (char *const *)(const void *)argv};
     char *output = NULL;
     struct error err = ERROR_INIT;
     int r = child_run(&spec, 60000, 1 << 16, &output, &err);
@@ -62,9 +62,9 @@ int fixture_set_up(void **state)
     busybox = path_join(usr_bin, "busybox");
     assert_int_equal(path_mkdirs(bin, 0755), 0);
     assert_int_equal(path_mkdirs(usr_bin, 0755), 0);
-    fixture_tool("/bin/cp", (char *const[]){"cp", "/usr/bin/busybox", busybox, NULL});
-    fixture_tool("/usr/bin/busybox", (char *const[]){"busybox", "--install", "-s", bin, NULL});
-    fixture_tool("/usr/bin/mkfs.erofs", (char *const[]){"mkfs.erofs", "--quiet", fixture_image, tree, NULL});
+    fixture_tool("/bin/cp", (const char *const[]){"cp", "/usr/bin/busybox", busybox, NULL});
+    fixture_tool("/usr/bin/busybox", (const char *const[]){"busybox", "--install", "-s", bin, NULL});
+    fixture_tool("/usr/bin/mkfs.erofs", (const char *const[]){"mkfs.erofs", "--quiet", fixture_image, tree, NULL});
     free(tree), free(bin), free(usr_bin), free(busybox);
 
     const struct machine_prepare prepare = {.dir = fixture_machines, .guest_dir = TEST_GUEST_DIR,
@@ -80,13 +80,17 @@ int fixture_set_up(void **state)
 
 int fixture_tear_down(void **state)
 {
+    char parent[64];
+
+    snprintf(parent, sizeof(parent), "tabique-test-%d", (int)getpid());
+    (void)cgroup_remove(parent);
     machine_setup_clear(&fixture_setup);
     close(fixture_memory_fd);
     free(fixture_machines), free(fixture_image);
     return path_remove_tree(AT_FDCWD, fixture_root);
 }
 
-struct plan *fixture_plan(const char *id, const char *dir, char *const *argv, bool tty)
+struct plan *fixture_plan(const char *id, const char *dir, const char *const *argv, bool tty)
 {
     struct plan *plan = plan_new();
     static const struct { const char *type, *target; uint64_t flags; } mounts[] = {
@@ -114,7 +118,7 @@ struct plan *fixture_plan(const char *id, const char *dir, char *const *argv, bo
             plan->mounts[i].data = mem_strdup("newinstance,ptmxmode=0666,mode=0620,gid=5");
     }
     plan->cgroup = mem_printf("tabique-test-%d/%.12s", (int)getpid(), id);
-    plan->process.argv = strv_dup(argv);
+    plan->process.argv = strv_dup((char *const *)(const void *)argv);
     strv_push(&plan->process.env, "PATH=/bin:/sbin");
     plan->process.caps = (struct plan_caps){.bounding = 0xa80425fb, .permitted = 0xa80425fb};
     plan->process.tty = tty;

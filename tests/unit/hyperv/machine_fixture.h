@@ -15,6 +15,6 @@ extern int fixture_memory_fd;
 
 int fixture_set_up(void **state);
 int fixture_tear_down(void **state);
-void fixture_tool(const char *path, char *const *argv); /* must succeed */
+void fixture_tool(const char *path, const char *const *argv); /* must succeed */
 /* A container's plan; dir: its state directory. */
-struct plan *fixture_plan(const char *id, const char *dir, char *const *argv, bool tty);
+struct plan *fixture_plan(const char *id, const char *dir, const char *const *argv, bool tty);

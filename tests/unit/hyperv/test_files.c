@@ -62,11 +62,12 @@ static void on_lost(void *user)
 
 static const struct shim_events events = {.exited = on_exited, .oom = on_oom, .lost = on_lost};
 
-#define GOOD(call)                                                                                                     \
-    do {                                                                                                               \
-        struct error err = ERROR_INIT;                                                                                 \
-        if ((call) < 0)                                                                                                \
-            fail_msg("%s: %s", #call, err.message);                                                                    \
+/* `err` is the failure's; a test's own is `failure`. */
+#define GOOD(call)                                       \
+    do {                                                 \
+        struct error err = ERROR_INIT;                   \
+        if ((call) < 0)                                  \
+            fail_msg("%s: %s", #call, err.message);      \
     } while (0)
 
 static void guest_new(struct guest *guest)
@@ -90,7 +91,7 @@ static void guest_spawn(struct guest *guest)
 static void guest_run(struct guest *guest, const char *script)
 {
     const char *argv[] = {"sh", "-c", script, NULL};
-    struct plan *plan = fixture_plan(guest->id, guest->dir, (char *const *)(const void *)argv, false);
+    struct plan *plan = fixture_plan(guest->id, guest->dir, argv, false);
     struct shim_started started;
 
     guest_spawn(guest);
@@ -102,7 +103,7 @@ static void guest_run(struct guest *guest, const char *script)
 static void guest_mount(struct guest *guest)
 {
     const char *argv[] = {"none", NULL};
-    struct plan *plan = fixture_plan(guest->id, guest->dir, (char *const *)(const void *)argv, false);
+    struct plan *plan = fixture_plan(guest->id, guest->dir, argv, false);
 
     guest_spawn(guest);
     GOOD(shim_mount(guest->shim, plan, &err));
@@ -122,9 +123,6 @@ static void guest_end(struct guest *guest)
 
 static void guest_free(struct guest *guest)
 {
-    char cgroup[128];
-
-    snprintf(cgroup, sizeof(cgroup), "tabique-test-%d", (int)getpid());
     free(guest->dir);
     free(guest->run);
 }
@@ -240,7 +238,7 @@ static void test_running(void **state)
     assert_int_equal(file_write_atomic(host, "new", "from the host\n", 14, 0644), 0);
     GOOD(archive_create(host, "/new", "new", ARCHIVE_KEEP_OWNER, memory_write, &in, &err));
     close(host);
-    GOOD(shim_archive_put(guest.shim, "/etc/d", ARCHIVE_KEEP_OWNER, memory_read, &in, &err));
+    GOOD(shim_archive_put(guest.shim, SHIM_TREE_CONTAINER, "/etc/d", ARCHIVE_KEEP_OWNER, memory_read, &in, &err));
     guest_wait(&guest);
     assert_int_equal(guest.status, 3);
     guest_end(&guest);
@@ -252,7 +250,7 @@ static void test_running(void **state)
     unpack(&tar, "out2", ARCHIVE_KEEP_OWNER);
     assert_file("out2/c", "from the host\n");
     in.at = 0;
-    GOOD(shim_archive_put(guest.shim, "/", 0, memory_read, &in, &err));
+    GOOD(shim_archive_put(guest.shim, SHIM_TREE_CONTAINER, "/", 0, memory_read, &in, &err));
     GOOD(shim_archive_stat(guest.shim, "/new", &st, &err));
     assert_int_equal(st.size, 14);
     free(st.name), free(st.link_target);
@@ -308,33 +306,33 @@ static void test_refusals(void **state)
     struct guest guest;
     struct archive_stat st;
     struct memory tar = {0}, in = {0};
-    struct error err = ERROR_INIT;
+    struct error failure = ERROR_INIT;
 
     guest_new(&guest);
     guest_run(&guest, "echo x >/file; ln -s ../../../../etc/passwd /out; touch /ready; sleep 1000");
     assert_int_equal(wait_for_file(&guest, "/ready"), 0);
-    assert_int_equal(shim_archive_stat(guest.shim, "/nowhere/at all", &st, &err), -ENOENT);
-    err = ERROR_INIT;
-    assert_int_equal(shim_archive_get(guest.shim, SHIM_TREE_CONTAINER, "/nowhere", "x", 0, memory_write, &tar, &err), -ENOENT);
+    assert_int_equal(shim_archive_stat(guest.shim, "/nowhere/at all", &st, &failure), -ENOENT);
+    failure = ERROR_INIT;
+    assert_int_equal(shim_archive_get(guest.shim, SHIM_TREE_CONTAINER, "/nowhere", "x", 0, memory_write, &tar, &failure), -ENOENT);
     int host = scratch_dir("in");
     assert_int_equal(file_write_atomic(host, "new", "from the host\n", 14, 0644), 0);
     GOOD(archive_create(host, "/new", "new", 0, memory_write, &in, &err));
     close(host);
-    err = ERROR_INIT;
-    assert_int_equal(shim_archive_put(guest.shim, "/file", 0, memory_read, &in, &err), -EINVAL);
+    failure = ERROR_INIT;
+    assert_int_equal(shim_archive_put(guest.shim, SHIM_TREE_CONTAINER, "/file", 0, memory_read, &in, &failure), -EINVAL);
     in.at = 0;
-    err = ERROR_INIT;
-    assert_int_equal(shim_archive_put(guest.shim, "/no/such", 0, memory_read, &in, &err), -ENOENT);
+    failure = ERROR_INIT;
+    assert_int_equal(shim_archive_put(guest.shim, SHIM_TREE_CONTAINER, "/no/such", 0, memory_read, &in, &failure), -ENOENT);
     /* Not a tar at all. */
     struct memory garbage = {0};
     for (int i = 0; i < 4096; i++)
         str_append_n(&garbage.data, "garbage!", 8);
-    err = ERROR_INIT;
-    assert_true(shim_archive_put(guest.shim, "/", 0, memory_read, &garbage, &err) < 0);
+    failure = ERROR_INIT;
+    assert_true(shim_archive_put(guest.shim, SHIM_TREE_CONTAINER, "/", 0, memory_read, &garbage, &failure) < 0);
     /* A client that goes away in the middle: the order is cancelled, the rest lives. */
     tar.fail_at = 100000;
-    err = ERROR_INIT;
-    assert_int_equal(shim_archive_get(guest.shim, SHIM_TREE_WHOLE, "/", "", 0, memory_write, &tar, &err), -ECONNRESET);
+    failure = ERROR_INIT;
+    assert_int_equal(shim_archive_get(guest.shim, SHIM_TREE_WHOLE, "/", "", 0, memory_write, &tar, &failure), -ECONNRESET);
     GOOD(shim_archive_stat(guest.shim, "/file", &st, &err));
     assert_int_equal(st.size, 2);
     free(st.name), free(st.link_target);
@@ -359,7 +357,7 @@ static void test_big(void **state)
     GOOD(archive_create(host, "/big", "big", 0, memory_write, &in, &err));
     guest_new(&guest);
     guest_run(&guest, "sleep 1000");
-    GOOD(shim_archive_put(guest.shim, "/", 0, memory_read, &in, &err));
+    GOOD(shim_archive_put(guest.shim, SHIM_TREE_CONTAINER, "/", 0, memory_read, &in, &err));
     GOOD(shim_archive_get(guest.shim, SHIM_TREE_CONTAINER, "/big", "big", 0, memory_write, &out, &err));
     assert_int_equal(unlinkat(host, "big", 0), 0);
     unpack(&out, "big", 0);
@@ -375,7 +373,7 @@ static void test_big(void **state)
 static void test_disk_in_use(void **state)
 {
     struct guest guest, second;
-    struct error err = ERROR_INIT;
+    struct error failure = ERROR_INIT;
     const char *argv[] = {"none", NULL};
 
     guest_new(&guest);
@@ -384,10 +382,10 @@ static void test_disk_in_use(void **state)
     second.run = path_join(guest.dir, "run2");
     assert_int_equal(path_mkdirs(second.run, 0700), 0);
     guest_spawn(&second);
-    struct plan *plan = fixture_plan(guest.id, guest.dir, (char *const *)(const void *)argv, false);
+    struct plan *plan = fixture_plan(guest.id, guest.dir, argv, false);
     free(plan->cgroup);
     plan->cgroup = mem_printf("tabique-test-%d/second", (int)getpid());
-    assert_int_equal(shim_mount(second.shim, plan, &err), -EBUSY);
+    assert_int_equal(shim_mount(second.shim, plan, &failure), -EBUSY);
     plan_free(plan);
     guest_end(&second);
     free(second.run);

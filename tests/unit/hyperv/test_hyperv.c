@@ -65,7 +65,7 @@ static void on_lost(void *user, const char *reason)
 
 /* --- one container ------------------------------------------------------------------- */
 
-static struct plan *make_plan(struct container *container, char *const *argv, bool tty)
+static struct plan *make_plan(struct container *container, const char *const *argv, bool tty)
 {
     return fixture_plan(container->id, container->dir, argv, tty);
 }
@@ -93,7 +93,7 @@ static void add_bind(struct plan *plan, const char *source, const char *target, 
                                                             .target = mem_strdup(target), .flags = MS_BIND | MS_REC | flags};
 }
 
-static int container_start(struct container *container, char *const *argv, bool tty, struct error *err)
+static int container_start(struct container *container, const char *const *argv, bool tty, struct error *err)
 {
     struct plan *plan = make_plan(container, argv, tty);
     int r = isolation_hyperv_ops.start(container->instance, plan, &container->process, err);
@@ -102,7 +102,7 @@ static int container_start(struct container *container, char *const *argv, bool 
     return r;
 }
 
-static void container_run(struct container *container, char *const *argv)
+static void container_run(struct container *container, const char *const *argv)
 {
     struct error err = ERROR_INIT;
 
@@ -153,7 +153,7 @@ static void test_output_and_status(void **state)
 {
     struct container container;
 
-    container_run(&container, (char *const[]){"sh", "-c", "echo hello from $(hostname); exit 7", NULL});
+    container_run(&container, (const char *const[]){"sh", "-c", "echo hello from $(hostname); exit 7", NULL});
     assert_output(&container, "hello from behind-the-wall\n");
     assert_int_equal(container.status, 7);
     container_close(&container);
@@ -165,7 +165,7 @@ static void test_cold_boot(void **state)
     struct error err = ERROR_INIT;
 
     container_open(&container, false);
-    if (container_start(&container, (char *const[]){"echo", "cold", NULL}, false, &err) < 0)
+    if (container_start(&container, (const char *const[]){"echo", "cold", NULL}, false, &err) < 0)
         fail_msg("%s", err.message);
     assert_output(&container, "cold\n");
     container_close(&container);
@@ -177,7 +177,7 @@ static void test_missing_program(void **state)
     struct error err = ERROR_INIT;
 
     container_open(&container, true);
-    assert_true(container_start(&container, (char *const[]){"no-such-program", NULL}, false, &err) < 0);
+    assert_true(container_start(&container, (const char *const[]){"no-such-program", NULL}, false, &err) < 0);
     assert_true(container.process.exec_failed);
     assert_int_equal(err.code, ENOENT);
     container_close(&container);
@@ -185,7 +185,7 @@ static void test_missing_program(void **state)
 
 static void read_two(char *first, char *second, size_t size)
 {
-    char *const argv[] = {"sh", "-c", "head -c 16 /dev/urandom | md5sum; cat /proc/sys/kernel/random/uuid; date +%s", NULL};
+    const char *const argv[] = {"sh", "-c", "head -c 16 /dev/urandom | md5sum; cat /proc/sys/kernel/random/uuid; date +%s", NULL};
     struct container containers[2];
     char *const out[2] = {first, second};
 
@@ -223,7 +223,7 @@ static void test_exec_and_signal(void **state)
     struct error err = ERROR_INIT;
     char text[64] = "";
 
-    container_run(&container, (char *const[]){"sleep", "1000", NULL});
+    container_run(&container, (const char *const[]){"sleep", "1000", NULL});
     strv_push(&exec.argv, "cat");
     strv_push(&exec.env, "PATH=/bin");
     if (isolation_hyperv_ops.exec(container.instance, "e1", &exec, &process, &err) < 0)
@@ -251,7 +251,7 @@ static void test_worker_killed(void **state)
 {
     struct container container;
 
-    container_run(&container, (char *const[]){"sleep", "1000", NULL});
+    container_run(&container, (const char *const[]){"sleep", "1000", NULL});
     kill(container.process.pid, SIGKILL);
     while (!container.lost[0])
         assert_int_equal(loop_run(container.loop), 0);
@@ -273,7 +273,7 @@ static void test_much_output(void **state)
 
     /* More than any buffer on the way, read by nobody for a while: back-pressure
      * must hold it, and not a byte be lost. */
-    container_run(&container, (char *const[]){"sh", "-c", "dd if=/dev/zero bs=64k count=64 2>/dev/null", NULL});
+    container_run(&container, (const char *const[]){"sh", "-c", "dd if=/dev/zero bs=64k count=64 2>/dev/null", NULL});
     fd_set_nonblock(container.process.stdio[1], true);
     for (;;) {
         while ((n = read(container.process.stdio[1], buffer, sizeof(buffer))) > 0)
@@ -304,7 +304,7 @@ static void test_shared_directories(void **state)
     assert_int_equal(path_mkdirs(readonly, 0755), 0);
     assert_int_equal(file_write_atomic(AT_FDCWD, hello, "from the host\n", 14, 0644), 0);
     container_open(&container, true);
-    struct plan *plan = make_plan(&container, (char *const[]){"sh", "-c",
+    struct plan *plan = make_plan(&container, (const char *const[]){"sh", "-c",
         "cat /ro/hello; mkdir /rw/sub && echo from the guest >/rw/sub/made && chown 123:45 /rw/sub/made && chmod 640 /rw/sub/made;"
         "ln -s /etc/passwd /rw/link; cat /rw/link 2>&1; touch /ro/new 2>&1; ls /rw; ls /rw/.. | head -n 3 | wc -l", NULL}, false);
     add_bind(plan, writable, "/rw", 0);
@@ -325,7 +325,7 @@ static void test_shared_directories(void **state)
 
 /* --- the network ------------------------------------------------------------------------ */
 
-#define IP(...) fixture_tool("/usr/sbin/ip", (char *const[]){"ip", __VA_ARGS__, NULL})
+#define IP(...) fixture_tool("/usr/sbin/ip", (const char *const[]){"ip", __VA_ARGS__, NULL})
 
 /* A namespace wired as core/network would: eth0 with an address and a default route,
  * its peer on the host's side with the gateway's address. */
@@ -360,7 +360,7 @@ static void test_network(void **state)
     struct error err = ERROR_INIT;
 
     container_open(&container, true);
-    struct plan *plan = make_plan(&container, (char *const[]){"sh", "-c",
+    struct plan *plan = make_plan(&container, (const char *const[]){"sh", "-c",
         "ping -c 2 -W 5 -q 10.231.77.1 | grep -o '2 packets received';"
         "cat /sys/class/net/eth0/address; ip -4 -o addr show dev eth0 | grep -o '10.231.77.2/24';"
         "ip route | grep -o 'default via 10.231.77.1'", NULL}, false);

@@ -307,6 +307,22 @@ static void published_udp(void **state)
     published(KIT_UDP, *state);
 }
 
+/* Below the numbers that outgoing connections of other programs take. */
+static uint16_t free_number(void)
+{
+    for (uint16_t number = (uint16_t)(20000 + getpid() % 10000);; number++) {
+        struct echo tcp = {.protocol = KIT_TCP, .address = "0.0.0.0", .port = number}, udp = tcp;
+        udp.protocol = KIT_UDP;
+        int r = echo_start(&tcp);
+        if (r == 0)
+            r = echo_start(&udp);
+        echo_stop(&tcp);
+        echo_stop(&udp);
+        if (r == 0)
+            return number;
+    }
+}
+
 static void port_choices(void **state)
 {
     struct kit *kit = *state;
@@ -318,12 +334,12 @@ static void port_choices(void **state)
     /* All or none: the second fails, the first is free again. */
     struct network_port first = port("tcp", 80, "", 0);
     assert_int_equal(network_publish(kit->manager, "one", &first, 1, &err), 0);
-    uint16_t base = first.host_port;
-    struct network_port pair[] = {port("tcp", 81, "127.0.0.1", (uint16_t)(base + 1000)), port("tcp", 82, "", taken.port)};
+    uint16_t number = free_number();
+    struct network_port pair[] = {port("tcp", 81, "127.0.0.1", number), port("tcp", 82, "", taken.port)};
     assert_int_equal(network_publish(kit->manager, "one", pair, 2, &err), -EADDRINUSE);
     assert_non_null(strstr(err.message, "failed to bind host port"));
     assert_non_null(strstr(err.message, "address already in use"));
-    assert_int_equal(pair[0].host_port, base + 1000);
+    assert_int_equal(pair[0].host_port, number);
     assert_int_equal(network_publish(kit->manager, "one", pair, 1, &err), 0);
 
     /* A range takes the first that is free. */
@@ -332,7 +348,7 @@ static void port_choices(void **state)
     assert_int_equal(network_publish(kit->manager, "one", &range, 1, &err), 0);
     assert_in_range(range.host_port, taken.port + 1, taken.port + 20);
     /* One number on two addresses, and for two protocols, is no conflict. */
-    struct network_port two[] = {port("tcp", 84, "127.0.0.2", (uint16_t)(base + 1000)), port("udp", 84, "", (uint16_t)(base + 1000))};
+    struct network_port two[] = {port("tcp", 84, "127.0.0.2", number), port("udp", 84, "", number)};
     if (network_publish(kit->manager, "one", two, 2, &err) < 0)
         fail_msg("%s", err.message);
 
@@ -458,7 +474,8 @@ static void restored(void **state)
     char *p1 = kit_container(kit, "one", "bridge", ip1), *p2 = kit_container(kit, "two", "bridge", ip2);
     struct network_port p = port("tcp", 80, "", 0);
     struct echo echo = {.protocol = KIT_TCP, .path = p1, .address = "0.0.0.0", .port = 80};
-    char *running[] = {(char *)"one", NULL};
+    char *running[] = {(char *)"one", (char *)"alone", NULL};
+    char *p0 = kit_container(kit, "alone", NULL, NULL);
 
     assert_int_equal(echo_start(&echo), 0);
     assert_int_equal(network_publish(kit->manager, "one", &p, 1, &err), 0);
@@ -472,6 +489,13 @@ static void restored(void **state)
     assert_int_equal(ask(KIT_TCP, NULL, ip1, 80), 0);
     assert_true(exists(p1));
     assert_false(exists(p2)); /* it did not run any more */
+    assert_true(exists(p0));
+    struct network_endpoint late = {0}; /* docker network connect, after the restart */
+    assert_int_equal(network_attach(kit->manager, "alone", "bridge", NULL, &late, &err), 0);
+    assert_int_equal(ask(KIT_TCP, NULL, late.ipv4, 80), -ECONNREFUSED);
+    network_endpoint_clear(&late);
+    network_sandbox_remove(kit->manager, "alone");
+    assert_false(exists(p0));
 
     struct network *bridge = NULL;
     network_get(kit->manager, "bridge", &bridge, NULL);
@@ -526,6 +550,7 @@ static void restored(void **state)
     assert_int_equal(network_restore(kit->manager, running, &err), 0);
     assert_int_equal(network_restore(kit->manager, NULL, &err), 0);
     echo_stop(&echo);
+    free(p0);
     free(p1);
     free(p2);
     free(p3);

@@ -212,7 +212,7 @@ struct upstream {
     char address[32];
     int udp, tcp;
     int mode; /* 0 answers, 1 silent, 2 forged id, 3 other question, 4 truncated over UDP */
-    int asked;
+    _Atomic int asked;
     pthread_t threads[2];
 };
 
@@ -225,7 +225,7 @@ static size_t upstream_answer(struct upstream *u, uint8_t *data, size_t length, 
 
     if (dns_parse(data, length, &query) < 0)
         return 0;
-    __atomic_add_fetch(&u->asked, 1, __ATOMIC_SEQ_CST);
+    u->asked++;
     inet_pton(AF_INET, u->address, &own);
     address.bytes[3] = ((uint8_t *)&own)[3];
     size_t size = dns_answer_addresses(data, &query, &address, 1, u->mode == 4 && !tcp ? 20 : sizeof(out), out);

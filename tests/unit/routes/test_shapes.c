@@ -341,7 +341,7 @@ static void test_image(void **state)
     assert_null(json_get(json, "VirtualSize"));
 
     image.names = NULL;
-    CLEANUP_JSON cJSON *old = shape_image_summary(&image, 142, -1, 2);
+    CLEANUP_JSON cJSON *old = shape_image_summary(&image, 142, -1, -1);
     assert_string_equal(json_get(old, "RepoTags")->child->valuestring, "<none>:<none>");
     assert_int_equal(json_int(old, "Containers", 0), -1);
     assert_int_equal(json_int(old, "VirtualSize", 0), 9000000000);

@@ -44,6 +44,21 @@ export class Console {
     return context
   }
 
+  // Chromium drops what it is fetching when a network interface of the machine
+  // comes or goes, and containers make and remove interfaces.
+  async go(page, path) {
+    for (let left = 4; ; left--) {
+      try {
+        await page.goto(this.origin + path)
+        await page.waitForSelector('main', { timeout: 10_000 })
+        return
+      } catch (error) {
+        if (!left) throw error
+        await page.waitForTimeout(300)
+      }
+    }
+  }
+
   firstPassword() {
     return fs.readFileSync(path.join(this.server.dataDir, 'admin-password'), 'utf8').trim()
   }
@@ -56,7 +71,7 @@ export class Console {
 
   // Signed in as admin, whatever the state of the first password.
   async signIn(page, user = 'admin', password = PASSWORD) {
-    await page.goto(this.origin + '/ui/')
+    await this.go(page, '/ui/')
     if (user === 'admin' && !this.changed) {
       await this.fillSignIn(page, 'admin', this.firstPassword())
       await page.fill('input[name=old]', this.firstPassword())

@@ -33,5 +33,5 @@ export default function Files({ container: c, query }) {
     <${Table} label=${t('files.changes')} rows=${rows} rowKey=${(x) => x.Path} loading=${live.loading} empty=${t('files.none')} columns=${[
       { key: 'Kind', label: t('files.kind'), width: 110, render: (x) => html`<span class=${'tag ' + ['', 'born', 'ended'][x.Kind]}>${t('files.' + kinds[x.Kind])}</span>` },
       { key: 'Path', label: t('files.path'), render: (x) => html`<code class="cut">${visible(x.Path)}</code>` },
-      { key: 'a', label: '', width: 52, render: (x) => x.Kind !== 2 && can('operate') && html`<button type="button" class="quiet icon-only" tabindex="-1" aria-label=${t('files.download') + ' ' + visible(x.Path)} onClick=${() => download(x.Path)}><${Icon} name="download" /></button>` }]} />`;
+      { key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (x) => x.Kind !== 2 && can('operate') && html`<button type="button" class="quiet icon-only" tabindex="-1" aria-label=${t('files.download') + ' ' + visible(x.Path)} onClick=${() => download(x.Path)}><${Icon} name="download" /></button>` }]} />`;
 }

@@ -43,7 +43,7 @@ export default function Processes({ container: c, query }) {
     { key: 'memoryBytes', label: t('memory'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 480, render: (e) => bytes(e.p.memoryBytes) },
     { key: 'threads', label: t('process.threads'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 940, render: (e) => number(e.p.threads) },
     { key: 'startedAt', label: t('process.age'), width: 88, align: /** @type {'end'} */ ('end'), sort: true, min: 760, render: (e) => age((now - Date.parse(e.p.startedAt)) / 1000), title: (e) => dateTime(e.p.startedAt) },
-    { key: 'a', label: '', width: 52, render: (e) => can('operate') && html`<${Menu} title=${t('signal.menu') + ' ' + visible(e.p.name)} label=${html`<${Icon} name="signal" />`} items=${['TERM', 'HUP', 'INT', 'STOP', 'CONT', 'KILL'].map((name) => ({ label: 'SIG' + name, danger: name === 'KILL', run: () => signal(e.p, name) }))} />` },
+    { key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (e) => can('operate') && html`<${Menu} title=${t('signal.menu') + ' ' + visible(e.p.name)} label=${html`<${Icon} name="signal" />`} items=${['TERM', 'HUP', 'INT', 'STOP', 'CONT', 'KILL'].map((name) => ({ label: 'SIG' + name, danger: name === 'KILL', run: () => signal(e.p, name) }))} />` },
   ];
   if (!running) return html`<${Empty} title=${t('compare.empty.stopped')} text=${t('processes.past')}><a class="button" href=${link('/compare/' + encodeURIComponent(c.name), { at: c.finishedAt ? new Date(Date.parse(c.finishedAt) - 1000).toISOString() : '' })}>${t('processes.look')}</a></${Empty}>`;
   return html`<${Filterbar}><${Search} value=${query.q ?? ''} label=${t('host.search')} onChange=${(q) => setQuery({ q })} />
