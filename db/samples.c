@@ -364,6 +364,9 @@ int store_samples(struct store *store, const char *subject, int64_t since_ns, in
     struct feed feed = {.subject = subject, .fn = fn, .user = user, .err = err};
     int64_t level = choose_level(store, since_ns, step_ns);
 
+    /* The span that `since` falls into is part of the answer: it has begun before. */
+    if (level > 0)
+        since_ns -= since_ns % store_levels[level].span_ns;
     store__barrier(store);
     int r = store__reader(store, &feed.db, err);
     if (r < 0)

@@ -57,13 +57,16 @@ struct auth {
     pthread_mutex_t lock;           /* throttle, cache */
     struct throttle *throttle;
     struct cached *cache;
-    uint64_t generation;            /* of the cache: grows with each change */
+    uint64_t generation; /* of the cache: grows with each change */
     sem_t hashing;
 };
 
 static const char *const role_names[] = {"", "helpdesk", "operator", "admin"};
 
-const char *auth_role_name(enum role role) { return role_names[role]; }
+const char *auth_role_name(enum role role)
+{
+    return role_names[role];
+}
 
 int auth_role_parse(const char *text, enum role *ret)
 {
@@ -75,18 +78,26 @@ int auth_role_parse(const char *text, enum role *ret)
     return -EINVAL;
 }
 
-const char *auth_cookie_name(bool tls) { return tls ? "__Host-tabique" : "tabique"; }
+const char *auth_cookie_name(bool tls)
+{
+    return tls ? "__Host-tabique" : "tabique";
+}
 
 bool auth_equal(const char *a, const char *b)
 {
     size_t length = strlen(a);
-    if (length != strlen(b) || length == 0) return false;
+    if (length != strlen(b) || length == 0)
+        return false;
     volatile unsigned char difference = 0;
-    for (size_t i = 0; i < length; i++) difference |= (unsigned char)(a[i] ^ b[i]);
+    for (size_t i = 0; i < length; i++)
+        difference |= (unsigned char)(a[i] ^ b[i]);
     return difference == 0;
 }
 
-static void hash_secret(const char *text, uint8_t out[32]) { mbedtls_sha256((const unsigned char *)text, strlen(text), out, 0); }
+static void hash_secret(const char *text, uint8_t out[32])
+{
+    mbedtls_sha256((const unsigned char *)text, strlen(text), out, 0);
+}
 
 static void csrf_of(const char *secret, char out[40])
 {
@@ -105,20 +116,25 @@ static void changed(struct auth *auth)
 }
 
 /* --- passwords ---------------------------------------------------------------------------- */
-static int hash_password(struct auth *auth, const char *password, char out[HASH_TEXT_MAX], struct error *err)
+static int hash_password(struct auth *auth, const char *password, char out[HASH_TEXT_MAX],
+                         struct error *err)
 {
     uint8_t salt[16];
     random_bytes(salt, sizeof(salt));
-    while (sem_wait(&auth->hashing) < 0 && errno == EINTR) continue;
-    int r = argon2id_hash_encoded(ARGON_PASSES, ARGON_MEMORY_KIB, 1, password, strlen(password), salt, sizeof(salt), 32, out,
-                                  HASH_TEXT_MAX);
+    while (sem_wait(&auth->hashing) < 0 && errno == EINTR)
+        continue;
+    int r = argon2id_hash_encoded(ARGON_PASSES, ARGON_MEMORY_KIB, 1, password, strlen(password),
+                                  salt, sizeof(salt), 32, out, HASH_TEXT_MAX);
     sem_post(&auth->hashing);
-    return r == ARGON2_OK ? 0 : error_set(err, EIO, "the password could not be hashed: %s", argon2_error_message(r));
+    return r == ARGON2_OK ? 0
+                          : error_set(err, EIO, "the password could not be hashed: %s",
+                                      argon2_error_message(r));
 }
 
 static bool verify_password(struct auth *auth, const char *hash, const char *password)
 {
-    while (sem_wait(&auth->hashing) < 0 && errno == EINTR) continue;
+    while (sem_wait(&auth->hashing) < 0 && errno == EINTR)
+        continue;
     int r = argon2id_verify(hash, password, strlen(password));
     sem_post(&auth->hashing);
     return r == ARGON2_OK;
@@ -127,21 +143,29 @@ static bool verify_password(struct auth *auth, const char *hash, const char *pas
 static int check_new_password(const char *user, const char *password, struct error *err)
 {
     size_t length = strlen(password);
-    if (length < AUTH_PASSWORD_MIN) return error_set(err, EINVAL, "the password is too short: at least %d characters", AUTH_PASSWORD_MIN);
-    if (length > AUTH_PASSWORD_MAX) return error_set(err, EINVAL, "the password is too long: at most %d bytes", AUTH_PASSWORD_MAX);
-    if (strcasestr(password, user) != NULL) return error_set(err, EINVAL, "the password must not contain the user's name");
-    if (strspn(password, (char[]){password[0], '\0'}) == length) return error_set(err, EINVAL, "the password is one repeated character");
+    if (length < AUTH_PASSWORD_MIN)
+        return error_set(err, EINVAL, "the password is too short: at least %d characters",
+                         AUTH_PASSWORD_MIN);
+    if (length > AUTH_PASSWORD_MAX)
+        return error_set(err, EINVAL, "the password is too long: at most %d bytes",
+                         AUTH_PASSWORD_MAX);
+    if (strcasestr(password, user) != NULL)
+        return error_set(err, EINVAL, "the password must not contain the user's name");
+    if (strspn(password, (char[]){password[0], '\0'}) == length)
+        return error_set(err, EINVAL, "the password is one repeated character");
     return 0;
 }
 
 static bool name_ok(const char *name)
 {
     size_t length = strlen(name);
-    if (length == 0 || length > AUTH_NAME_MAX) return false;
+    if (length == 0 || length > AUTH_NAME_MAX)
+        return false;
     for (size_t i = 0; i < length; i++) {
         char c = name[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!letter && (i == 0 || strchr("._-@", c) == NULL)) return false;
+        if (!letter && (i == 0 || strchr("._-@", c) == NULL))
+            return false;
     }
     return true;
 }
@@ -158,9 +182,11 @@ struct user_copy {
 static int copy_user(void *user, const struct store_user *row)
 {
     struct user_copy *copy = user;
-    if (auth_role_parse(row->role, &copy->role) < 0) return 0;
+    if (auth_role_parse(row->role, &copy->role) < 0)
+        return 0;
     copy->found = true;
-    snprintf(copy->hash, sizeof(copy->hash), "%s", row->password_hash != NULL ? row->password_hash : "");
+    snprintf(copy->hash, sizeof(copy->hash), "%s",
+             row->password_hash != NULL ? row->password_hash : "");
     copy->must_change = row->must_change;
     copy->disabled = row->disabled;
     copy->created_ns = row->created_ns;
@@ -182,7 +208,8 @@ static void fill_principal(const char *name, const struct user_copy *user, struc
     snprintf(ret->name, sizeof(ret->name), "%s", name);
 }
 
-static int put_row(struct auth *auth, const struct auth_user *user, const char *hash, int64_t created_ns, struct error *err)
+static int put_row(struct auth *auth, const struct auth_user *user, const char *hash,
+                   int64_t created_ns, struct error *err)
 {
     struct store_user row = {
         .name = user->name,
@@ -206,7 +233,8 @@ struct admin_count {
 static int count_admin(void *user, const struct store_user *row)
 {
     struct admin_count *count = user;
-    if (!row->disabled && strcmp(row->role, "admin") == 0 && strcmp(row->name, count->except) != 0) count->count++;
+    if (!row->disabled && strcmp(row->role, "admin") == 0 && strcmp(row->name, count->except) != 0)
+        count->count++;
     return 0;
 }
 
@@ -215,34 +243,45 @@ static int check_last_admin(struct auth *auth, const char *name, struct error *e
 {
     struct admin_count count = {.except = name};
     int r = store_users(auth->store, NULL, count_admin, &count, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     return count.count > 0 ? 0 : error_set(err, EBUSY, "%s is the last administrator", name);
 }
 
 int auth_user_put(struct auth *auth, const struct auth_user *user, bool create, struct error *err)
 {
     if (!name_ok(user->name))
-        return error_set(err, EINVAL, "invalid user name: letters, digits, '.', '_', '-', '@'; at most %d", AUTH_NAME_MAX);
+        return error_set(err, EINVAL,
+                         "invalid user name: letters, digits, '.', '_', '-', '@'; at most %d",
+                         AUTH_NAME_MAX);
     struct user_copy old;
     int r = find_user(auth, user->name, &old, err);
-    if (r < 0) return r;
-    if (create && old.found) return error_set(err, EEXIST, "user %s exists already", user->name);
-    if (!create && !old.found) return error_set(err, ENOENT, "No such user: %s", user->name);
-    if (old.found && old.role == ROLE_ADMIN && !old.disabled && (user->role != ROLE_ADMIN || user->disabled)) {
+    if (r < 0)
+        return r;
+    if (create && old.found)
+        return error_set(err, EEXIST, "user %s exists already", user->name);
+    if (!create && !old.found)
+        return error_set(err, ENOENT, "No such user: %s", user->name);
+    if (old.found && old.role == ROLE_ADMIN && !old.disabled &&
+        (user->role != ROLE_ADMIN || user->disabled)) {
         r = check_last_admin(auth, user->name, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
     }
     if (user->password != NULL) {
         r = check_new_password(user->name, user->password, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
         r = hash_password(auth, user->password, old.hash, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
     } else if (create) {
         return error_set(err, EINVAL, "a new user needs a password");
     }
     r = put_row(auth, user, old.hash, old.found ? old.created_ns : clock_real_ns(), err);
     /* Who was locked out or given another password is to sign in again. */
-    if (r >= 0 && !create && (user->disabled || user->password != NULL)) auth_sessions_delete(auth, user->name, NULL);
+    if (r >= 0 && !create && (user->disabled || user->password != NULL))
+        auth_sessions_delete(auth, user->name, NULL);
     return r;
 }
 
@@ -250,35 +289,44 @@ int auth_user_delete(struct auth *auth, const char *name, struct error *err)
 {
     struct user_copy old;
     int r = find_user(auth, name, &old, err);
-    if (r < 0) return r;
-    if (!old.found) return error_set(err, ENOENT, "No such user: %s", name);
+    if (r < 0)
+        return r;
+    if (!old.found)
+        return error_set(err, ENOENT, "No such user: %s", name);
     if (old.role == ROLE_ADMIN) {
         r = check_last_admin(auth, name, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
     }
     r = store_user_delete(auth->store, name, err);
     changed(auth);
     return r;
 }
 
-int auth_check_password(struct auth *auth, const char *name, const char *password, const char *from, struct principal *ret,
-                        int *ret_wait_s, struct error *err)
+int auth_check_password(struct auth *auth, const char *name, const char *password, const char *from,
+                        struct principal *ret, int *ret_wait_s, struct error *err)
 {
-    if (strlen(name) > AUTH_NAME_MAX || strlen(password) > AUTH_PASSWORD_MAX) return error_set(err, EACCES, "wrong user name or password");
+    if (strlen(name) > AUTH_NAME_MAX || strlen(password) > AUTH_PASSWORD_MAX)
+        return error_set(err, EACCES, "wrong user name or password");
     CLEANUP_FREE char *key = mem_printf("%s|%s", from, name);
     int64_t now = clock_mono_ns();
     pthread_mutex_lock(&auth->lock);
-    int64_t wait = throttle_wait(auth->throttle, key, now), wait_address = throttle_wait(auth->throttle, from, now);
+    int64_t wait = throttle_wait(auth->throttle, key, now),
+            wait_address = throttle_wait(auth->throttle, from, now);
     pthread_mutex_unlock(&auth->lock);
-    if (wait_address > wait) wait = wait_address;
+    if (wait_address > wait)
+        wait = wait_address;
     if (wait > 0) {
         *ret_wait_s = (int)(wait / NS_PER_SEC) + 1;
-        return error_set(err, EAGAIN, "too many failed sign-ins; try again in %d seconds", *ret_wait_s);
+        return error_set(err, EAGAIN, "too many failed sign-ins; try again in %d seconds",
+                         *ret_wait_s);
     }
     struct user_copy user;
     int r = find_user(auth, name, &user, err);
-    if (r < 0) return r;
-    bool right = verify_password(auth, user.found ? user.hash : auth->dummy_hash, password) && user.found && !user.disabled;
+    if (r < 0)
+        return r;
+    bool right = verify_password(auth, user.found ? user.hash : auth->dummy_hash, password) &&
+                 user.found && !user.disabled;
     pthread_mutex_lock(&auth->lock);
     if (right) {
         throttle_succeeded(auth->throttle, key);
@@ -287,7 +335,8 @@ int auth_check_password(struct auth *auth, const char *name, const char *passwor
         throttle_failed(auth->throttle, from, FREE_FAILURES_ADDRESS, now);
     }
     pthread_mutex_unlock(&auth->lock);
-    if (!right) return error_set(err, EACCES, "wrong user name or password");
+    if (!right)
+        return error_set(err, EACCES, "wrong user name or password");
     struct principal principal = {0};
     fill_principal(name, &user, &principal);
     snprintf(principal.from, sizeof(principal.from), "%s", from);
@@ -295,34 +344,46 @@ int auth_check_password(struct auth *auth, const char *name, const char *passwor
     return 0;
 }
 
-int auth_password_change(struct auth *auth, const struct principal *principal, const char *old, const char *password,
-                         const char *from, struct error *err)
+int auth_password_change(struct auth *auth, const struct principal *principal, const char *old,
+                         const char *password, const char *from, struct error *err)
 {
     struct principal checked;
     int wait;
     int r = auth_check_password(auth, principal->name, old, from, &checked, &wait, err);
-    if (r == -EACCES) return error_set(err, EPERM, "the old password is wrong");
-    if (r < 0) return r;
-    if (strcmp(old, password) == 0) return error_set(err, EINVAL, "the new password is the old one");
-    struct auth_user user = {.name = principal->name, .role = checked.role, .password = password, .may_read_logs = checked.may_read_logs};
+    if (r == -EACCES)
+        return error_set(err, EPERM, "the old password is wrong");
+    if (r < 0)
+        return r;
+    if (strcmp(old, password) == 0)
+        return error_set(err, EINVAL, "the new password is the old one");
+    struct auth_user user = {.name = principal->name,
+                             .role = checked.role,
+                             .password = password,
+                             .may_read_logs = checked.may_read_logs};
     struct user_copy row;
     r = find_user(auth, principal->name, &row, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     r = check_new_password(user.name, password, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     r = hash_password(auth, password, row.hash, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     r = put_row(auth, &user, row.hash, row.created_ns, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     auth_sessions_delete(auth, principal->name, principal->session_id);
     /* The first-run password has served. */
-    if (auth->password_file != NULL && strcmp(principal->name, "admin") == 0) unlink(auth->password_file);
+    if (auth->password_file != NULL && strcmp(principal->name, "admin") == 0)
+        unlink(auth->password_file);
     return 0;
 }
 
 /* --- sessions and tokens -------------------------------------------------------------------- */
-static int put_secret(struct auth *auth, const char *user, const char *label, const char *secret, bool session,
-                      int64_t expires_ns, const char *from, const char *agent, char id[33], struct error *err)
+static int put_secret(struct auth *auth, const char *user, const char *label, const char *secret,
+                      bool session, int64_t expires_ns, const char *from, const char *agent,
+                      char id[33], struct error *err)
 {
     uint8_t hash[32], random[16];
     hash_secret(secret, hash);
@@ -330,8 +391,16 @@ static int put_secret(struct auth *auth, const char *user, const char *label, co
     hex_encode(random, sizeof(random), id);
     int64_t now = clock_real_ns();
     struct store_token row = {
-        .id = id, .user = user, .label = label, .hash = hash, .session = session, .created_ns = now,
-        .expires_ns = expires_ns, .used_ns = session ? now : 0, .from = from, .agent = agent,
+        .id = id,
+        .user = user,
+        .label = label,
+        .hash = hash,
+        .session = session,
+        .created_ns = now,
+        .expires_ns = expires_ns,
+        .used_ns = session ? now : 0,
+        .from = from,
+        .agent = agent,
     };
     return store_token_put(auth->store, &row, err);
 }
@@ -343,22 +412,29 @@ static void new_secret(char out[AUTH_SECRET_TEXT])
     hex_encode(random, sizeof(random), out);
 }
 
-int auth_session_create(struct auth *auth, const struct principal *principal, const char *from, const char *agent,
-                        char secret[AUTH_SECRET_TEXT], char csrf[40], int64_t *ret_expires_ns, struct error *err)
+int auth_session_create(struct auth *auth, const struct principal *principal, const char *from,
+                        const char *agent, char secret[AUTH_SECRET_TEXT], char csrf[40],
+                        int64_t *ret_expires_ns, struct error *err)
 {
     char id[33];
     new_secret(secret);
     int64_t expires = clock_real_ns() + AUTH_SESSION_MAX_NS;
-    CLEANUP_FREE char *short_agent = mem_strndup(agent != NULL ? agent : "", agent != NULL && strlen(agent) > 200 ? 200 : agent != NULL ? strlen(agent) : 0);
-    int r = put_secret(auth, principal->name, "", secret, true, expires, from, short_agent, id, err);
-    if (r < 0) return r;
+    CLEANUP_FREE char *short_agent =
+        mem_strndup(agent != NULL ? agent : "", agent != NULL && strlen(agent) > 200 ? 200
+                                                : agent != NULL                      ? strlen(agent)
+                                                                                     : 0);
+    int r =
+        put_secret(auth, principal->name, "", secret, true, expires, from, short_agent, id, err);
+    if (r < 0)
+        return r;
     csrf_of(secret, csrf);
     *ret_expires_ns = expires;
     return 0;
 }
 
-int auth_token_create(struct auth *auth, const char *user, const char *label, int64_t expires_ns, const char *from,
-                      char secret[AUTH_SECRET_TEXT + 8], char ret_id[33], struct error *err)
+int auth_token_create(struct auth *auth, const char *user, const char *label, int64_t expires_ns,
+                      const char *from, char secret[AUTH_SECRET_TEXT + 8], char ret_id[33],
+                      struct error *err)
 {
     char text[AUTH_SECRET_TEXT];
     new_secret(text);
@@ -375,7 +451,8 @@ int auth_token_delete(struct auth *auth, const char *id, struct error *err)
 
 int auth_sessions_delete(struct auth *auth, const char *user, const char *except_id)
 {
-    int r = store_sessions_delete(auth->store, user, except_id != NULL && except_id[0] != '\0' ? except_id : NULL);
+    int r = store_sessions_delete(auth->store, user,
+                                  except_id != NULL && except_id[0] != '\0' ? except_id : NULL);
     changed(auth);
     return r;
 }
@@ -399,18 +476,21 @@ static int copy_token(void *user, const struct store_token *row)
     return 0;
 }
 
-static bool cache_get(struct auth *auth, const uint8_t hash[32], int64_t now, struct identity *ret, uint64_t *ret_generation)
+static bool cache_get(struct auth *auth, const uint8_t hash[32], int64_t now, struct identity *ret,
+                      uint64_t *ret_generation)
 {
     pthread_mutex_lock(&auth->lock);
     const struct cached *slot = &auth->cache[hash[0] % CACHE_SLOTS];
     bool hit = slot->until_ns > now && memcmp(slot->hash, hash, 32) == 0;
-    if (hit) *ret = slot->identity;
+    if (hit)
+        *ret = slot->identity;
     *ret_generation = auth->generation;
     pthread_mutex_unlock(&auth->lock);
     return hit;
 }
 
-static void cache_put(struct auth *auth, const uint8_t hash[32], int64_t now, const struct identity *identity, uint64_t generation)
+static void cache_put(struct auth *auth, const uint8_t hash[32], int64_t now,
+                      const struct identity *identity, uint64_t generation)
 {
     pthread_mutex_lock(&auth->lock);
     /* Not if something was revoked while we looked. */
@@ -424,7 +504,8 @@ static void cache_put(struct auth *auth, const uint8_t hash[32], int64_t now, co
 }
 
 /* Who a secret stands for; false: nobody (any more). */
-static bool identify_secret(struct auth *auth, const char *secret, bool session, struct request *request)
+static bool identify_secret(struct auth *auth, const char *secret, bool session,
+                            struct request *request)
 {
     struct principal *ret = &request->principal;
     uint8_t hash[32];
@@ -434,16 +515,20 @@ static bool identify_secret(struct auth *auth, const char *secret, bool session,
     uint64_t generation;
     if (!cache_get(auth, hash, now, &identity, &generation)) {
         struct token_copy copy = {0};
-        if (store_token_find(auth->store, hash, copy_token, &copy) < 0) return false;
+        if (store_token_find(auth->store, hash, copy_token, &copy) < 0)
+            return false;
         struct user_copy user;
-        if (find_user(auth, copy.user, &user, NULL) < 0 || !user.found || user.disabled) return false;
+        if (find_user(auth, copy.user, &user, NULL) < 0 || !user.found || user.disabled)
+            return false;
         identity = copy.identity;
         memcpy(identity.id, copy.id, sizeof(identity.id));
         memcpy(identity.user, copy.user, sizeof(identity.user));
         fill_principal(copy.user, &user, &identity.principal);
-        snprintf(identity.principal.session_id, sizeof(identity.principal.session_id), "%s", copy.identity.session ? copy.id : "");
+        snprintf(identity.principal.session_id, sizeof(identity.principal.session_id), "%s",
+                 copy.identity.session ? copy.id : "");
         if (!copy.identity.session)
-            snprintf(identity.principal.name, sizeof(identity.principal.name), "token:%s", copy.label[0] != '\0' ? copy.label : copy.user);
+            snprintf(identity.principal.name, sizeof(identity.principal.name), "token:%s",
+                     copy.label[0] != '\0' ? copy.label : copy.user);
         bool expired = (identity.expires_ns != 0 && identity.expires_ns <= real) ||
                        (identity.session && identity.used_ns + AUTH_SESSION_IDLE_NS <= real);
         if (expired) {
@@ -456,8 +541,10 @@ static bool identify_secret(struct auth *auth, const char *secret, bool session,
         }
         cache_put(auth, hash, now, &identity, generation);
     }
-    if (identity.session != session) return false;
-    if (identity.expires_ns != 0 && identity.expires_ns <= real) return false;
+    if (identity.session != session)
+        return false;
+    if (identity.expires_ns != 0 && identity.expires_ns <= real)
+        return false;
     char from[sizeof(ret->from)];
     memcpy(from, ret->from, sizeof(from));
     *ret = identity.principal;
@@ -472,11 +559,13 @@ static bool find_cookie(const char *header, const char *name, char out[AUTH_SECR
 {
     size_t length = strlen(name);
     for (const char *at = header; at != NULL && *at != '\0';) {
-        while (*at == ' ' || *at == ';') at++;
+        while (*at == ' ' || *at == ';')
+            at++;
         if (strncmp(at, name, length) == 0 && at[length] == '=') {
             const char *value = at + length + 1;
             size_t size = strcspn(value, ";");
-            if (size != AUTH_SECRET_TEXT - 1 || !str_is_hex(value, size)) return false;
+            if (size != AUTH_SECRET_TEXT - 1 || !str_is_hex(value, size))
+                return false;
             memcpy(out, value, size);
             out[size] = '\0';
             return true;
@@ -497,13 +586,17 @@ void auth_identify(struct auth *auth, struct request *request)
         snprintf(principal->name, sizeof(principal->name), "socket");
         return;
     }
-    if (auth == NULL) return;
+    if (auth == NULL)
+        return;
     const char *authorization = request_header(request, "Authorization");
     if (authorization != NULL) {
-        if (strncasecmp(authorization, "Bearer ", 7) != 0) return;
+        if (strncasecmp(authorization, "Bearer ", 7) != 0)
+            return;
         const char *token = authorization + 7;
-        while (*token == ' ') token++;
-        if (str_starts(token, AUTH_TOKEN_PREFIX) && strlen(token) == strlen(AUTH_TOKEN_PREFIX) + AUTH_SECRET_TEXT - 1)
+        while (*token == ' ')
+            token++;
+        if (str_starts(token, AUTH_TOKEN_PREFIX) &&
+            strlen(token) == strlen(AUTH_TOKEN_PREFIX) + AUTH_SECRET_TEXT - 1)
             identify_secret(auth, token, false, request);
         return;
     }
@@ -511,24 +604,30 @@ void auth_identify(struct auth *auth, struct request *request)
         /* The CA's owner decides who gets one. A CN that is a user's name has that
          * user's role; others are the operator's own tools: admin, as with Docker. */
         struct user_copy user;
-        if (find_user(auth, transport->certificate, &user, NULL) < 0) return;
-        if (user.found && user.disabled) return;
-        if (user.found) fill_principal(transport->certificate, &user, principal);
-        else principal->role = ROLE_ADMIN, principal->may_read_logs = true;
+        if (find_user(auth, transport->certificate, &user, NULL) < 0)
+            return;
+        if (user.found && user.disabled)
+            return;
+        if (user.found)
+            fill_principal(transport->certificate, &user, principal);
+        else
+            principal->role = ROLE_ADMIN, principal->may_read_logs = true;
         principal->must_change_password = false;
         snprintf(principal->name, sizeof(principal->name), "cert:%.120s", transport->certificate);
         return;
     }
     char secret[AUTH_SECRET_TEXT];
     const char *cookie = request_header(request, "Cookie");
-    if (cookie != NULL && find_cookie(cookie, auth_cookie_name(transport->kind == TRANSPORT_TLS), secret) &&
+    if (cookie != NULL &&
+        find_cookie(cookie, auth_cookie_name(transport->kind == TRANSPORT_TLS), secret) &&
         identify_secret(auth, secret, true, request)) {
         request->by_cookie = true;
         csrf_of(secret, request->csrf);
     }
 }
 
-/* --- long-lived connections ---------------------------------------------------------------------- */
+/* --- long-lived connections ----------------------------------------------------------------------
+ */
 struct still {
     const char *id;
     bool found;
@@ -537,18 +636,24 @@ struct still {
 static int look_for_token(void *user, const struct store_token *row)
 {
     struct still *still = user;
-    if (strcmp(row->id, still->id) == 0) still->found = row->expires_ns == 0 || row->expires_ns > clock_real_ns();
+    if (strcmp(row->id, still->id) == 0)
+        still->found = row->expires_ns == 0 || row->expires_ns > clock_real_ns();
     return 0;
 }
 
-bool auth_still_valid(struct auth *auth, const char *user, const char *token_id, bool session, enum role role)
+bool auth_still_valid(struct auth *auth, const char *user, const char *token_id, bool session,
+                      enum role role)
 {
     struct still still = {.id = token_id};
     struct user_copy copy;
-    if (find_user(auth, user, &copy, NULL) < 0) return true; /* a database in trouble locks nobody out */
-    if (!copy.found || copy.disabled || copy.role < role) return false;
-    if (store_tokens(auth->store, user, session, look_for_token, &still, NULL) < 0) return true;
-    if (still.found && session) store_token_touch(auth->store, token_id, clock_real_ns());
+    if (find_user(auth, user, &copy, NULL) < 0)
+        return true; /* a database in trouble locks nobody out */
+    if (!copy.found || copy.disabled || copy.role < role)
+        return false;
+    if (store_tokens(auth->store, user, session, look_for_token, &still, NULL) < 0)
+        return true;
+    if (still.found && session)
+        store_token_touch(auth->store, token_id, clock_real_ns());
     return still.found;
 }
 
@@ -567,7 +672,8 @@ static void readable_password(char out[24])
     random_bytes(random, sizeof(random));
     char *to = out;
     for (size_t i = 0; i < sizeof(random); i++) {
-        if (i > 0 && i % 5 == 0) *to++ = '-';
+        if (i > 0 && i % 5 == 0)
+            *to++ = '-';
         *to++ = alphabet[random[i] % 32];
     }
     *to = '\0';
@@ -579,17 +685,21 @@ static int first_run(struct auth *auth, struct error *err)
     readable_password(password);
     char hash[HASH_TEXT_MAX];
     int r = hash_password(auth, password, hash, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     if (auth->password_file != NULL) {
         snprintf(line, sizeof(line), "%s\n", password);
         r = file_write_atomic(AT_FDCWD, auth->password_file, line, strlen(line), 0600);
-        if (r < 0) return error_errno(err, -r, "the first password could not be written to %s", auth->password_file);
+        if (r < 0)
+            return error_errno(err, -r, "the first password could not be written to %s",
+                               auth->password_file);
     }
     struct auth_user admin = {.name = "admin", .role = ROLE_ADMIN, .must_change = true};
     return put_row(auth, &admin, hash, clock_real_ns(), err);
 }
 
-int auth_new(struct store *store, const char *data_dir, struct auth **ret, bool *ret_first, struct error *err)
+int auth_new(struct store *store, const char *data_dir, struct auth **ret, bool *ret_first,
+             struct error *err)
 {
     struct auth *auth = mem_new(struct auth);
     auth->store = store;
@@ -597,13 +707,16 @@ int auth_new(struct store *store, const char *data_dir, struct auth **ret, bool 
     sem_init(&auth->hashing, 0, ARGON_AT_ONCE);
     auth->throttle = throttle_new();
     auth->cache = mem_array(CACHE_SLOTS, sizeof(struct cached));
-    if (data_dir != NULL) auth->password_file = path_join(data_dir, "admin-password");
+    if (data_dir != NULL)
+        auth->password_file = path_join(data_dir, "admin-password");
     bool any = false;
     int r = store_users(store, NULL, any_user, &any, err);
     char nobody[32];
     readable_password(nobody);
-    if (r >= 0) r = hash_password(auth, nobody, auth->dummy_hash, err);
-    if (r >= 0 && !any) r = first_run(auth, err);
+    if (r >= 0)
+        r = hash_password(auth, nobody, auth->dummy_hash, err);
+    if (r >= 0 && !any)
+        r = first_run(auth, err);
     if (r < 0) {
         auth_free(auth);
         return r;
@@ -615,7 +728,8 @@ int auth_new(struct store *store, const char *data_dir, struct auth **ret, bool 
 
 void auth_free(struct auth *auth)
 {
-    if (auth == NULL) return;
+    if (auth == NULL)
+        return;
     throttle_free(auth->throttle);
     sem_destroy(&auth->hashing);
     pthread_mutex_destroy(&auth->lock);

@@ -27,7 +27,8 @@ struct store;
 
 /* data_dir: where "admin-password" of the first run stands; NULL: store only.
  * Makes the first user when there is none; *ret_first says so. */
-int auth_new(struct store *store, const char *data_dir, struct auth **ret, bool *ret_first, struct error *err);
+int auth_new(struct store *store, const char *data_dir, struct auth **ret, bool *ret_first,
+             struct error *err);
 void auth_free(struct auth *auth);
 
 /* Fills in the request's principal from socket, certificate, bearer token or
@@ -41,11 +42,13 @@ int auth_check_password(struct auth *auth, const char *user, const char *passwor
                         struct principal *ret, int *ret_wait_s, struct error *err);
 
 /* A new session; secret is the cookie's value, csrf what its page must send. */
-int auth_session_create(struct auth *auth, const struct principal *principal, const char *from, const char *agent,
-                        char secret[AUTH_SECRET_TEXT], char csrf[40], int64_t *ret_expires_ns, struct error *err);
+int auth_session_create(struct auth *auth, const struct principal *principal, const char *from,
+                        const char *agent, char secret[AUTH_SECRET_TEXT], char csrf[40],
+                        int64_t *ret_expires_ns, struct error *err);
 /* A new API token "tbq_..."; expires_ns 0: never. */
-int auth_token_create(struct auth *auth, const char *user, const char *label, int64_t expires_ns, const char *from,
-                      char secret[AUTH_SECRET_TEXT + 8], char ret_id[33], struct error *err);
+int auth_token_create(struct auth *auth, const char *user, const char *label, int64_t expires_ns,
+                      const char *from, char secret[AUTH_SECRET_TEXT + 8], char ret_id[33],
+                      struct error *err);
 int auth_token_delete(struct auth *auth, const char *id, struct error *err);
 int auth_sessions_delete(struct auth *auth, const char *user, const char *except_id);
 
@@ -58,12 +61,13 @@ struct auth_user {
 };
 int auth_user_put(struct auth *auth, const struct auth_user *user, bool create, struct error *err);
 int auth_user_delete(struct auth *auth, const char *name, struct error *err);
-int auth_password_change(struct auth *auth, const struct principal *principal, const char *old, const char *password,
-                         const char *from, struct error *err);
+int auth_password_change(struct auth *auth, const struct principal *principal, const char *old,
+                         const char *password, const char *from, struct error *err);
 
 /* Whether who opened a long-lived connection with this session or token still
  * might: not revoked, expired, locked out or of a lesser role. Using it counts. */
-bool auth_still_valid(struct auth *auth, const char *user, const char *token_id, bool session, enum role role);
+bool auth_still_valid(struct auth *auth, const char *user, const char *token_id, bool session,
+                      enum role role);
 
 bool auth_equal(const char *a, const char *b); /* in constant time */
 int auth_role_parse(const char *text, enum role *ret);

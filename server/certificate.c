@@ -32,8 +32,10 @@
 static size_t name_bytes(const char *name, unsigned char out[16], bool *ret_address)
 {
     *ret_address = true;
-    if (inet_pton(AF_INET, name, out) == 1) return 4;
-    if (inet_pton(AF_INET6, name, out) == 1) return 16;
+    if (inet_pton(AF_INET, name, out) == 1)
+        return 4;
+    if (inet_pton(AF_INET6, name, out) == 1)
+        return 16;
     *ret_address = false;
     return strlen(name);
 }
@@ -43,17 +45,22 @@ static bool has_name(const mbedtls_x509_crt *certificate, const char *name)
     unsigned char address[16];
     bool is_address;
     size_t length = name_bytes(name, address, &is_address);
-    for (const mbedtls_x509_sequence *at = &certificate->subject_alt_names; at != NULL; at = at->next) {
+    for (const mbedtls_x509_sequence *at = &certificate->subject_alt_names; at != NULL;
+         at = at->next) {
         mbedtls_x509_subject_alternative_name san;
-        if (at->buf.p == NULL || mbedtls_x509_parse_subject_alt_name(&at->buf, &san) != 0) continue;
+        if (at->buf.p == NULL || mbedtls_x509_parse_subject_alt_name(&at->buf, &san) != 0)
+            continue;
         bool same = false;
         if (san.type == MBEDTLS_X509_SAN_DNS_NAME || san.type == MBEDTLS_X509_SAN_IP_ADDRESS) {
             const mbedtls_x509_buf *value = &san.san.unstructured_name;
-            same = is_address == (san.type == MBEDTLS_X509_SAN_IP_ADDRESS) && value->len == length &&
-                   memcmp(value->p, is_address ? (const void *)address : (const void *)name, length) == 0;
+            same =
+                is_address == (san.type == MBEDTLS_X509_SAN_IP_ADDRESS) && value->len == length &&
+                memcmp(value->p, is_address ? (const void *)address : (const void *)name, length) ==
+                    0;
         }
         mbedtls_x509_free_subject_alt_name(&san);
-        if (same) return true;
+        if (same)
+            return true;
     }
     return false;
 }
@@ -66,10 +73,13 @@ static bool still_good(const char *certificate_path, const char *key_path, char 
     bool good = file_read(AT_FDCWD, key_path, 65536, &key, NULL) == 0 &&
                 mbedtls_x509_crt_parse_file(&certificate, certificate_path) == 0;
     if (good) {
-        struct tm end = {.tm_year = certificate.valid_to.year - 1900, .tm_mon = certificate.valid_to.mon - 1,
-                         .tm_mday = certificate.valid_to.day, .tm_hour = certificate.valid_to.hour};
+        struct tm end = {.tm_year = certificate.valid_to.year - 1900,
+                         .tm_mon = certificate.valid_to.mon - 1,
+                         .tm_mday = certificate.valid_to.day,
+                         .tm_hour = certificate.valid_to.hour};
         good = timegm(&end) - time(NULL) > CERTIFICATE_RENEW_DAYS * SECONDS_PER_DAY;
-        for (size_t i = 0; good && names != NULL && names[i] != NULL && i < CERTIFICATE_NAMES_MAX; i++)
+        for (size_t i = 0; good && names != NULL && names[i] != NULL && i < CERTIFICATE_NAMES_MAX;
+             i++)
             good = has_name(&certificate, names[i]);
     }
     mbedtls_x509_crt_free(&certificate);
@@ -93,25 +103,32 @@ static int set_names(struct maker *maker, char *const *names)
         size_t length = name_bytes(names[count], addresses[count], &is_address);
         mbedtls_x509_san_list *entry = &list[count];
         entry->node.type = is_address ? MBEDTLS_X509_SAN_IP_ADDRESS : MBEDTLS_X509_SAN_DNS_NAME;
-        entry->node.san.unstructured_name.p = is_address ? addresses[count] : (unsigned char *)names[count];
+        entry->node.san.unstructured_name.p =
+            is_address ? addresses[count] : (unsigned char *)names[count];
         entry->node.san.unstructured_name.len = length;
-        if (count > 0) list[count - 1].next = entry;
+        if (count > 0)
+            list[count - 1].next = entry;
     }
-    return count == 0 ? 0 : mbedtls_x509write_crt_set_subject_alternative_name(&maker->certificate, list);
+    return count == 0
+               ? 0
+               : mbedtls_x509write_crt_set_subject_alternative_name(&maker->certificate, list);
 }
 
-static int make(struct maker *maker, char *const *names, unsigned char *certificate_pem, size_t certificate_size,
-                unsigned char *key_pem, size_t key_size)
+static int make(struct maker *maker, char *const *names, unsigned char *certificate_pem,
+                size_t certificate_size, unsigned char *key_pem, size_t key_size)
 {
     int r = mbedtls_ctr_drbg_seed(&maker->random, mbedtls_entropy_func, &maker->entropy, NULL, 0);
-    if (r == 0) r = mbedtls_pk_setup(&maker->key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
     if (r == 0)
-        r = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(maker->key), mbedtls_ctr_drbg_random,
-                                &maker->random);
-    if (r != 0) return r;
+        r = mbedtls_pk_setup(&maker->key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
+    if (r == 0)
+        r = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(maker->key),
+                                mbedtls_ctr_drbg_random, &maker->random);
+    if (r != 0)
+        return r;
 
     char subject[160];
-    const char *host = names != NULL && names[0] != NULL && strlen(names[0]) <= 64 ? names[0] : "localhost";
+    const char *host =
+        names != NULL && names[0] != NULL && strlen(names[0]) <= 64 ? names[0] : "localhost";
     snprintf(subject, sizeof(subject), "CN=%s,O=Tabique", host);
     unsigned char serial[16];
     random_bytes(serial, sizeof(serial));
@@ -123,7 +140,8 @@ static int make(struct maker *maker, char *const *names, unsigned char *certific
     strftime(from, sizeof(from), "%Y%m%d%H%M%S", gmtime_r(&now, &tm));
     strftime(to, sizeof(to), "%Y%m%d%H%M%S", gmtime_r(&end, &tm));
     static const mbedtls_asn1_sequence server_usage = {
-        .buf = {.tag = MBEDTLS_ASN1_OID, .len = MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH),
+        .buf = {.tag = MBEDTLS_ASN1_OID,
+                .len = MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH),
                 .p = (unsigned char *)MBEDTLS_OID_SERVER_AUTH}};
 
     mbedtls_x509write_cert *certificate = &maker->certificate;
@@ -132,26 +150,39 @@ static int make(struct maker *maker, char *const *names, unsigned char *certific
     mbedtls_x509write_crt_set_subject_key(certificate, &maker->key);
     mbedtls_x509write_crt_set_issuer_key(certificate, &maker->key);
     r = mbedtls_x509write_crt_set_serial_raw(certificate, serial, sizeof(serial));
-    if (r == 0) r = mbedtls_x509write_crt_set_subject_name(certificate, subject);
-    if (r == 0) r = mbedtls_x509write_crt_set_issuer_name(certificate, subject);
-    if (r == 0) r = mbedtls_x509write_crt_set_validity(certificate, from, to);
-    /* A CA of itself, so that it can be put into a client's --tlscacert. */
-    if (r == 0) r = mbedtls_x509write_crt_set_basic_constraints(certificate, 1, 0);
-    if (r == 0) r = mbedtls_x509write_crt_set_key_usage(certificate, MBEDTLS_X509_KU_DIGITAL_SIGNATURE | MBEDTLS_X509_KU_KEY_CERT_SIGN);
-    if (r == 0) r = mbedtls_x509write_crt_set_ext_key_usage(certificate, &server_usage);
-    if (r == 0) r = mbedtls_x509write_crt_set_subject_key_identifier(certificate);
-    if (r == 0) r = mbedtls_x509write_crt_set_authority_key_identifier(certificate);
-    if (r == 0) r = set_names(maker, names);
     if (r == 0)
-        r = mbedtls_x509write_crt_pem(certificate, certificate_pem, certificate_size, mbedtls_ctr_drbg_random, &maker->random);
-    if (r == 0) r = mbedtls_pk_write_key_pem(&maker->key, key_pem, key_size);
+        r = mbedtls_x509write_crt_set_subject_name(certificate, subject);
+    if (r == 0)
+        r = mbedtls_x509write_crt_set_issuer_name(certificate, subject);
+    if (r == 0)
+        r = mbedtls_x509write_crt_set_validity(certificate, from, to);
+    /* A CA of itself, so that it can be put into a client's --tlscacert. */
+    if (r == 0)
+        r = mbedtls_x509write_crt_set_basic_constraints(certificate, 1, 0);
+    if (r == 0)
+        r = mbedtls_x509write_crt_set_key_usage(certificate, MBEDTLS_X509_KU_DIGITAL_SIGNATURE |
+                                                                 MBEDTLS_X509_KU_KEY_CERT_SIGN);
+    if (r == 0)
+        r = mbedtls_x509write_crt_set_ext_key_usage(certificate, &server_usage);
+    if (r == 0)
+        r = mbedtls_x509write_crt_set_subject_key_identifier(certificate);
+    if (r == 0)
+        r = mbedtls_x509write_crt_set_authority_key_identifier(certificate);
+    if (r == 0)
+        r = set_names(maker, names);
+    if (r == 0)
+        r = mbedtls_x509write_crt_pem(certificate, certificate_pem, certificate_size,
+                                      mbedtls_ctr_drbg_random, &maker->random);
+    if (r == 0)
+        r = mbedtls_pk_write_key_pem(&maker->key, key_pem, key_size);
     return r;
 }
 
 int tls_certificate_ensure(const char *certificate_path, const char *key_path, char *const *names,
                            bool *ret_made, struct error *err)
 {
-    if (psa_crypto_init() != PSA_SUCCESS) return error_set(err, EIO, "TLS: the crypto library cannot start");
+    if (psa_crypto_init() != PSA_SUCCESS)
+        return error_set(err, EIO, "TLS: the crypto library cannot start");
     if (still_good(certificate_path, key_path, names)) {
         *ret_made = false;
         return 0;
@@ -167,14 +198,21 @@ int tls_certificate_ensure(const char *certificate_path, const char *key_path, c
     mbedtls_pk_free(&maker.key);
     mbedtls_ctr_drbg_free(&maker.random);
     mbedtls_entropy_free(&maker.entropy);
-    if (r != 0) return error_set(err, EIO, "a TLS certificate could not be made (mbedTLS -0x%04x)", (unsigned)-r);
+    if (r != 0)
+        return error_set(err, EIO, "a TLS certificate could not be made (mbedTLS -0x%04x)",
+                         (unsigned)-r);
 
     CLEANUP_FREE char *directory = path_dir(certificate_path);
     r = path_mkdirs(directory, 0700);
-    if (r >= 0) r = file_write_atomic(AT_FDCWD, key_path, key_pem, strlen((char *)key_pem), 0600);
-    if (r >= 0) r = file_write_atomic(AT_FDCWD, certificate_path, certificate_pem, strlen((char *)certificate_pem), 0600);
+    if (r >= 0)
+        r = file_write_atomic(AT_FDCWD, key_path, key_pem, strlen((char *)key_pem), 0600);
+    if (r >= 0)
+        r = file_write_atomic(AT_FDCWD, certificate_path, certificate_pem,
+                              strlen((char *)certificate_pem), 0600);
     memset(key_pem, 0, sizeof(key_pem));
-    if (r < 0) return error_errno(err, -r, "the TLS certificate could not be written to %s", certificate_path);
+    if (r < 0)
+        return error_errno(err, -r, "the TLS certificate could not be written to %s",
+                           certificate_path);
     *ret_made = true;
     return 0;
 }
@@ -189,7 +227,8 @@ int tls_certificate_fingerprint(const char *certificate_path, char out[96], stru
     }
     unsigned char hash[32];
     mbedtls_sha256(certificate.raw.p, certificate.raw.len, hash, 0);
-    for (size_t i = 0; i < sizeof(hash); i++) snprintf(out + 3 * i, 4, "%02X%s", hash[i], i < 31 ? ":" : "");
+    for (size_t i = 0; i < sizeof(hash); i++)
+        snprintf(out + 3 * i, 4, "%02X%s", hash[i], i < 31 ? ":" : "");
     mbedtls_x509_crt_free(&certificate);
     return 0;
 }

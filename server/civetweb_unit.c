@@ -10,7 +10,10 @@
 #include <sys/poll.h>
 
 /* It reports every ordinary end of a TLS connection on stderr. */
-static int unit_quiet(void *stream, ...) { return stream == NULL; }
+static int unit_quiet(void *stream, ...)
+{
+    return stream == NULL;
+}
 #define fprintf(stream, ...) unit_quiet(stream)
 #include "civetweb.c"
 #undef fprintf
@@ -35,7 +38,8 @@ static char unit_timeout[16];
 
 int message_library_init(int body_timeout_ms)
 {
-    if (mg_init_library(MG_FEATURES_TLS) == 0 && mg_init_library_called <= 0) return -ENOMEM;
+    if (mg_init_library(MG_FEATURES_TLS) == 0 && mg_init_library_called <= 0)
+        return -ENOMEM;
     snprintf(unit_timeout, sizeof(unit_timeout), "%d", body_timeout_ms);
     unit_context.context_type = CONTEXT_SERVER;
     unit_context.dd.config[REQUEST_TIMEOUT] = unit_timeout;
@@ -68,7 +72,8 @@ int message_parse(struct transport *transport, const char *data, size_t head_len
     connection->request_len = (int)head_length;
     /* The parser ends the head with a NUL in place of its last byte, so what
      * follows stays whole. */
-    if (parse_http_request(buffer, (int)head_length, &connection->request_info) != (int)head_length) {
+    if (parse_http_request(buffer, (int)head_length, &connection->request_info) !=
+        (int)head_length) {
         message_free(message);
         return -EBADMSG;
     }
@@ -80,15 +85,28 @@ int message_parse(struct transport *transport, const char *data, size_t head_len
 
 void message_free(struct message *message)
 {
-    if (message == NULL) return;
+    if (message == NULL)
+        return;
     free(message->buffer);
     free(message);
 }
 
-const char *message_method(const struct message *message) { return message->connection.request_info.request_method; }
-const char *message_uri(const struct message *message) { return message->connection.request_info.request_uri; }
-const char *message_header(const struct message *message, const char *name) { return mg_get_header(&message->connection, name); }
-size_t message_header_count(const struct message *message) { return (size_t)message->connection.request_info.num_headers; }
+const char *message_method(const struct message *message)
+{
+    return message->connection.request_info.request_method;
+}
+const char *message_uri(const struct message *message)
+{
+    return message->connection.request_info.request_uri;
+}
+const char *message_header(const struct message *message, const char *name)
+{
+    return mg_get_header(&message->connection, name);
+}
+size_t message_header_count(const struct message *message)
+{
+    return (size_t)message->connection.request_info.num_headers;
+}
 
 const char *message_header_at(const struct message *message, size_t index, const char **ret_value)
 {
@@ -100,37 +118,44 @@ const char *message_header_at(const struct message *message, size_t index, const
 bool message_body_done(const struct message *message)
 {
     const struct mg_connection *connection = &message->connection;
-    if (connection->is_chunked) return connection->is_chunked >= 3;
+    if (connection->is_chunked)
+        return connection->is_chunked >= 3;
     return connection->consumed_content >= connection->content_len;
 }
 
 bool message_body_buffered(const struct message *message)
 {
     const struct mg_connection *connection = &message->connection;
-    return !connection->is_chunked && (int64_t)connection->data_len >= connection->request_len + connection->content_len;
+    return !connection->is_chunked &&
+           (int64_t)connection->data_len >= connection->request_len + connection->content_len;
 }
 
 size_t message_buffered(const struct message *message)
 {
     const struct mg_connection *connection = &message->connection;
-    int64_t left = (int64_t)connection->data_len - connection->request_len - connection->consumed_content;
+    int64_t left =
+        (int64_t)connection->data_len - connection->request_len - connection->consumed_content;
     return left > 0 ? (size_t)left : 0;
 }
 
 ssize_t message_read(struct message *message, void *buffer, size_t size)
 {
     struct mg_connection *connection = &message->connection;
-    if (size == 0 || message_body_done(message)) return 0;
+    if (size == 0 || message_body_done(message))
+        return 0;
     /* Without chunks, mg_read() waits until all it was asked for is there; a
      * stream should flow as it comes. */
     if (!connection->is_chunked) {
         size_t here = message_buffered(message);
-        if (here > 0 && here < size) size = here;
+        if (here > 0 && here < size)
+            size = here;
     }
     int n = mg_read(connection, buffer, size);
-    if (n > 0) return n;
+    if (n > 0)
+        return n;
     if (connection->is_chunked) {
-        if (connection->is_chunked >= 3) return 0;
+        if (connection->is_chunked >= 3)
+            return 0;
         return connection->is_chunked == 2 ? -EBADMSG : -EPIPE;
     }
     /* 0 is a time-out as well as the end of the connection. */
@@ -141,7 +166,8 @@ size_t message_leftover(const struct message *message, const char **ret)
 {
     const struct mg_connection *connection = &message->connection;
     size_t used = (size_t)connection->request_len + (size_t)connection->consumed_content;
-    if (used >= (size_t)connection->data_len) return 0;
+    if (used >= (size_t)connection->data_len)
+        return 0;
     *ret = connection->buf + used;
     return (size_t)connection->data_len - used;
 }

@@ -36,7 +36,8 @@ const char *message_header_at(const struct message *message, size_t index, const
 /* Body bytes, decoded; 0 at its end, -EPIPE cut short, -ETIMEDOUT, -EBADMSG bad chunks. */
 ssize_t message_read(struct message *message, void *buffer, size_t size);
 bool message_body_done(const struct message *message);
-bool message_body_buffered(const struct message *message); /* all of it is here: reading will not wait */
+bool message_body_buffered(
+    const struct message *message); /* all of it is here: reading will not wait */
 /* Bytes of the body (as sent) that are here already. */
 size_t message_buffered(const struct message *message);
 /* What was received behind this message: the next one, or a hijacked stream. */

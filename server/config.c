@@ -25,7 +25,16 @@
 #endif
 #define CONFIG_FILE_MAX (1u << 20)
 
-enum kind { KIND_TEXT, KIND_PATH, KIND_LIST, KIND_DURATION, KIND_BYTES, KIND_NUMBER, KIND_CHOICE, KIND_SWITCH };
+enum kind {
+    KIND_TEXT,
+    KIND_PATH,
+    KIND_LIST,
+    KIND_DURATION,
+    KIND_BYTES,
+    KIND_NUMBER,
+    KIND_CHOICE,
+    KIND_SWITCH
+};
 
 struct option {
     const char *name;
@@ -42,36 +51,66 @@ struct option {
 #define DAY (86400 * NS_PER_SEC)
 
 static const struct option options[] = {
-    {"config", KIND_PATH, AT(config), TABIQUE_CONFIG_FILE, "FILE", "read options from this file", .flag_only = true},
-    {"data-dir", KIND_PATH, AT(data_dir), "/var/lib/tabique", "DIR", "images, containers, volumes, history"},
-    {"run-dir", KIND_PATH, AT(run_dir), "/run/tabique", "DIR", "run-time state; gone after a reboot"},
-    {"socket", KIND_PATH, AT(socket), NULL, "PATH", "unix socket of the Docker-compatible API (default: RUN-DIR/tabique.sock)"},
-    {"socket-group", KIND_TEXT, AT(socket_group), "tabique", "GROUP", "group that may use the socket; its members are administrators"},
-    {"listen", KIND_LIST, AT(listen), ":9543", "[http://]ADDRESS:PORT", "console and API over HTTPS (over HTTP only where written so); several; 'none' for none"},
-    {"allowed-hosts", KIND_LIST, AT(allowed_hosts), NULL, "NAME", "further names this server is reached by; several"},
-    {"tls-cert", KIND_PATH, AT(tls_cert), NULL, "FILE", "certificate chain (PEM) instead of the one made at first start"},
+    {"config", KIND_PATH, AT(config), TABIQUE_CONFIG_FILE, "FILE", "read options from this file",
+     .flag_only = true},
+    {"data-dir", KIND_PATH, AT(data_dir), "/var/lib/tabique", "DIR",
+     "images, containers, volumes, history"},
+    {"run-dir", KIND_PATH, AT(run_dir), "/run/tabique", "DIR",
+     "run-time state; gone after a reboot"},
+    {"socket", KIND_PATH, AT(socket), NULL, "PATH",
+     "unix socket of the Docker-compatible API (default: RUN-DIR/tabique.sock)"},
+    {"socket-group", KIND_TEXT, AT(socket_group), "tabique", "GROUP",
+     "group that may use the socket; its members are administrators"},
+    {"listen", KIND_LIST, AT(listen), ":9543", "[http://]ADDRESS:PORT",
+     "console and API over HTTPS (over HTTP only where written so); several; 'none' for none"},
+    {"allowed-hosts", KIND_LIST, AT(allowed_hosts), NULL, "NAME",
+     "further names this server is reached by; several"},
+    {"tls-cert", KIND_PATH, AT(tls_cert), NULL, "FILE",
+     "certificate chain (PEM) instead of the one made at first start"},
     {"tls-key", KIND_PATH, AT(tls_key), NULL, "FILE", "its private key (PEM)"},
-    {"tls-client-ca", KIND_PATH, AT(tls_client_ca), NULL, "FILE", "accept client certificates of this CA: a user's name as CN has his role, others are administrators"},
-    {"libexec-dir", KIND_PATH, AT(libexec_dir), TABIQUE_LIBEXEC_DIR, "DIR", "tabique-shim and tabique-agent"},
-    {"web-dir", KIND_PATH, AT(web_dir), TABIQUE_DATA_FILES_DIR "/web", "DIR", "the console's files"},
-    {"base-image", KIND_PATH, AT(base_image), TABIQUE_DATA_FILES_DIR "/base-image.tar", "FILE", "archive of the built-in image tabique/base"},
-    {"default-isolation", KIND_CHOICE, AT(default_isolation), "process", "process|hyperv", "isolation of containers that ask for none"},
-    {"accelerator", KIND_CHOICE, AT(accelerator), "auto", "auto|kvm|mshv|tcg", "what runs virtual machines; auto: the first that works"},
-    {"vm-pool", KIND_NUMBER, AT(vm_pool), "0", "COUNT", "virtual machines kept warm for the next container", .min = 0, .max = 1000},
-    {"bridge", KIND_TEXT, AT(bridge), NULL, "DEVICE", "device of the default network (default: the first free tabiqueN)"},
+    {"tls-client-ca", KIND_PATH, AT(tls_client_ca), NULL, "FILE",
+     "accept client certificates of this CA: a user's name as CN has his role, others are "
+     "administrators"},
+    {"libexec-dir", KIND_PATH, AT(libexec_dir), TABIQUE_LIBEXEC_DIR, "DIR",
+     "tabique-shim and tabique-agent"},
+    {"web-dir", KIND_PATH, AT(web_dir), TABIQUE_DATA_FILES_DIR "/web", "DIR",
+     "the console's files"},
+    {"base-image", KIND_PATH, AT(base_image), TABIQUE_DATA_FILES_DIR "/base-image.tar", "FILE",
+     "archive of the built-in image tabique/base"},
+    {"default-isolation", KIND_CHOICE, AT(default_isolation), "process", "process|hyperv",
+     "isolation of containers that ask for none"},
+    {"accelerator", KIND_CHOICE, AT(accelerator), "auto", "auto|kvm|mshv|tcg",
+     "what runs virtual machines; auto: the first that works"},
+    {"vm-pool", KIND_NUMBER, AT(vm_pool), "0", "COUNT",
+     "virtual machines kept warm for the next container", .min = 0, .max = 1000},
+    {"bridge", KIND_TEXT, AT(bridge), NULL, "DEVICE",
+     "device of the default network (default: the first free tabiqueN)"},
     {"bip", KIND_TEXT, AT(bip), NULL, "ADDRESS/LEN", "its address (default: the first free pool)"},
-    {"address-pools", KIND_LIST, AT(address_pools), NULL, "BASE/LEN:SIZE", "where new networks take their subnets from; several"},
-    {"dns", KIND_LIST, AT(dns), NULL, "ADDRESS", "name servers of containers (default: the host's); several"},
-    {"insecure-registry", KIND_LIST, AT(insecure_registries), NULL, "HOST[:PORT]", "registries reached over HTTP or with unverified TLS; several"},
-    {"registry-mirror", KIND_LIST, AT(registry_mirrors), NULL, "URL", "mirrors of the default registry; several"},
-    {"history-retention", KIND_DURATION, AT(history_retention), "168h", "DURATION", "how long events, processes and samples are remembered", .min = NS_PER_SEC * 60, .max = 3650 * DAY},
-    {"audit-retention", KIND_DURATION, AT(audit_retention), "2160h", "DURATION", "how long the audit trail is kept", .min = NS_PER_SEC * 60, .max = 3650 * DAY},
-    {"history-max-size", KIND_BYTES, AT(history_max_size), "512m", "SIZE", "the oldest history goes beyond this", .min = 8 << 20, .max = INT64_C(1) << 50},
-    {"sample-interval", KIND_DURATION, AT(sample_interval), "1s", "DURATION", "distance of samples and of the process list", .min = NS_PER_SEC / 5, .max = 60 * NS_PER_SEC},
-    {"threads", KIND_NUMBER, AT(threads), "64", "COUNT", "requests worked on at once", .min = 2, .max = 1024},
-    {"log-level", KIND_CHOICE, AT(log_level), "info", "error|warning|info|debug", "what is logged to stderr"},
-    {"banner", KIND_SWITCH, AT(banner), NULL, NULL, "print how to reach the server (always done on a terminal)", .flag_only = true},
-    {"check-config", KIND_SWITCH, AT(check_config), NULL, NULL, "check the options, print them, and end", .flag_only = true},
+    {"address-pools", KIND_LIST, AT(address_pools), NULL, "BASE/LEN:SIZE",
+     "where new networks take their subnets from; several"},
+    {"dns", KIND_LIST, AT(dns), NULL, "ADDRESS",
+     "name servers of containers (default: the host's); several"},
+    {"insecure-registry", KIND_LIST, AT(insecure_registries), NULL, "HOST[:PORT]",
+     "registries reached over HTTP or with unverified TLS; several"},
+    {"registry-mirror", KIND_LIST, AT(registry_mirrors), NULL, "URL",
+     "mirrors of the default registry; several"},
+    {"history-retention", KIND_DURATION, AT(history_retention), "168h", "DURATION",
+     "how long events, processes and samples are remembered", .min = NS_PER_SEC * 60,
+     .max = 3650 * DAY},
+    {"audit-retention", KIND_DURATION, AT(audit_retention), "2160h", "DURATION",
+     "how long the audit trail is kept", .min = NS_PER_SEC * 60, .max = 3650 * DAY},
+    {"history-max-size", KIND_BYTES, AT(history_max_size), "512m", "SIZE",
+     "the oldest history goes beyond this", .min = 8 << 20, .max = INT64_C(1) << 50},
+    {"sample-interval", KIND_DURATION, AT(sample_interval), "1s", "DURATION",
+     "distance of samples and of the process list", .min = NS_PER_SEC / 5, .max = 60 * NS_PER_SEC},
+    {"threads", KIND_NUMBER, AT(threads), "64", "COUNT", "requests worked on at once", .min = 2,
+     .max = 1024},
+    {"log-level", KIND_CHOICE, AT(log_level), "info", "error|warning|info|debug",
+     "what is logged to stderr"},
+    {"banner", KIND_SWITCH, AT(banner), NULL, NULL,
+     "print how to reach the server (always done on a terminal)", .flag_only = true},
+    {"check-config", KIND_SWITCH, AT(check_config), NULL, NULL,
+     "check the options, print them, and end", .flag_only = true},
     {"help", KIND_SWITCH, AT(help), NULL, NULL, "this text", .flag_only = true},
     {"version", KIND_SWITCH, AT(version), NULL, NULL, "the version", .flag_only = true},
 };
@@ -86,12 +125,16 @@ struct loading {
     enum source sources[OPTIONS];
 };
 
-static void *field(struct config *config, const struct option *option) { return (char *)config + option->offset; }
+static void *field(struct config *config, const struct option *option)
+{
+    return (char *)config + option->offset;
+}
 
 static const struct option *find(const char *name, size_t length)
 {
     for (size_t i = 0; i < OPTIONS; i++)
-        if (strlen(options[i].name) == length && strncmp(options[i].name, name, length) == 0) return &options[i];
+        if (strlen(options[i].name) == length && strncmp(options[i].name, name, length) == 0)
+            return &options[i];
     return NULL;
 }
 
@@ -99,8 +142,10 @@ static bool is_choice(const char *choices, const char *value)
 {
     size_t length = strlen(value);
     for (const char *at = choices; at != NULL; at = strchr(at, '|')) {
-        if (*at == '|') at++;
-        if (length > 0 && strcspn(at, "|") == length && strncmp(at, value, length) == 0) return true;
+        if (*at == '|')
+            at++;
+        if (length > 0 && strcspn(at, "|") == length && strncmp(at, value, length) == 0)
+            return true;
     }
     return false;
 }
@@ -110,32 +155,38 @@ static void add_to_list(char ***list, const char *value)
     /* "a, b c": commas and spaces part entries. */
     for (const char *at = value; *at != '\0';) {
         size_t length = strcspn(at, ", \t");
-        if (length > 0) strv_take(list, mem_strndup(at, length));
+        if (length > 0)
+            strv_take(list, mem_strndup(at, length));
         at += length;
-        if (*at != '\0') at++;
+        if (*at != '\0')
+            at++;
     }
 }
 
-static int set_number(const struct option *option, const char *value, int64_t *ret, const char *where, struct error *err)
+static int set_number(const struct option *option, const char *value, int64_t *ret,
+                      const char *where, struct error *err)
 {
     int64_t number = 0;
     int r = option->kind == KIND_DURATION ? str_to_duration(value, &number)
             : option->kind == KIND_BYTES  ? str_to_bytes(value, &number)
                                           : str_to_i64(value, &number);
-    if (r < 0) return error_set(err, EINVAL, "%s: %s: '%s' is not a %s", where, option->name, value,
-                                option->kind == KIND_DURATION ? "duration like 90s, 15m, 24h"
-                                : option->kind == KIND_BYTES  ? "size like 512m, 2g" : "number");
+    if (r < 0)
+        return error_set(err, EINVAL, "%s: %s: '%s' is not a %s", where, option->name, value,
+                         option->kind == KIND_DURATION ? "duration like 90s, 15m, 24h"
+                         : option->kind == KIND_BYTES  ? "size like 512m, 2g"
+                                                       : "number");
     if (number < option->min || number > option->max)
         return error_set(err, EINVAL, "%s: %s: '%s' is out of range", where, option->name, value);
     *ret = number;
     return 0;
 }
 
-static int set(struct loading *loading, const struct option *option, enum source source, const char *value,
-               const char *where, struct error *err)
+static int set(struct loading *loading, const struct option *option, enum source source,
+               const char *value, const char *where, struct error *err)
 {
     enum source *before = &loading->sources[option - options];
-    if (source < *before) return 0;
+    if (source < *before)
+        return 0;
     bool replaces = source > *before;
     *before = source;
     void *at = field(loading->config, option);
@@ -152,15 +203,19 @@ static int set(struct loading *loading, const struct option *option, enum source
         return 0;
     case KIND_CHOICE:
         if (!is_choice(option->argument, value))
-            return error_set(err, EINVAL, "%s: %s: '%s' is not one of %s", where, option->name, value, option->argument);
+            return error_set(err, EINVAL, "%s: %s: '%s' is not one of %s", where, option->name,
+                             value, option->argument);
         break;
     case KIND_PATH:
-        if (value[0] == '\0') return error_set(err, EINVAL, "%s: %s: a path is missing", where, option->name);
+        if (value[0] == '\0')
+            return error_set(err, EINVAL, "%s: %s: a path is missing", where, option->name);
         break;
     case KIND_DURATION:
     case KIND_BYTES:
-    case KIND_NUMBER: return set_number(option, value, at, where, err);
-    case KIND_TEXT: break;
+    case KIND_NUMBER:
+        return set_number(option, value, at, where, err);
+    case KIND_TEXT:
+        break;
     }
     free(*(char **)at);
     if (option->kind == KIND_PATH && value[0] != '/') {
@@ -174,12 +229,15 @@ static int set(struct loading *loading, const struct option *option, enum source
     return 0;
 }
 
-/* --- sources ------------------------------------------------------------------------------------ */
+/* --- sources ------------------------------------------------------------------------------------
+ */
 static char *strip(char *text)
 {
-    while (*text == ' ' || *text == '\t') text++;
+    while (*text == ' ' || *text == '\t')
+        text++;
     size_t length = strlen(text);
-    while (length > 0 && strchr(" \t\r", text[length - 1]) != NULL) text[--length] = '\0';
+    while (length > 0 && strchr(" \t\r", text[length - 1]) != NULL)
+        text[--length] = '\0';
     if (length >= 2 && text[0] == '"' && text[length - 1] == '"') {
         text[length - 1] = '\0';
         text++;
@@ -191,24 +249,31 @@ static int load_file(struct loading *loading, const char *path, bool must_exist,
 {
     CLEANUP_FREE char *text = NULL;
     int r = file_read(AT_FDCWD, path, CONFIG_FILE_MAX, &text, NULL);
-    if (r == -ENOENT && !must_exist) return 0;
-    if (r < 0) return error_errno(err, -r, "configuration file %s", path);
+    if (r == -ENOENT && !must_exist)
+        return 0;
+    if (r < 0)
+        return error_errno(err, -r, "configuration file %s", path);
     int number = 0;
     for (char *line = text, *next; line != NULL; line = next) {
         next = strchr(line, '\n');
-        if (next != NULL) *next++ = '\0';
+        if (next != NULL)
+            *next++ = '\0';
         number++;
         line = strip(line);
-        if (line[0] == '\0' || line[0] == '#' || line[0] == ';') continue;
+        if (line[0] == '\0' || line[0] == '#' || line[0] == ';')
+            continue;
         CLEANUP_FREE char *where = mem_printf("%s:%d", path, number);
         char *equals = strchr(line, '=');
-        if (equals == NULL) return error_set(err, EINVAL, "%s: 'name = value' is expected", where);
+        if (equals == NULL)
+            return error_set(err, EINVAL, "%s: 'name = value' is expected", where);
         *equals = '\0';
         const char *name = strip(line);
         const struct option *option = find(name, strlen(name));
-        if (option == NULL || option->flag_only) return error_set(err, EINVAL, "%s: unknown option '%s'", where, name);
+        if (option == NULL || option->flag_only)
+            return error_set(err, EINVAL, "%s: unknown option '%s'", where, name);
         r = set(loading, option, SOURCE_FILE, strip(equals + 1), where, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
     }
     return 0;
 }
@@ -216,58 +281,73 @@ static int load_file(struct loading *loading, const char *path, bool must_exist,
 static int load_environment(struct loading *loading, char *const *env, struct error *err)
 {
     for (size_t i = 0; env != NULL && env[i] != NULL; i++) {
-        if (!str_starts(env[i], "TABIQUE_")) continue;
+        if (!str_starts(env[i], "TABIQUE_"))
+            continue;
         const char *equals = strchr(env[i], '=');
-        if (equals == NULL) continue;
+        if (equals == NULL)
+            continue;
         char name[64];
         size_t length = (size_t)(equals - env[i]) - 8;
-        if (length >= sizeof(name)) continue;
+        if (length >= sizeof(name))
+            continue;
         for (size_t k = 0; k < length; k++) {
             char c = env[i][8 + k];
             name[k] = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
         }
         /* Others may use the prefix for their own purposes (tests do). */
         const struct option *option = find(name, length);
-        if (option == NULL || option->kind == KIND_SWITCH) continue;
+        if (option == NULL || option->kind == KIND_SWITCH)
+            continue;
         CLEANUP_FREE char *where = mem_printf("environment, %.*s", (int)(equals - env[i]), env[i]);
         int r = set(loading, option, SOURCE_ENVIRONMENT, equals + 1, where, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
     }
     return 0;
 }
 
-static int load_flags(struct loading *loading, int argc, char *const *argv, bool *ret_config, struct error *err)
+static int load_flags(struct loading *loading, int argc, char *const *argv, bool *ret_config,
+                      struct error *err)
 {
     for (int i = 1; i < argc; i++) {
         const char *text = argv[i];
-        if (strcmp(text, "-h") == 0) text = "--help";
-        if (strcmp(text, "-H") == 0) text = "--listen"; /* dockerd's habit */
-        if (strncmp(text, "--", 2) != 0) return error_set(err, EINVAL, "unknown argument '%s'; see --help", argv[i]);
+        if (strcmp(text, "-h") == 0)
+            text = "--help";
+        if (strcmp(text, "-H") == 0)
+            text = "--listen"; /* dockerd's habit */
+        if (strncmp(text, "--", 2) != 0)
+            return error_set(err, EINVAL, "unknown argument '%s'; see --help", argv[i]);
         const char *name = text + 2, *value = strchr(name, '=');
         size_t length = value != NULL ? (size_t)(value - name) : strlen(name);
         const struct option *option = find(name, length);
-        if (option == NULL) return error_set(err, EINVAL, "unknown option '%s'; see --help", argv[i]);
+        if (option == NULL)
+            return error_set(err, EINVAL, "unknown option '%s'; see --help", argv[i]);
         if (option->kind == KIND_SWITCH) {
-            if (value != NULL) return error_set(err, EINVAL, "--%s takes no value", option->name);
+            if (value != NULL)
+                return error_set(err, EINVAL, "--%s takes no value", option->name);
             value = "";
         } else if (value != NULL) {
             value++;
         } else if (i + 1 < argc) {
             value = argv[++i];
         } else {
-            return error_set(err, EINVAL, "--%s needs a value (%s)", option->name, option->argument);
+            return error_set(err, EINVAL, "--%s needs a value (%s)", option->name,
+                             option->argument);
         }
         CLEANUP_FREE char *where = mem_printf("--%s", option->name);
         int r = set(loading, option, SOURCE_FLAG, value, where, err);
-        if (r < 0) return r;
-        if (strcmp(option->name, "config") == 0) *ret_config = true;
+        if (r < 0)
+            return r;
+        if (strcmp(option->name, "config") == 0)
+            *ret_config = true;
     }
     return 0;
 }
 
 static int finish(struct config *config, struct error *err)
 {
-    if (config->socket == NULL) config->socket = path_join(config->run_dir, "tabique.sock");
+    if (config->socket == NULL)
+        config->socket = path_join(config->run_dir, "tabique.sock");
     if ((config->tls_cert == NULL) != (config->tls_key == NULL))
         return error_set(err, EINVAL, "tls-cert and tls-key belong together: give both or none");
     if (strv_length(config->listen) == 1 && strcmp(config->listen[0], "none") == 0) {
@@ -281,21 +361,27 @@ static int finish(struct config *config, struct error *err)
     return 0;
 }
 
-int config_load(int argc, char *const *argv, char *const *env, struct config *ret, struct error *err)
+int config_load(int argc, char *const *argv, char *const *env, struct config *ret,
+                struct error *err)
 {
     struct config config = {0};
     struct loading loading = {.config = &config};
     bool named = false;
     int r = 0;
     for (size_t i = 0; i < OPTIONS && r >= 0; i++)
-        if (options[i].fallback != NULL) r = set(&loading, &options[i], SOURCE_DEFAULT, options[i].fallback, "default", err);
+        if (options[i].fallback != NULL)
+            r = set(&loading, &options[i], SOURCE_DEFAULT, options[i].fallback, "default", err);
     /* Flags first: one of them names the file. They win by their source, not by
      * their turn. */
-    if (r >= 0) r = load_flags(&loading, argc, argv, &named, err);
-    if (r >= 0) r = load_environment(&loading, env, err);
+    if (r >= 0)
+        r = load_flags(&loading, argc, argv, &named, err);
+    if (r >= 0)
+        r = load_environment(&loading, env, err);
     named = named || loading.sources[0] == SOURCE_ENVIRONMENT;
-    if (r >= 0 && !config.help && !config.version) r = load_file(&loading, config.config, named, err);
-    if (r >= 0) r = finish(&config, err);
+    if (r >= 0 && !config.help && !config.version)
+        r = load_file(&loading, config.config, named, err);
+    if (r >= 0)
+        r = finish(&config, err);
     if (r < 0) {
         config_free(&config);
         return r;
@@ -311,7 +397,8 @@ void config_free(struct config *config)
         if (options[i].kind == KIND_LIST) {
             strv_free(*(char ***)at);
             *(char ***)at = NULL;
-        } else if (options[i].kind == KIND_TEXT || options[i].kind == KIND_PATH || options[i].kind == KIND_CHOICE) {
+        } else if (options[i].kind == KIND_TEXT || options[i].kind == KIND_PATH ||
+                   options[i].kind == KIND_CHOICE) {
             free(*(char **)at);
             *(char **)at = NULL;
         }
@@ -329,13 +416,16 @@ void config_help(FILE *out)
         snprintf(left, sizeof(left), "--%s%s%s", option->name, option->argument != NULL ? " " : "",
                  option->argument != NULL ? option->argument : "");
         fprintf(out, "  %-38s %s", left, option->help);
-        if (option->fallback != NULL) fprintf(out, " (%s)", option->fallback);
+        if (option->fallback != NULL)
+            fprintf(out, " (%s)", option->fallback);
         fputc('\n', out);
     }
-    fprintf(out, "\nThe same names work in the file %s (name = value) and as\n"
-                 "environment variables: TABIQUE_DATA_DIR=... A flag wins over the environment,\n"
-                 "and that over the file. SIGTERM and SIGINT stop the server and leave containers\n"
-                 "running; SIGHUP reads the TLS certificate again.\n", TABIQUE_CONFIG_FILE);
+    fprintf(out,
+            "\nThe same names work in the file %s (name = value) and as\n"
+            "environment variables: TABIQUE_DATA_DIR=... A flag wins over the environment,\n"
+            "and that over the file. SIGTERM and SIGINT stop the server and leave containers\n"
+            "running; SIGHUP reads the TLS certificate again.\n",
+            TABIQUE_CONFIG_FILE);
 }
 
 void config_print(const struct config *config, FILE *out)
@@ -343,18 +433,21 @@ void config_print(const struct config *config, FILE *out)
     for (size_t i = 0; i < OPTIONS; i++) {
         const struct option *option = &options[i];
         const char *base = (const char *)config + option->offset;
-        if (option->flag_only) continue;
+        if (option->flag_only)
+            continue;
         fprintf(out, "%s =", option->name);
         if (option->kind == KIND_LIST) {
             char *const *list = *(char *const *const *)(const void *)base;
-            for (size_t k = 0; list != NULL && list[k] != NULL; k++) fprintf(out, " %s", list[k]);
+            for (size_t k = 0; list != NULL && list[k] != NULL; k++)
+                fprintf(out, " %s", list[k]);
         } else if (option->kind == KIND_DURATION) {
             fprintf(out, " %gs", (double)*(const int64_t *)(const void *)base / 1e9);
         } else if (option->kind == KIND_BYTES || option->kind == KIND_NUMBER) {
             fprintf(out, " %lld", (long long)*(const int64_t *)(const void *)base);
         } else {
             const char *text = *(char *const *)(const void *)base;
-            if (text != NULL) fprintf(out, " %s", text);
+            if (text != NULL)
+                fprintf(out, " %s", text);
         }
         fputc('\n', out);
     }
@@ -365,8 +458,12 @@ int config_log_level(const struct config *config)
     static const struct {
         const char *name;
         enum log_level level;
-    } levels[] = {{"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"info", LOG_LEVEL_INFO}, {"debug", LOG_LEVEL_DEBUG}};
+    } levels[] = {{"error", LOG_LEVEL_ERROR},
+                  {"warning", LOG_LEVEL_WARNING},
+                  {"info", LOG_LEVEL_INFO},
+                  {"debug", LOG_LEVEL_DEBUG}};
     for (size_t i = 0; i < ARRAY_SIZE(levels); i++)
-        if (strcmp(levels[i].name, config->log_level) == 0) return levels[i].level;
+        if (strcmp(levels[i].name, config->log_level) == 0)
+            return levels[i].level;
     return LOG_LEVEL_INFO;
 }

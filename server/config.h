@@ -29,7 +29,8 @@ struct config {
 };
 
 /* env: NULL-terminated, as environ. Says what is wrong and where it was written. */
-int config_load(int argc, char *const *argv, char *const *env, struct config *ret, struct error *err);
+int config_load(int argc, char *const *argv, char *const *env, struct config *ret,
+                struct error *err);
 void config_free(struct config *config);
 void config_help(FILE *out);
 void config_print(const struct config *config, FILE *out); /* for --check-config */

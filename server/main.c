@@ -33,23 +33,32 @@
 extern char **environ;
 
 static const struct route *const tables[] = {
-    routes_system, routes_containers, routes_exec, routes_images, routes_networks, routes_volumes,
-    routes_refused, routes_api, routes_account, routes_stream, NULL,
+    routes_system,   routes_containers, routes_exec,    routes_images,
+    routes_networks, routes_volumes,    routes_refused, routes_api,
+    routes_account,  routes_stream,     NULL,
 };
 
-/* --- can this machine do it? ---------------------------------------------------------------------- */
+/* --- can this machine do it?
+ * ---------------------------------------------------------------------- */
 static int check_machine(struct error *err)
 {
     if (geteuid() != 0)
-        return error_set(err, EPERM, "tabique must run as root: it makes namespaces, mounts and bridges. Run: sudo tabique");
+        return error_set(
+            err, EPERM,
+            "tabique must run as root: it makes namespaces, mounts and bridges. Run: sudo tabique");
     CLEANUP_FREE char *mounts = NULL, *systems = NULL;
     int r = file_read(AT_FDCWD, "/proc/self/mountinfo", 16 << 20, &mounts, NULL);
-    if (r < 0) return error_errno(err, -r, "/proc is needed");
+    if (r < 0)
+        return error_errno(err, -r, "/proc is needed");
     if (strstr(mounts, " - cgroup2 ") == NULL && strstr(mounts, " - cgroup ") == NULL)
-        return error_set(err, ENOTSUP, "no cgroup hierarchy is mounted; limits and pause need one. Run: mount -t cgroup2 none /sys/fs/cgroup");
+        return error_set(err, ENOTSUP,
+                         "no cgroup hierarchy is mounted; limits and pause need one. Run: mount -t "
+                         "cgroup2 none /sys/fs/cgroup");
     r = file_read(AT_FDCWD, "/proc/filesystems", 1 << 20, &systems, NULL);
     if (r >= 0 && strstr(systems, "\toverlay\n") == NULL)
-        return error_set(err, ENOTSUP, "the kernel has no overlayfs, which container file systems need. Run: modprobe overlay");
+        return error_set(err, ENOTSUP,
+                         "the kernel has no overlayfs, which container file systems need. Run: "
+                         "modprobe overlay");
     return 0;
 }
 
@@ -81,13 +90,16 @@ static void prepare_process(void)
 static int make_directories(const struct config *config, struct error *err)
 {
     int r = path_mkdirs(config->data_dir, 0711);
-    if (r < 0) return error_errno(err, -r, "data-dir %s", config->data_dir);
+    if (r < 0)
+        return error_errno(err, -r, "data-dir %s", config->data_dir);
     r = path_mkdirs(config->run_dir, 0711);
-    if (r < 0) return error_errno(err, -r, "run-dir %s", config->run_dir);
+    if (r < 0)
+        return error_errno(err, -r, "run-dir %s", config->run_dir);
     return 0;
 }
 
-/* --- the built-in image ------------------------------------------------------------------------------ */
+/* --- the built-in image
+ * ------------------------------------------------------------------------------ */
 static ssize_t read_file(void *user, void *buffer, size_t size)
 {
     ssize_t n = read(*(int *)user, buffer, size);
@@ -98,18 +110,24 @@ static void load_base_image(struct engine *engine, const char *path)
 {
     struct error err = ERROR_INIT;
     CLEANUP(image_freep) struct image *image = NULL;
-    if (image_get(engine_images(engine), BASE_IMAGE, &image, NULL) >= 0) return;
+    if (image_get(engine_images(engine), BASE_IMAGE, &image, NULL) >= 0)
+        return;
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        log_warning("the built-in image %s is not loaded: %s: %s", BASE_IMAGE, path, strerror(errno));
+        log_warning("the built-in image %s is not loaded: %s: %s", BASE_IMAGE, path,
+                    strerror(errno));
         return;
     }
     int r = image_load(engine_images(engine), read_file, NULL, &fd, &err);
-    if (r < 0) log_warning("the built-in image %s could not be loaded from %s: %s", BASE_IMAGE, path, err.message);
-    else log_info("loaded the built-in image %s", BASE_IMAGE);
+    if (r < 0)
+        log_warning("the built-in image %s could not be loaded from %s: %s", BASE_IMAGE, path,
+                    err.message);
+    else
+        log_info("loaded the built-in image %s", BASE_IMAGE);
 }
 
-/* --- certificate --------------------------------------------------------------------------------------- */
+/* --- certificate
+ * --------------------------------------------------------------------------------------- */
 struct certificate {
     char *certificate, *key;
     bool own;
@@ -118,14 +136,16 @@ struct certificate {
 static int find_certificate(const struct config *config, struct certificate *ret, struct error *err)
 {
     if (config->tls_cert != NULL) {
-        *ret = (struct certificate){mem_strdup(config->tls_cert), mem_strdup(config->tls_key), false};
+        *ret =
+            (struct certificate){mem_strdup(config->tls_cert), mem_strdup(config->tls_key), false};
         return 0;
     }
     CLEANUP_FREE char *dir = path_join(config->data_dir, "tls");
     struct certificate found = {path_join(dir, "cert.pem"), path_join(dir, "key.pem"), true};
     CLEANUP_STRV char **names = server_own_names(false);
     for (size_t i = 0; config->allowed_hosts != NULL && config->allowed_hosts[i] != NULL; i++)
-        if (strcmp(config->allowed_hosts[i], "*") != 0) strv_push(&names, config->allowed_hosts[i]);
+        if (strcmp(config->allowed_hosts[i], "*") != 0)
+            strv_push(&names, config->allowed_hosts[i]);
     bool made = false;
     int r = tls_certificate_ensure(found.certificate, found.key, names, &made, err);
     if (r < 0) {
@@ -133,12 +153,15 @@ static int find_certificate(const struct config *config, struct certificate *ret
         free(found.key);
         return r;
     }
-    if (made) log_info("made a TLS certificate: %s", found.certificate);
+    if (made)
+        log_info("made a TLS certificate: %s", found.certificate);
     *ret = found;
     return 0;
 }
 
-/* --- banner -------------------------------------------------------------------------------------------------- */
+/* --- banner
+ * --------------------------------------------------------------------------------------------------
+ */
 static bool have_docker(void)
 {
     return access("/usr/bin/docker", X_OK) == 0 || access("/usr/local/bin/docker", X_OK) == 0;
@@ -153,24 +176,31 @@ static void print_console_urls(const struct config *config, struct server *serve
         const char *scheme = str_starts(text, "http://") ? "http" : "https";
         const char *address = strstr(text, "://") != NULL ? strstr(text, "://") + 3 : text;
         const char *colon = strrchr(address, ':');
-        CLEANUP_FREE char *name = mem_strndup(address, colon != NULL ? (size_t)(colon - address) : 0);
-        bool any = name[0] == '\0' || strcmp(name, "*") == 0 || strcmp(name, "0.0.0.0") == 0 || strcmp(name, "[::]") == 0;
+        CLEANUP_FREE char *name =
+            mem_strndup(address, colon != NULL ? (size_t)(colon - address) : 0);
+        bool any = name[0] == '\0' || strcmp(name, "*") == 0 || strcmp(name, "0.0.0.0") == 0 ||
+                   strcmp(name, "[::]") == 0;
         printf("  Console      %s://%s:%d/\n", scheme, any ? host : name, server_port(server, i));
     }
 }
 
-static void print_banner(const struct config *config, struct server *server, const struct certificate *certificate)
+static void print_banner(const struct config *config, struct server *server,
+                         const struct certificate *certificate)
 {
     printf("Tabique %s is running (process %d).\n\n", TABIQUE_VERSION, getpid());
     print_console_urls(config, server);
     char fingerprint[96];
-    if (config->listen != NULL && certificate->own && tls_certificate_fingerprint(certificate->certificate, fingerprint, NULL) == 0)
+    if (config->listen != NULL && certificate->own &&
+        tls_certificate_fingerprint(certificate->certificate, fingerprint, NULL) == 0)
         printf("  Certificate  made here; SHA-256 %s\n", fingerprint);
     CLEANUP_FREE char *password = path_join(config->data_dir, "admin-password");
-    if (access(password, F_OK) == 0) printf("  Sign in      user admin; the first password stands in %s\n", password);
+    if (access(password, F_OK) == 0)
+        printf("  Sign in      user admin; the first password stands in %s\n", password);
     printf("  Docker API   unix://%s\n", config->socket);
     printf("  Try          curl --unix-socket %s http://localhost/api/v1/info\n", config->socket);
-    if (have_docker()) printf("               docker -H unix://%s run -d tabique/base ping localhost\n", config->socket);
+    if (have_docker())
+        printf("               docker -H unix://%s run -d tabique/base ping localhost\n",
+               config->socket);
     printf("  Stop         Ctrl-C; containers run on\n\n");
     fflush(stdout);
 }
@@ -180,16 +210,23 @@ static void notify(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (path == NULL || strlen(path) >= sizeof(address.sun_path) || (path[0] != '/' && path[0] != '@')) return;
+    if (path == NULL || strlen(path) >= sizeof(address.sun_path) ||
+        (path[0] != '/' && path[0] != '@'))
+        return;
     memcpy(address.sun_path, path, strlen(path));
-    if (path[0] == '@') address.sun_path[0] = '\0';
+    if (path[0] == '@')
+        address.sun_path[0] = '\0';
     CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return;
+    if (fd < 0)
+        return;
     socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, length) < 0) log_debug("sd_notify: %s", strerror(errno));
+    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, length) < 0)
+        log_debug("sd_notify: %s", strerror(errno));
 }
 
-/* --- running --------------------------------------------------------------------------------------------------- */
+/* --- running
+ * ---------------------------------------------------------------------------------------------------
+ */
 static void wait_for_end(struct server *server, const struct certificate *certificate)
 {
     sigset_t signals;
@@ -199,14 +236,17 @@ static void wait_for_end(struct server *server, const struct certificate *certif
     sigaddset(&signals, SIGHUP);
     for (;;) {
         int number = sigwaitinfo(&signals, NULL);
-        if (number < 0) continue;
+        if (number < 0)
+            continue;
         if (number != SIGHUP) {
             log_info("stopping; containers run on");
             break;
         }
         struct error err = ERROR_INIT;
-        if (server_reload(server, &err) < 0) log_error("the TLS certificate is still the old one: %s", err.message);
-        else log_info("read the TLS certificate again: %s", certificate->certificate);
+        if (server_reload(server, &err) < 0)
+            log_error("the TLS certificate is still the old one: %s", err.message);
+        else
+            log_info("read the TLS certificate again: %s", certificate->certificate);
     }
     /* Whoever asks twice does not want to wait. */
     signal(SIGINT, SIG_DFL);
@@ -217,14 +257,17 @@ static void wait_for_end(struct server *server, const struct certificate *certif
 static int run(const struct config *config, struct error *err)
 {
     int r = check_machine(err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     prepare_process();
     r = make_directories(config, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     struct certificate certificate = {0};
     if (config->listen != NULL) {
         r = find_certificate(config, &certificate, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
     }
 
     struct engine_options engine_options = {
@@ -244,7 +287,8 @@ static int run(const struct config *config, struct error *err)
     };
     struct engine *engine = NULL;
     r = engine_open(&engine_options, &engine, err);
-    if (r < 0) goto out;
+    if (r < 0)
+        goto out;
     load_base_image(engine, config->base_image);
 
     const struct server_options server_options = {
@@ -263,11 +307,13 @@ static int run(const struct config *config, struct error *err)
         .data_dir = config->data_dir,
         .threads = (int)config->threads,
     };
-    if (server_options.web_dir == NULL) log_warning("there is no console: %s is missing", config->web_dir);
+    if (server_options.web_dir == NULL)
+        log_warning("there is no console: %s is missing", config->web_dir);
     struct server *server = NULL;
     r = server_start(&server_options, &server, err);
     if (r >= 0) {
-        if (config->banner || isatty(STDOUT_FILENO)) print_banner(config, server, &certificate);
+        if (config->banner || isatty(STDOUT_FILENO))
+            print_banner(config, server, &certificate);
         log_info("tabique %s serves on %s", TABIQUE_VERSION, config->socket);
         notify("READY=1");
         wait_for_end(server, &certificate);

@@ -64,12 +64,15 @@ static void *pool_thread(void *user)
             pool->idle++;
             int r = pthread_cond_timedwait(&pool->work, &pool->lock, &until);
             pool->idle--;
-            if (r == ETIMEDOUT && pool->first == NULL) goto out;
+            if (r == ETIMEDOUT && pool->first == NULL)
+                goto out;
         }
         struct job *job = pool->first;
-        if (job == NULL) break;
+        if (job == NULL)
+            break;
         pool->first = job->next;
-        if (pool->first == NULL) pool->last = &pool->first;
+        if (pool->first == NULL)
+            pool->last = &pool->first;
         pool->queued--;
         pthread_mutex_unlock(&pool->lock);
         job->fn(job->user);
@@ -92,7 +95,8 @@ static int start_thread(struct pool *pool)
     pthread_t thread;
     pool->threads++;
     int r = pthread_create(&thread, &attributes, pool_thread, pool);
-    if (r != 0) pool->threads--;
+    if (r != 0)
+        pool->threads--;
     pthread_attr_destroy(&attributes);
     return -r;
 }
@@ -112,7 +116,8 @@ int pool_submit(struct pool *pool, pool_fn *fn, void *user)
         /* Threads already woken for earlier jobs count as idle until they run. */
         if (pool->idle <= pool->queued && pool->threads < pool->max) {
             r = start_thread(pool);
-            if (r < 0 && pool->threads > 0) r = 0;
+            if (r < 0 && pool->threads > 0)
+                r = 0;
         }
         if (r == 0) {
             *pool->last = job;
@@ -151,10 +156,12 @@ bool pool_stop(struct pool *pool, int timeout_ms)
     pool->stopping = true;
     pthread_cond_broadcast(&pool->work);
     int r = 0;
-    while (pool->threads > 0 && r == 0) r = pthread_cond_timedwait(&pool->ended, &pool->lock, &until);
+    while (pool->threads > 0 && r == 0)
+        r = pthread_cond_timedwait(&pool->ended, &pool->lock, &until);
     bool stopped = pool->threads == 0;
     pthread_mutex_unlock(&pool->lock);
-    if (!stopped) return false;
+    if (!stopped)
+        return false;
     pthread_cond_destroy(&pool->work);
     pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);

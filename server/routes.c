@@ -42,18 +42,21 @@ struct route_table {
 static unsigned hash_text(const char *text, size_t length)
 {
     unsigned hash = 2166136261u;
-    for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)text[i]) * 16777619u;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)text[i]) * 16777619u;
     return hash % BUCKETS;
 }
 
 static int compile(const struct route *route, char *text, struct compiled *ret, struct error *err)
 {
     *ret = (struct compiled){.route = route};
-    if (text[0] != '/') return error_set(err, EINVAL, "route %s: must begin with a slash", route->pattern);
+    if (text[0] != '/')
+        return error_set(err, EINVAL, "route %s: must begin with a slash", route->pattern);
     char *at = text + 1;
     size_t params = 0;
     while (*at != '\0') {
-        if (ret->count == SEGMENTS_MAX) return error_set(err, EINVAL, "route %s: too long", route->pattern);
+        if (ret->count == SEGMENTS_MAX)
+            return error_set(err, EINVAL, "route %s: too long", route->pattern);
         struct segment *segment = &ret->segments[ret->count++];
         char *end = strchr(at, '/');
         size_t length = end != NULL ? (size_t)(end - at) : strlen(at);
@@ -68,7 +71,8 @@ static int compile(const struct route *route, char *text, struct compiled *ret, 
             segment->length = length - (rest ? 5 : 2);
             at[1 + segment->length] = '\0';
         }
-        if (end == NULL) break;
+        if (end == NULL)
+            break;
         *end = '\0';
         at = end + 1;
     }
@@ -87,8 +91,10 @@ static int by_specificity(const void *a, const void *b)
 
 void route_table_free(struct route_table *table)
 {
-    if (table == NULL) return;
-    for (size_t i = 0; i < table->count; i++) free(table->texts[i]);
+    if (table == NULL)
+        return;
+    for (size_t i = 0; i < table->count; i++)
+        free(table->texts[i]);
     free(table->texts);
     free(table->items);
     free(table);
@@ -99,7 +105,8 @@ int route_table_new(const struct route *const *tables, struct route_table **ret,
     struct route_table *table = mem_new(struct route_table);
     size_t total = 0;
     for (size_t i = 0; tables[i] != NULL; i++)
-        for (const struct route *route = tables[i]; route->method != NULL; route++) total++;
+        for (const struct route *route = tables[i]; route->method != NULL; route++)
+            total++;
     table->items = mem_array(total + 1, sizeof(struct compiled));
     table->texts = mem_array(total + 1, sizeof(char *));
     for (size_t i = 0; tables[i] != NULL; i++)
@@ -116,9 +123,10 @@ int route_table_new(const struct route *const *tables, struct route_table **ret,
     /* Built from the last, so that each bucket's list is in order. */
     for (size_t i = table->count; i-- > 0;) {
         struct compiled *item = &table->items[i];
-        struct compiled **bucket = item->count > 0 && item->segments[0].kind == SEGMENT_LITERAL
-                                       ? &table->buckets[hash_text(item->segments[0].text, item->segments[0].length)]
-                                       : &table->others;
+        struct compiled **bucket =
+            item->count > 0 && item->segments[0].kind == SEGMENT_LITERAL
+                ? &table->buckets[hash_text(item->segments[0].text, item->segments[0].length)]
+                : &table->others;
         item->next = *bucket;
         *bucket = item;
     }
@@ -137,12 +145,15 @@ static size_t split(const char *path, struct piece *out, size_t max)
     const char *at = path + 1;
     while (*at != '\0') {
         const char *end = strchr(at, '/');
-        if (count == max) return max + 1;
+        if (count == max)
+            return max + 1;
         out[count++] = (struct piece){at, end != NULL ? (size_t)(end - at) : strlen(at)};
-        if (end == NULL) break;
+        if (end == NULL)
+            break;
         at = end + 1;
         if (*at == '\0') { /* a slash at the end is an empty last piece */
-            if (count == max) return max + 1;
+            if (count == max)
+                return max + 1;
             out[count++] = (struct piece){at, 0};
             break;
         }
@@ -156,27 +167,32 @@ struct binding {
     size_t from, to;
 };
 
-static bool match(const struct compiled *item, size_t segment, const struct piece *pieces, size_t piece, size_t count,
-                  struct binding *bindings, size_t *bound)
+static bool match(const struct compiled *item, size_t segment, const struct piece *pieces,
+                  size_t piece, size_t count, struct binding *bindings, size_t *bound)
 {
     for (; segment < item->count; segment++, piece++) {
         const struct segment *want = &item->segments[segment];
-        if (piece >= count) return false;
+        if (piece >= count)
+            return false;
         switch (want->kind) {
         case SEGMENT_LITERAL:
-            if (want->length != pieces[piece].length || memcmp(want->text, pieces[piece].text, want->length) != 0)
+            if (want->length != pieces[piece].length ||
+                memcmp(want->text, pieces[piece].text, want->length) != 0)
                 return false;
             break;
         case SEGMENT_PARAM:
-            if (pieces[piece].length == 0) return false;
+            if (pieces[piece].length == 0)
+                return false;
             bindings[(*bound)++] = (struct binding){want, piece, piece + 1};
             break;
         case SEGMENT_REST: {
             /* As much as leaves enough for what follows; one {name...} a pattern. */
             size_t after = item->count - segment - 1;
-            if (count < piece + 1 + after) return false;
+            if (count < piece + 1 + after)
+                return false;
             size_t end = count - after;
-            if (pieces[piece].length == 0) return false;
+            if (pieces[piece].length == 0)
+                return false;
             bindings[(*bound)++] = (struct binding){want, piece, end};
             piece = end - 1;
             break;
@@ -192,9 +208,12 @@ static bool try_list(const struct compiled *list, const char *method, struct req
     for (const struct compiled *item = list; item != NULL; item = item->next) {
         struct binding bindings[PARAMS_MAX];
         size_t bound = 0;
-        if (strcmp(item->route->method, method) != 0) continue;
-        if (versioned && (item->route->flags & ROUTE_DOCKER) == 0) continue;
-        if (!match(item, 0, pieces, 0, count, bindings, &bound)) continue;
+        if (strcmp(item->route->method, method) != 0)
+            continue;
+        if (versioned && (item->route->flags & ROUTE_DOCKER) == 0)
+            continue;
+        if (!match(item, 0, pieces, 0, count, bindings, &bound))
+            continue;
         request->route = item->route;
         free(request->param_text);
         request->param_text = mem_alloc(strlen(request->path) + PARAMS_MAX + 1);
@@ -218,13 +237,18 @@ bool route_match(const struct route_table *table, struct request *request, bool 
 {
     struct piece pieces[64];
     size_t count = split(request->path, pieces, 64);
-    if (count > 64) return false;
-    const struct compiled *bucket = count > 0 ? table->buckets[hash_text(pieces[0].text, pieces[0].length)] : NULL;
+    if (count > 64)
+        return false;
+    const struct compiled *bucket =
+        count > 0 ? table->buckets[hash_text(pieces[0].text, pieces[0].length)] : NULL;
     const char *method = request_method(request);
     for (int attempt = 0; attempt < 2; attempt++) {
-        if (try_list(bucket, method, request, pieces, count, versioned)) return true;
-        if (try_list(table->others, method, request, pieces, count, versioned)) return true;
-        if (strcmp(method, "HEAD") != 0) return false;
+        if (try_list(bucket, method, request, pieces, count, versioned))
+            return true;
+        if (try_list(table->others, method, request, pieces, count, versioned))
+            return true;
+        if (strcmp(method, "HEAD") != 0)
+            return false;
         method = "GET";
     }
     return false;
@@ -234,17 +258,20 @@ int route_table_each(const struct route_table *table, route_fn *fn, void *user)
 {
     for (size_t i = 0; i < table->count; i++) {
         int r = fn(user, table->items[i].route);
-        if (r != 0) return r;
+        if (r != 0)
+            return r;
     }
     return 0;
 }
 
 int route_version(const char *path, int *ret_version, const char **ret_rest, struct error *err)
 {
-    if (path[0] != '/' || path[1] != 'v' || path[2] < '0' || path[2] > '9') return 1;
+    if (path[0] != '/' || path[1] != 'v' || path[2] < '0' || path[2] > '9')
+        return 1;
     size_t length = strspn(path + 2, "0123456789.");
     const char *rest = path + 2 + length;
-    if (*rest != '/' || length > 16) return 1;
+    if (*rest != '/' || length > 16)
+        return 1;
     char text[17];
     memcpy(text, path + 2, length);
     text[length] = '\0';
@@ -254,12 +281,15 @@ int route_version(const char *path, int *ret_version, const char **ret_rest, str
     const char *dot = strchr(text, '.');
     unsigned long minor = dot != NULL ? strtoul(dot + 1, NULL, 10) : 0;
     if (major > 1 || (major == 1 && minor > API_VERSION_MAX - 100))
-        return error_set(err, EINVAL, "client version %s is too new. Maximum supported API version is %s", text,
+        return error_set(err, EINVAL,
+                         "client version %s is too new. Maximum supported API version is %s", text,
                          API_VERSION_MAX_TEXT);
     if (major < 1 || minor < API_VERSION_MIN - 100)
         return error_set(err, EINVAL,
-                         "client version %s is too old. Minimum supported API version is %s, please upgrade your "
-                         "client to a newer version", text, API_VERSION_MIN_TEXT);
+                         "client version %s is too old. Minimum supported API version is %s, "
+                         "please upgrade your "
+                         "client to a newer version",
+                         text, API_VERSION_MIN_TEXT);
     *ret_version = 100 + (int)minor;
     *ret_rest = rest;
     return 0;

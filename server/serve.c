@@ -22,14 +22,17 @@ static bool next_is_here(struct transport *transport)
 {
     struct pool *workers = transport->server->workers;
     for (;;) {
-        if (transport->in.length > 0 && front_complete(transport)) return true;
+        if (transport->in.length > 0 && front_complete(transport))
+            return true;
         if (!transport_pending(transport)) {
             struct pollfd poll_fd = {.fd = transport->fd, .events = POLLIN};
-            if (!pool_has_spare(workers) || poll(&poll_fd, 1, LINGER_MS) <= 0) return false;
+            if (!pool_has_spare(workers) || poll(&poll_fd, 1, LINGER_MS) <= 0)
+                return false;
         }
         char buffer[16384];
         ssize_t n = transport_read_now(transport, buffer, sizeof(buffer));
-        if (n <= 0) return false; /* the front will see the end, too */
+        if (n <= 0)
+            return false; /* the front will see the end, too */
         str_append_n(&transport->in, buffer, (size_t)n);
     }
 }
@@ -45,10 +48,14 @@ void serve(void *user)
         const char *reason = "the request head is too large";
         size_t size = head_length(transport->in.data, transport->in.length);
         int status = 431;
-        if (size == 0 && transport->in.length < HEAD_MAX) status = 400, reason = "the request cannot be understood";
-        if (size > HEAD_MAX) size = 0;
-        if (size > 0) status = head_check(transport->in.data, size, &head, &reason);
-        if (status == 0) status = request_new(transport, &head, size, &request, &reason);
+        if (size == 0 && transport->in.length < HEAD_MAX)
+            status = 400, reason = "the request cannot be understood";
+        if (size > HEAD_MAX)
+            size = 0;
+        if (size > 0)
+            status = head_check(transport->in.data, size, &head, &reason);
+        if (status == 0)
+            status = request_new(transport, &head, size, &request, &reason);
         if (status != 0) {
             refuse(transport, status, reason);
             return;

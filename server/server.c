@@ -31,12 +31,14 @@
 #define BODY_TIMEOUT_MS 300000
 #define STOP_MS 8000
 
-/* --- the register ------------------------------------------------------------------------------ */
+/* --- the register ------------------------------------------------------------------------------
+ */
 void server_register(struct server *server, struct transport *transport)
 {
     pthread_mutex_lock(&server->lock);
     transport->next = server->transports;
-    if (transport->next != NULL) transport->next->previous = transport;
+    if (transport->next != NULL)
+        transport->next->previous = transport;
     server->transports = transport;
     atomic_fetch_add(&server->transport_count, 1);
     pthread_mutex_unlock(&server->lock);
@@ -45,9 +47,12 @@ void server_register(struct server *server, struct transport *transport)
 void server_unregister(struct server *server, struct transport *transport)
 {
     pthread_mutex_lock(&server->lock);
-    if (transport->next != NULL) transport->next->previous = transport->previous;
-    if (transport->previous != NULL) transport->previous->next = transport->next;
-    else server->transports = transport->next;
+    if (transport->next != NULL)
+        transport->next->previous = transport->previous;
+    if (transport->previous != NULL)
+        transport->previous->next = transport->next;
+    else
+        server->transports = transport->next;
     atomic_fetch_sub(&server->transport_count, 1);
     pthread_mutex_unlock(&server->lock);
 }
@@ -60,9 +65,13 @@ struct tls *server_tls(struct server *server)
     return tls;
 }
 
-bool server_stopping(struct server *server) { return atomic_load(&server->stopping); }
+bool server_stopping(struct server *server)
+{
+    return atomic_load(&server->stopping);
+}
 
-/* --- threads of their own ------------------------------------------------------------------------ */
+/* --- threads of their own ------------------------------------------------------------------------
+ */
 struct spawned {
     struct server *server;
     void (*fn)(void *user);
@@ -104,11 +113,13 @@ int server_spawn(struct server *server, const char *name, void (*fn)(void *user)
     return 0;
 }
 
-/* --- names ------------------------------------------------------------------------------------------ */
+/* --- names
+ * ------------------------------------------------------------------------------------------ */
 static bool has_default_route(const char *interface)
 {
     CLEANUP_FREE char *routes = NULL;
-    if (file_read(AT_FDCWD, "/proc/net/route", 1 << 20, &routes, NULL) < 0) return false;
+    if (file_read(AT_FDCWD, "/proc/net/route", 1 << 20, &routes, NULL) < 0)
+        return false;
     CLEANUP_FREE char *line = mem_printf("\n%s\t00000000\t", interface);
     return strstr(routes, line) != NULL;
 }
@@ -121,10 +132,12 @@ static bool is_passing(const char *interface)
     CLEANUP_FREE char *index_path = mem_printf("/sys/class/net/%s/ifindex", interface);
     CLEANUP_FREE char *peer_path = mem_printf("/sys/class/net/%s/iflink", interface);
     CLEANUP_FREE char *index = NULL, *peer = NULL;
-    if (has_default_route(interface)) return false;
-    if (access(bridge, F_OK) == 0 || access(tunnel, F_OK) == 0) return true;
-    return file_read(AT_FDCWD, index_path, 64, &index, NULL) == 0 && file_read(AT_FDCWD, peer_path, 64, &peer, NULL) == 0 &&
-           strcmp(index, peer) != 0;
+    if (has_default_route(interface))
+        return false;
+    if (access(bridge, F_OK) == 0 || access(tunnel, F_OK) == 0)
+        return true;
+    return file_read(AT_FDCWD, index_path, 64, &index, NULL) == 0 &&
+           file_read(AT_FDCWD, peer_path, 64, &peer, NULL) == 0 && strcmp(index, peer) != 0;
 }
 
 char **server_own_names(bool passing)
@@ -133,25 +146,32 @@ char **server_own_names(bool passing)
     char host[256];
     if (gethostname(host, sizeof(host)) == 0) {
         host[sizeof(host) - 1] = '\0';
-        if (host[0] != '\0') strv_push(&names, host);
+        if (host[0] != '\0')
+            strv_push(&names, host);
     }
-    if (!strv_contains(names, "localhost")) strv_push(&names, "localhost");
+    if (!strv_contains(names, "localhost"))
+        strv_push(&names, "localhost");
     struct ifaddrs *list = NULL;
-    if (getifaddrs(&list) < 0) return names;
+    if (getifaddrs(&list) < 0)
+        return names;
     for (struct ifaddrs *at = list; at != NULL; at = at->ifa_next) {
         char text[INET6_ADDRSTRLEN];
-        if (at->ifa_addr == NULL || (at->ifa_flags & IFF_UP) == 0) continue;
-        if (!passing && is_passing(at->ifa_name)) continue;
+        if (at->ifa_addr == NULL || (at->ifa_flags & IFF_UP) == 0)
+            continue;
+        if (!passing && is_passing(at->ifa_name))
+            continue;
         if (at->ifa_addr->sa_family == AF_INET) {
             inet_ntop(AF_INET, &((struct sockaddr_in *)at->ifa_addr)->sin_addr, text, sizeof(text));
         } else if (at->ifa_addr->sa_family == AF_INET6) {
             const struct in6_addr *ip = &((struct sockaddr_in6 *)at->ifa_addr)->sin6_addr;
-            if (IN6_IS_ADDR_LINKLOCAL(ip)) continue;
+            if (IN6_IS_ADDR_LINKLOCAL(ip))
+                continue;
             inet_ntop(AF_INET6, ip, text, sizeof(text));
         } else {
             continue;
         }
-        if (!strv_contains(names, text)) strv_push(&names, text);
+        if (!strv_contains(names, text))
+            strv_push(&names, text);
     }
     freeifaddrs(list);
     return names;
@@ -160,25 +180,30 @@ char **server_own_names(bool passing)
 static char **answered_hosts(char *const *allowed)
 {
     char **hosts = server_own_names(true);
-    for (size_t i = 0; allowed != NULL && allowed[i] != NULL; i++) strv_push(&hosts, allowed[i]);
+    for (size_t i = 0; allowed != NULL && allowed[i] != NULL; i++)
+        strv_push(&hosts, allowed[i]);
     for (size_t i = 0; hosts != NULL && hosts[i] != NULL; i++)
         for (char *at = hosts[i]; *at != '\0'; at++)
-            if (*at >= 'A' && *at <= 'Z') *at = (char)(*at + 32);
+            if (*at >= 'A' && *at <= 'Z')
+                *at = (char)(*at + 32);
     return hosts;
 }
 
-/* --- start and stop ------------------------------------------------------------------------------------ */
+/* --- start and stop
+ * ------------------------------------------------------------------------------------ */
 static bool wants_tls(char *const *listen)
 {
     for (size_t i = 0; listen != NULL && listen[i] != NULL; i++)
-        if (!str_starts(listen[i], "http://")) return true;
+        if (!str_starts(listen[i], "http://"))
+            return true;
     return false;
 }
 
 static void server_free(struct server *server)
 {
     web_sockets_free(server->sockets);
-    if (server->free_hub != NULL) server->free_hub(server->hub);
+    if (server->free_hub != NULL)
+        server->free_hub(server->hub);
     route_table_free(server->routes);
     static_files_free(server->files);
     auth_free(server->auth);
@@ -193,28 +218,35 @@ static int start(struct server *server, struct error *err)
     const struct server_options *options = &server->options;
     int body_timeout = options->body_timeout_ms > 0 ? options->body_timeout_ms : BODY_TIMEOUT_MS;
     int r = message_library_init(body_timeout);
-    if (r < 0) return error_errno(err, -r, "HTTP library");
+    if (r < 0)
+        return error_errno(err, -r, "HTTP library");
     r = route_table_new(options->tables, &server->routes, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     if (options->web_dir != NULL) {
         r = static_files_new(options->web_dir, &server->files, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
     }
     if (options->store != NULL) {
         bool first = false;
         r = auth_new(options->store, options->data_dir, &server->auth, &first, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
     }
     if (wants_tls(options->listen)) {
-        struct tls_options tls = {options->tls_certificate, options->tls_key, options->tls_client_ca};
+        struct tls_options tls = {options->tls_certificate, options->tls_key,
+                                  options->tls_client_ca};
         r = tls_new(&tls, &server->tls, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
     }
     r = web_sockets_new(server, &server->sockets, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     int threads = options->threads > 0 ? options->threads : THREADS_DEFAULT;
     server->workers = pool_new("worker", (size_t)threads, 4096, THREAD_STACK);
-    return front_new(server, &server->front, err);
+    return front_new(server, err);
 }
 
 int server_start(const struct server_options *options, struct server **ret, struct error *err)
@@ -226,7 +258,8 @@ int server_start(const struct server_options *options, struct server **ret, stru
     server->hosts = answered_hosts(options->allowed_hosts);
     int r = start(server, err);
     if (r < 0) {
-        if (server->workers != NULL) pool_stop(server->workers, 1000);
+        if (server->workers != NULL)
+            pool_stop(server->workers, 1000);
         server_free(server);
         return r;
     }
@@ -238,17 +271,20 @@ static void cut_off(struct server *server)
 {
     pthread_mutex_lock(&server->lock);
     for (struct transport *at = server->transports; at != NULL; at = at->next)
-        if (at->state == TRANSPORT_BUSY) shutdown(at->fd, SHUT_RDWR);
+        if (at->state == TRANSPORT_BUSY)
+            shutdown(at->fd, SHUT_RDWR);
     pthread_mutex_unlock(&server->lock);
 }
 
 void server_stop(struct server *server)
 {
-    if (server == NULL) return;
+    if (server == NULL)
+        return;
     atomic_store(&server->stopping, true);
     front_close(server->front);
     void (*stop_hub)(void *hub) = server->stop_hub;
-    if (stop_hub != NULL) stop_hub(server->hub);
+    if (stop_hub != NULL)
+        stop_hub(server->hub);
     /* Requests that are nearly done get a moment; streams end at once when their
      * next look at the connection fails. */
     int64_t deadline = clock_mono_ns() + STOP_MS * NS_PER_MS;
@@ -275,11 +311,14 @@ void server_stop(struct server *server)
 int server_reload(struct server *server, struct error *err)
 {
     const struct server_options *options = &server->options;
-    if (server->tls == NULL) return 0;
-    struct tls_options tls_options = {options->tls_certificate, options->tls_key, options->tls_client_ca};
+    if (server->tls == NULL)
+        return 0;
+    struct tls_options tls_options = {options->tls_certificate, options->tls_key,
+                                      options->tls_client_ca};
     struct tls *tls = NULL;
     int r = tls_new(&tls_options, &tls, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     pthread_mutex_lock(&server->lock);
     struct tls *old = server->tls;
     server->tls = tls;
@@ -288,7 +327,10 @@ int server_reload(struct server *server, struct error *err)
     return 0;
 }
 
-int server_port(const struct server *server, size_t index) { return front_port(server->front, index); }
+int server_port(const struct server *server, size_t index)
+{
+    return front_port(server->front, index);
+}
 
 void server_counts(struct server *server, struct server_counts *ret)
 {

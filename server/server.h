@@ -24,13 +24,13 @@ struct server_options {
     const char *socket;                /* path; NULL: none */
     const char *socket_group;          /* group of the socket where it exists; NULL: none */
     const char *tls_certificate, *tls_key, *tls_client_ca;
-    bool own_certificate;              /* made by us: named to clients with the host's names */
-    char *const *allowed_hosts;        /* besides the machine's own names and addresses */
-    const char *web_dir;               /* NULL: no console */
-    const char *data_dir;              /* where the first-run password stands; NULL: nowhere */
-    int threads;                       /* workers at most; 0: 64 */
-    int streams;                       /* detached connections at most; 0: 512 */
-    int connections;                   /* at most; 0: 8192 */
+    bool own_certificate;       /* made by us: named to clients with the host's names */
+    char *const *allowed_hosts; /* besides the machine's own names and addresses */
+    const char *web_dir;        /* NULL: no console */
+    const char *data_dir;       /* where the first-run password stands; NULL: nowhere */
+    int threads;                /* workers at most; 0: 64 */
+    int streams;                /* detached connections at most; 0: 512 */
+    int connections;            /* at most; 0: 8192 */
     int handshake_timeout_ms, head_timeout_ms, idle_timeout_ms, body_timeout_ms; /* 0: defaults */
 };
 

@@ -74,8 +74,8 @@ struct request {
     struct transport *transport; /* NULL once hijacked */
     struct message *message;
     struct head head;
-    char *path;                  /* decoded, without the version */
-    char *target;                /* pairs point into it */
+    char *path;   /* decoded, without the version */
+    char *target; /* pairs point into it */
     struct pair *query;
     size_t query_count;
     int api_version;
@@ -83,16 +83,16 @@ struct request {
     const struct route *route;
     struct pair params[PARAMS_MAX];
     size_t param_count;
-    char *param_text;            /* params point into it */
+    char *param_text; /* params point into it */
     struct principal principal;
-    char csrf[40];               /* of the cookie's session */
-    char token_id[40];           /* session or API token he came with; "": neither */
+    char csrf[40];     /* of the cookie's session */
+    char token_id[40]; /* session or API token he came with; "": neither */
     char token_user[128];
     bool by_cookie;
     bool upgrade_websocket;
     bool continue_sent;
 
-    struct str extra;            /* header lines */
+    struct str extra; /* header lines */
     int status;
     bool begun, ended, chunked, head_only, close, audited;
     atomic_int holders;
@@ -101,8 +101,8 @@ struct request {
 };
 
 /* request.c */
-int request_new(struct transport *transport, const struct head *head, size_t head_length, struct request **ret,
-                const char **ret_reason); /* 0 or an HTTP status */
+int request_new(struct transport *transport, const struct head *head, size_t head_length,
+                struct request **ret, const char **ret_reason); /* 0 or an HTTP status */
 void request_free(struct request *request);
 bool request_is_websocket(const struct request *request);
 /* Percent-decoding. -EINVAL: bad escape, NUL, control character, not UTF-8. */
@@ -141,7 +141,7 @@ bool origin_matches(const char *origin, const char *host, bool tls);
 void serve(void *transport); /* a worker's job */
 
 /* front.c */
-int front_new(struct server *server, struct front **ret, struct error *err);
+int front_new(struct server *server, struct error *err); /* sets server->front */
 /* No new connections, the waiting ones dropped; busy ones may still come back and
  * are then closed. Stop frees it, once nobody can come back. */
 void front_close(struct front *front);

@@ -150,7 +150,11 @@ char *shape_path_stat(const struct archive_stat *stat)
     json_add_string(json, "name", stat->name ? stat->name : "");
     json_add_int(json, "size", stat->size);
     json_add_int(json, "mode", shape_go_mode(stat->mode));
-    shape_add_time(json, "mtime", stat->mtime_ns);
+    /* 0 is a time here, and many archives carry it. */
+    if (stat->mtime_ns == 0)
+        json_add_string(json, "mtime", "1970-01-01T00:00:00Z");
+    else
+        shape_add_time(json, "mtime", stat->mtime_ns);
     json_add_string(json, "linkTarget", stat->link_target ? stat->link_target : "");
     CLEANUP_FREE char *text = json_print(json);
     return base64(text ? text : "{}");

@@ -29,7 +29,8 @@
 #define MESSAGE_BURST_NS (5 * NS_PER_SEC) /* 100 at once */
 #define RECENT_EVENTS 50
 
-/* --- counting ------------------------------------------------------------------------------------- */
+/* --- counting
+ * ------------------------------------------------------------------------------------- */
 struct client *client_ref(struct client *client)
 {
     atomic_fetch_add(&client->references, 1);
@@ -38,12 +39,14 @@ struct client *client_ref(struct client *client)
 
 void client_unref(struct client *client)
 {
-    if (client == NULL || atomic_fetch_sub(&client->references, 1) != 1) return;
+    if (client == NULL || atomic_fetch_sub(&client->references, 1) != 1)
+        return;
     web_socket_unref(client->socket);
     free(client);
 }
 
-/* --- what collectors call ---------------------------------------------------------------------------- */
+/* --- what collectors call
+ * ---------------------------------------------------------------------------- */
 static struct row *find_row(struct topic *topic, const char *key)
 {
     struct row *row;
@@ -54,7 +57,8 @@ static struct row *find_row(struct topic *topic, const char *key)
 bool fresh_known(struct fresh *fresh, const char *key, uint64_t signature)
 {
     struct row *row = find_row(fresh->topic, key);
-    if (row == NULL || signature == 0 || row->signature != signature) return false;
+    if (row == NULL || signature == 0 || row->signature != signature)
+        return false;
     row->seen = fresh->topic->turn;
     return true;
 }
@@ -64,7 +68,8 @@ void fresh_row(struct fresh *fresh, const char *key, uint64_t signature, cJSON *
     json_add_string(json, "key", key);
     char *text = json_print(json);
     cJSON_Delete(json);
-    if (text == NULL) return;
+    if (text == NULL)
+        return;
     struct row *row = find_row(fresh->topic, key);
     if (row != NULL) {
         row->seen = fresh->topic->turn;
@@ -78,7 +83,8 @@ void fresh_row(struct fresh *fresh, const char *key, uint64_t signature, cJSON *
         fresh->changes = mem_grow(fresh->changes, fresh->capacity, sizeof(struct change));
     }
     struct change *change = &fresh->changes[fresh->count++];
-    *change = (struct change){.kind = row != NULL ? CHANGE_UPDATE : CHANGE_ADD, .signature = signature, .text = text};
+    *change = (struct change){
+        .kind = row != NULL ? CHANGE_UPDATE : CHANGE_ADD, .signature = signature, .text = text};
     snprintf(change->key, sizeof(change->key), "%s", key);
 }
 
@@ -87,16 +93,28 @@ static void append_members(struct str *out, cJSON *object)
     CLEANUP_FREE char *text = json_print(object);
     cJSON_Delete(object);
     size_t length = text != NULL ? strlen(text) : 0;
-    if (length <= 2) return;
-    if (out->length > 0) str_append_char(out, ',');
+    if (length <= 2)
+        return;
+    if (out->length > 0)
+        str_append_char(out, ',');
     str_append_n(out, text + 1, length - 2);
 }
 
-void fresh_head(struct fresh *fresh, cJSON *object) { append_members(&fresh->head, object); }
-void fresh_moment(struct fresh *fresh, cJSON *object) { append_members(&fresh->moment, object); }
+void fresh_head(struct fresh *fresh, cJSON *object)
+{
+    append_members(&fresh->head, object);
+}
+void fresh_moment(struct fresh *fresh, cJSON *object)
+{
+    append_members(&fresh->moment, object);
+}
 
-/* --- sending (the hub's lock is held) ------------------------------------------------------------------- */
-static void send_text(struct client *client, const char *text) { web_socket_send(client->socket, false, text, strlen(text)); }
+/* --- sending (the hub's lock is held)
+ * ------------------------------------------------------------------- */
+static void send_text(struct client *client, const char *text)
+{
+    web_socket_send(client->socket, false, text, strlen(text));
+}
 
 static void send_message(struct client *client, int64_t id, const char *type, const char *message)
 {
@@ -114,32 +132,39 @@ static void fall_behind(struct subscription *subscription)
 {
     struct client *client = subscription->client;
     subscription->waiting = subscription->resync = true;
-    if (client->behind_since_ns == 0) client->behind_since_ns = clock_mono_ns();
+    if (client->behind_since_ns == 0)
+        client->behind_since_ns = clock_mono_ns();
 }
 
-static int send_shared(struct subscription *subscription, const char *type, struct shared_text *rest)
+static int send_shared(struct subscription *subscription, const char *type,
+                       struct shared_text *rest)
 {
     char prefix[96];
-    snprintf(prefix, sizeof(prefix), "{\"id\":%lld,\"seq\":%llu,\"type\":\"%s\",", (long long)subscription->id,
-             (unsigned long long)subscription->sequence + 1, type);
+    snprintf(prefix, sizeof(prefix), "{\"id\":%lld,\"seq\":%llu,\"type\":\"%s\",",
+             (long long)subscription->id, (unsigned long long)subscription->sequence + 1, type);
     int r = web_socket_send_shared(subscription->client->socket, prefix, rest);
-    if (r == 0) subscription->sequence++;
+    if (r == 0)
+        subscription->sequence++;
     return r;
 }
 
 static struct shared_text *encode_state(struct topic *topic)
 {
-    if (topic->state != NULL) return topic->state;
+    if (topic->state != NULL)
+        return topic->state;
     CLEANUP_STR struct str out = STR_INIT;
     str_printf(&out, "\"topic\":\"%s\"", topic->type->name);
-    if (topic->moment[0] != '\0') str_printf(&out, ",%s", topic->moment);
-    if (topic->head[0] != '\0') str_printf(&out, ",%s", topic->head);
+    if (topic->moment[0] != '\0')
+        str_printf(&out, ",%s", topic->moment);
+    if (topic->head[0] != '\0')
+        str_printf(&out, ",%s", topic->head);
     if (topic->type->rows != NULL) {
         str_printf(&out, ",\"%s\":[", topic->type->rows);
         struct row *row, *next;
         HASH_ITER(hh, topic->rows, row, next)
         {
-            if (row != topic->rows) str_append_char(&out, ',');
+            if (row != topic->rows)
+                str_append_char(&out, ',');
             str_append(&out, row->text);
         }
         str_append_char(&out, ']');
@@ -158,7 +183,9 @@ static void send_state(struct subscription *subscription)
         fall_behind(subscription);
         return;
     }
-    if (subscription->resync) send_message(client, subscription->id, "resync", "messages were left out: the full state follows");
+    if (subscription->resync)
+        send_message(client, subscription->id, "resync",
+                     "messages were left out: the full state follows");
     if (send_shared(subscription, "state", encode_state(subscription->topic)) == -EAGAIN) {
         fall_behind(subscription);
         return;
@@ -166,7 +193,8 @@ static void send_state(struct subscription *subscription)
     subscription->waiting = subscription->resync = false;
 }
 
-/* --- subscriptions ------------------------------------------------------------------------------------------ */
+/* --- subscriptions
+ * ------------------------------------------------------------------------------------------ */
 static void topic_free(struct hub *hub, struct topic *topic)
 {
     HASH_DEL(hub->topics, topic);
@@ -187,17 +215,23 @@ static void unsubscribe(struct hub *hub, struct subscription *subscription)
 {
     struct client *client = subscription->client;
     struct subscription **at = &client->subscriptions;
-    while (*at != subscription) at = &(*at)->client_next;
+    while (*at != subscription)
+        at = &(*at)->client_next;
     *at = subscription->client_next;
     client->count--;
     struct topic *topic = subscription->topic;
     if (topic != NULL) {
-        if (subscription->previous != NULL) subscription->previous->next = subscription->next;
-        else topic->subscriptions = subscription->next;
-        if (subscription->next != NULL) subscription->next->previous = subscription->previous;
-        if (topic->subscriptions == NULL && !topic->busy) topic_free(hub, topic);
+        if (subscription->previous != NULL)
+            subscription->previous->next = subscription->next;
+        else
+            topic->subscriptions = subscription->next;
+        if (subscription->next != NULL)
+            subscription->next->previous = subscription->previous;
+        if (topic->subscriptions == NULL && !topic->busy)
+            topic_free(hub, topic);
     }
-    if (subscription->logs != NULL) log_follower_stop(subscription->logs);
+    if (subscription->logs != NULL)
+        log_follower_stop(subscription->logs);
     cJSON_Delete(subscription->filters);
     free(subscription);
 }
@@ -205,7 +239,8 @@ static void unsubscribe(struct hub *hub, struct subscription *subscription)
 static struct subscription *find_subscription(struct client *client, int64_t id)
 {
     for (struct subscription *at = client->subscriptions; at != NULL; at = at->client_next)
-        if (at->id == id) return at;
+        if (at->id == id)
+            return at;
     return NULL;
 }
 
@@ -220,24 +255,31 @@ static struct subscription *add_subscription(struct client *client, int64_t id, 
     client->count++;
     if (topic != NULL) {
         subscription->next = topic->subscriptions;
-        if (subscription->next != NULL) subscription->next->previous = subscription;
+        if (subscription->next != NULL)
+            subscription->next->previous = subscription;
         topic->subscriptions = subscription;
     }
     return subscription;
 }
 
-/* --- one turn of a topic --------------------------------------------------------------------------------------- */
-static void append_rows(struct str *out, const struct fresh *fresh, enum change_kind kind, const char *name)
+/* --- one turn of a topic
+ * --------------------------------------------------------------------------------------- */
+static void append_rows(struct str *out, const struct fresh *fresh, enum change_kind kind,
+                        const char *name)
 {
     bool any = false;
     for (size_t i = 0; i < fresh->count; i++) {
-        if (fresh->changes[i].kind != kind) continue;
-        if (any) str_append_char(out, ',');
-        else str_printf(out, ",\"%s\":[", name);
+        if (fresh->changes[i].kind != kind)
+            continue;
+        if (any)
+            str_append_char(out, ',');
+        else
+            str_printf(out, ",\"%s\":[", name);
         any = true;
         str_append(out, fresh->changes[i].text);
     }
-    if (any) str_append_char(out, ']');
+    if (any)
+        str_append_char(out, ']');
 }
 
 static bool remove_unseen(struct topic *topic, struct str *out)
@@ -246,7 +288,8 @@ static bool remove_unseen(struct topic *topic, struct str *out)
     struct row *row, *next;
     HASH_ITER(hh, topic->rows, row, next)
     {
-        if (row->seen == topic->turn) continue;
+        if (row->seen == topic->turn)
+            continue;
         str_append(out, any ? "," : ",\"remove\":[");
         str_append_json(out, row->key, strlen(row->key));
         any = true;
@@ -254,7 +297,8 @@ static bool remove_unseen(struct topic *topic, struct str *out)
         free(row->text);
         free(row);
     }
-    if (any) str_append_char(out, ']');
+    if (any)
+        str_append_char(out, ']');
     return any;
 }
 
@@ -283,8 +327,10 @@ static void publish(struct topic *topic, struct fresh *fresh)
     const char *head = fresh->head.data != NULL ? fresh->head.data : "";
     bool head_changed = topic->head == NULL || strcmp(topic->head, head) != 0;
     str_printf(&delta, "\"topic\":\"%s\"", topic->type->name);
-    if (moment[0] != '\0') str_printf(&delta, ",%s", moment);
-    if (head_changed && head[0] != '\0') str_printf(&delta, ",%s", head);
+    if (moment[0] != '\0')
+        str_printf(&delta, ",%s", moment);
+    if (head_changed && head[0] != '\0')
+        str_printf(&delta, ",%s", head);
     append_rows(&delta, fresh, CHANGE_ADD, "add");
     append_rows(&delta, fresh, CHANGE_UPDATE, "update");
     bool removed = remove_unseen(topic, &delta);
@@ -307,7 +353,8 @@ static void publish(struct topic *topic, struct fresh *fresh)
         if (at->waiting || first) {
             send_state(at);
         } else if (changed) {
-            if (web_socket_queued(at->client->socket) > STREAM_BEHIND_BYTES || send_shared(at, "delta", shared) == -EAGAIN)
+            if (web_socket_queued(at->client->socket) > STREAM_BEHIND_BYTES ||
+                send_shared(at, "delta", shared) == -EAGAIN)
                 fall_behind(at);
         }
     }
@@ -344,13 +391,16 @@ static void collect(void *user)
         end_topic(hub, topic, "end", err.message[0] != '\0' ? err.message : strerror(-r));
     } else {
         publish(topic, fresh);
-        if (topic->at_ns != 0) end_topic(hub, topic, "end", "the past does not change");
-        else topic->due_ns = clock_mono_ns() + topic->interval_ns;
+        if (topic->at_ns != 0)
+            end_topic(hub, topic, "end", "the past does not change");
+        else
+            topic->due_ns = clock_mono_ns() + topic->interval_ns;
     }
     pthread_cond_signal(&hub->wake);
     pthread_mutex_unlock(&hub->lock);
 
-    for (size_t i = 0; i < fresh->count; i++) free(fresh->changes[i].text);
+    for (size_t i = 0; i < fresh->count; i++)
+        free(fresh->changes[i].text);
     free(fresh->changes);
     str_free(&fresh->head);
     str_free(&fresh->moment);
@@ -372,7 +422,8 @@ static void start_turn(struct hub *hub, struct topic *topic)
     }
 }
 
-/* --- the timer's thread ------------------------------------------------------------------------------------------ */
+/* --- the timer's thread
+ * ------------------------------------------------------------------------------------------ */
 static void check_clients(struct hub *hub, int64_t now, bool revalidate)
 {
     struct auth *auth = hub->server->auth;
@@ -380,7 +431,8 @@ static void check_clients(struct hub *hub, int64_t now, bool revalidate)
         if (at->behind_since_ns != 0 && now - at->behind_since_ns > STREAM_BEHIND_S * NS_PER_SEC)
             web_socket_close(at->socket, 4008, "the client reads too slowly");
         else if (revalidate && auth != NULL && at->token_id[0] != '\0' &&
-                 !auth_still_valid(auth, at->token_user, at->token_id, at->session, at->principal.role))
+                 !auth_still_valid(auth, at->token_user, at->token_id, at->session,
+                                   at->principal.role))
             web_socket_close(at->socket, 4001, "the session has ended");
     }
 }
@@ -396,12 +448,16 @@ static void *run_timer(void *user)
         struct topic *topic, *after;
         HASH_ITER(hh, hub->topics, topic, after)
         {
-            if (topic->busy || topic->type->collect == NULL) continue;
-            if (topic->due_ns <= now) start_turn(hub, topic);
-            else if (topic->due_ns < next) next = topic->due_ns;
+            if (topic->busy || topic->type->collect == NULL)
+                continue;
+            if (topic->due_ns <= now)
+                start_turn(hub, topic);
+            else if (topic->due_ns < next)
+                next = topic->due_ns;
         }
         check_clients(hub, now, now >= revalidate);
-        if (now >= revalidate) revalidate = now + REVALIDATE_NS;
+        if (now >= revalidate)
+            revalidate = now + REVALIDATE_NS;
         struct timespec until = {.tv_sec = next / NS_PER_SEC, .tv_nsec = next % NS_PER_SEC};
         pthread_cond_timedwait(&hub->wake, &hub->lock, &until);
     }
@@ -409,7 +465,9 @@ static void *run_timer(void *user)
     return NULL;
 }
 
-/* --- events ---------------------------------------------------------------------------------------------------------- */
+/* --- events
+ * ----------------------------------------------------------------------------------------------------------
+ */
 static void announce(struct hub *hub, const struct event *event)
 {
     struct shared_text *shared = NULL;
@@ -421,21 +479,26 @@ static void announce(struct hub *hub, const struct event *event)
         /* What happened shows at once, not at the next turn. */
         bool container = strcmp(event->type, "container") == 0;
         if (container && !topic->busy && topic->due_ns > now + 50 * NS_PER_MS &&
-            (strcmp(topic->type->name, "containers") == 0 || strcmp(topic->container, event->actor_id) == 0)) {
+            (strcmp(topic->type->name, "containers") == 0 ||
+             strcmp(topic->container, event->actor_id) == 0)) {
             topic->due_ns = now + 50 * NS_PER_MS;
             topic->urgent = true;
             pthread_cond_signal(&hub->wake);
         }
-        if (strcmp(topic->type->name, "events") != 0) continue;
+        if (strcmp(topic->type->name, "events") != 0)
+            continue;
         if (shared == NULL) {
             CLEANUP_JSON cJSON *json = shape_event_record(event);
             CLEANUP_FREE char *record = json_print(json);
-            char *text = mem_printf("\"topic\":\"events\",\"events\":[%s]}", record != NULL ? record : "");
+            char *text =
+                mem_printf("\"topic\":\"events\",\"events\":[%s]}", record != NULL ? record : "");
             shared = shared_text_new(text, strlen(text));
         }
         for (struct subscription *at = topic->subscriptions; at != NULL; at = at->next) {
-            if (at->waiting || !event_passes(event, at->filters)) continue;
-            if (web_socket_queued(at->client->socket) > STREAM_BEHIND_BYTES || send_shared(at, "delta", shared) == -EAGAIN)
+            if (at->waiting || !event_passes(event, at->filters))
+                continue;
+            if (web_socket_queued(at->client->socket) > STREAM_BEHIND_BYTES ||
+                send_shared(at, "delta", shared) == -EAGAIN)
                 fall_behind(at);
         }
     }
@@ -451,7 +514,8 @@ struct recent {
 static int add_recent(void *user, const struct event *event)
 {
     struct recent *recent = user;
-    if (event_passes(event, recent->filters)) cJSON_InsertItemInArray(recent->list, 0, shape_event_record(event));
+    if (event_passes(event, recent->filters))
+        cJSON_InsertItemInArray(recent->list, 0, shape_event_record(event));
     return 0;
 }
 
@@ -463,17 +527,22 @@ static void send_events_state(struct hub *hub, struct subscription *subscription
         return;
     }
     CLEANUP_JSON cJSON *json = cJSON_CreateObject();
-    struct recent recent = {.list = json_add_array(json, "events"), .filters = subscription->filters};
+    struct recent recent = {.list = json_add_array(json, "events"),
+                            .filters = subscription->filters};
     struct store_event_query query = {.limit = RECENT_EVENTS, .newest_first = true};
     store_events(engine_store(hub->engine), &query, add_recent, &recent, NULL);
     json_add_string(json, "topic", "events");
     CLEANUP_FREE char *text = json_print(json);
-    if (text == NULL) return;
-    if (subscription->resync) send_message(subscription->client, subscription->id, "resync", "events were left out");
+    if (text == NULL)
+        return;
+    if (subscription->resync)
+        send_message(subscription->client, subscription->id, "resync", "events were left out");
     char *rest = mem_strdup(text + 1);
     struct shared_text *shared = shared_text_new(rest, strlen(rest));
-    if (send_shared(subscription, "state", shared) == -EAGAIN) fall_behind(subscription);
-    else subscription->waiting = subscription->resync = false;
+    if (send_shared(subscription, "state", shared) == -EAGAIN)
+        fall_behind(subscription);
+    else
+        subscription->waiting = subscription->resync = false;
     shared_text_unref(shared);
 }
 
@@ -481,7 +550,8 @@ static void *run_events(void *user)
 {
     struct hub *hub = user;
     pthread_setname_np(pthread_self(), "stream-events");
-    struct event_subscriber *subscriber = event_subscribe(engine_events(hub->engine), EVENT_QUEUE_DEFAULT);
+    struct event_subscriber *subscriber =
+        event_subscribe(engine_events(hub->engine), EVENT_QUEUE_DEFAULT);
     while (!atomic_load(&hub->stopping)) {
         struct event *event = NULL;
         int r = event_next(subscriber, 500, &event);
@@ -501,7 +571,8 @@ static void *run_events(void *user)
                     send_events_state(hub, at);
                 }
             pthread_mutex_unlock(&hub->lock);
-            struct timespec moment = {.tv_nsec = 100 * NS_PER_MS}; /* a bus that is closing must not spin us */
+            struct timespec moment = {
+                .tv_nsec = 100 * NS_PER_MS}; /* a bus that is closing must not spin us */
             nanosleep(&moment, NULL);
         }
     }
@@ -509,38 +580,47 @@ static void *run_events(void *user)
     return NULL;
 }
 
-/* --- what clients say --------------------------------------------------------------------------------------------------- */
+/* --- what clients say
+ * ---------------------------------------------------------------------------------------------------
+ */
 static int64_t round_interval(int64_t ms, int64_t fallback)
 {
     static const int64_t steps[] = {500, 1000, 2000, 5000, 10000, 30000, 60000};
-    if (ms <= 0) ms = fallback;
+    if (ms <= 0)
+        ms = fallback;
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
-        if (ms <= steps[i]) return steps[i];
+        if (ms <= steps[i])
+            return steps[i];
     return 60000;
 }
 
 static bool filters_ok(const cJSON *filters)
 {
     const cJSON *list, *value;
-    if (!cJSON_IsObject(filters)) return false;
+    if (!cJSON_IsObject(filters))
+        return false;
     cJSON_ArrayForEach(list, filters)
     {
-        if (!cJSON_IsArray(list)) return false;
+        if (!cJSON_IsArray(list))
+            return false;
         cJSON_ArrayForEach(value, list) if (!cJSON_IsString(value)) return false;
     }
     return true;
 }
 
 /* Fills in what makes topics differ; the key is made of it. */
-static int describe(struct hub *hub, const cJSON *message, const struct topic_type *type, struct topic *ret, struct error *err)
+static int describe(struct hub *hub, const cJSON *message, const struct topic_type *type,
+                    struct topic *ret, struct error *err)
 {
     *ret = (struct topic){.type = type};
     const char *ref = json_string(message, "container", "");
     if (ref[0] != '\0' || type->container) {
-        if (ref[0] == '\0') return error_set(err, EINVAL, "'container' is missing");
+        if (ref[0] == '\0')
+            return error_set(err, EINVAL, "'container' is missing");
         CLEANUP_CONTAINER struct container *container = NULL;
         int r = container_get(hub->engine, ref, &container, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
         snprintf(ret->container, sizeof(ret->container), "%s", container_id(container));
     }
     const char *scope = json_string(message, "scope", "container");
@@ -548,10 +628,12 @@ static int describe(struct hub *hub, const cJSON *message, const struct topic_ty
         return error_set(err, EINVAL, "'scope' must be container or host");
     ret->whole_host = strcmp(scope, "host") == 0;
     const char *at = json_string(message, "at", NULL);
-    if (at != NULL && time_parse(at, &ret->at_ns) < 0) return error_set(err, EINVAL, "'at' is not a time");
-    ret->interval_ns = round_interval(json_int(message, "interval_ms", 0), type->interval_ms) * NS_PER_MS;
-    snprintf(ret->key, sizeof(ret->key), "%s|%s|%d|%lld|%lld", type->name, ret->container, ret->whole_host, (long long)ret->at_ns,
-             (long long)ret->interval_ns);
+    if (at != NULL && time_parse(at, &ret->at_ns) < 0)
+        return error_set(err, EINVAL, "'at' is not a time");
+    ret->interval_ns =
+        round_interval(json_int(message, "interval_ms", 0), type->interval_ms) * NS_PER_MS;
+    snprintf(ret->key, sizeof(ret->key), "%s|%s|%d|%lld|%lld", type->name, ret->container,
+             ret->whole_host, (long long)ret->at_ns, (long long)ret->interval_ns);
     return 0;
 }
 
@@ -559,7 +641,8 @@ static struct topic *topic_get(struct hub *hub, const struct topic *wanted)
 {
     struct topic *topic;
     HASH_FIND_STR(hub->topics, wanted->key, topic);
-    if (topic != NULL) return topic;
+    if (topic != NULL)
+        return topic;
     topic = mem_new(struct topic);
     *topic = *wanted;
     topic->urgent = true;
@@ -568,14 +651,18 @@ static struct topic *topic_get(struct hub *hub, const struct topic *wanted)
     return topic;
 }
 
-static int subscribe_logs(struct client *client, int64_t id, const cJSON *message, struct error *err)
+static int subscribe_logs(struct client *client, int64_t id, const cJSON *message,
+                          struct error *err)
 {
     const struct principal *who = &client->principal;
-    if (who->role < ROLE_OPERATOR && !who->may_read_logs) return error_set(err, EPERM, "permission denied: logs");
+    if (who->role < ROLE_OPERATOR && !who->may_read_logs)
+        return error_set(err, EPERM, "permission denied: logs");
     struct log_follower *follower = NULL;
     int64_t tail = json_int(message, "tail", 100);
-    int r = log_follower_start(client, id, json_string(message, "container", ""), tail < -1 ? -1 : tail, &follower, err);
-    if (r < 0) return r;
+    int r = log_follower_start(client, id, json_string(message, "container", ""),
+                               tail < -1 ? -1 : tail, &follower, err);
+    if (r < 0)
+        return r;
     add_subscription(client, id, NULL)->logs = follower;
     return 0;
 }
@@ -584,23 +671,33 @@ static int subscribe(struct client *client, int64_t id, const cJSON *message, st
 {
     struct hub *hub = client->hub;
     const char *name = json_string(message, "topic", "");
-    if (id <= 0) return error_set(err, EINVAL, "'id' must be a positive number");
-    if (find_subscription(client, id) != NULL) return error_set(err, EEXIST, "id %lld is in use", (long long)id);
+    if (id <= 0)
+        return error_set(err, EINVAL, "'id' must be a positive number");
+    if (find_subscription(client, id) != NULL)
+        return error_set(err, EEXIST, "id %lld is in use", (long long)id);
     if (client->count >= STREAM_SUBSCRIPTIONS_MAX)
-        return error_set(err, EBUSY, "at most %d subscriptions a connection", STREAM_SUBSCRIPTIONS_MAX);
-    if (strcmp(name, "logs") == 0) return subscribe_logs(client, id, message, err);
+        return error_set(err, EBUSY, "at most %d subscriptions a connection",
+                         STREAM_SUBSCRIPTIONS_MAX);
+    if (strcmp(name, "logs") == 0)
+        return subscribe_logs(client, id, message, err);
     const struct topic_type *type = topic_type_find(name);
-    if (type == NULL) return error_set(err, EINVAL, "unknown topic '%s'", name);
+    if (type == NULL)
+        return error_set(err, EINVAL, "unknown topic '%s'", name);
     const cJSON *filters = json_get(message, "filters");
-    if (filters != NULL && !filters_ok(filters)) return error_set(err, EINVAL, "'filters' must be an object of lists of strings");
+    if (filters != NULL && !filters_ok(filters))
+        return error_set(err, EINVAL, "'filters' must be an object of lists of strings");
     struct topic wanted;
     int r = describe(hub, message, type, &wanted, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     struct subscription *subscription = add_subscription(client, id, topic_get(hub, &wanted));
     subscription->waiting = true;
-    if (filters != NULL) subscription->filters = cJSON_Duplicate(filters, true);
-    if (type->collect == NULL) send_events_state(hub, subscription);
-    else if (subscription->topic->ready) send_state(subscription);
+    if (filters != NULL)
+        subscription->filters = cJSON_Duplicate(filters, true);
+    if (type->collect == NULL)
+        send_events_state(hub, subscription);
+    else if (subscription->topic->ready)
+        send_state(subscription);
     return 0;
 }
 
@@ -611,7 +708,8 @@ static void obey(struct client *client, const cJSON *message)
     int64_t id = json_int(message, "id", 0);
     struct error err = ERROR_INIT;
     if (strcmp(op, "subscribe") == 0) {
-        if (subscribe(client, id, message, &err) < 0) send_message(client, id, "error", err.message);
+        if (subscribe(client, id, message, &err) < 0)
+            send_message(client, id, "error", err.message);
     } else if (strcmp(op, "ping") == 0) {
         send_message(client, id, "pong", NULL);
     } else if (strcmp(op, "unsubscribe") == 0 || strcmp(op, "resync") == 0) {
@@ -622,8 +720,10 @@ static void obey(struct client *client, const cJSON *message)
             unsubscribe(hub, subscription);
             send_message(client, id, "end", NULL);
         } else if (subscription->topic != NULL) {
-            if (subscription->topic->type->collect == NULL) send_events_state(hub, subscription);
-            else if (subscription->topic->ready) send_state(subscription);
+            if (subscription->topic->type->collect == NULL)
+                send_events_state(hub, subscription);
+            else if (subscription->topic->ready)
+                send_state(subscription);
         }
     } else {
         send_message(client, id, "error", "'op' must be subscribe, unsubscribe, resync or ping");
@@ -634,12 +734,14 @@ static void obey(struct client *client, const cJSON *message)
 static bool within_rate(struct client *client)
 {
     int64_t now = clock_mono_ns();
-    if (client->allowance_ns < now) client->allowance_ns = now;
+    if (client->allowance_ns < now)
+        client->allowance_ns = now;
     client->allowance_ns += MESSAGE_COST_NS;
     return client->allowance_ns - now <= MESSAGE_BURST_NS;
 }
 
-static void on_message(struct web_socket *socket, void *user, bool binary, const void *data, size_t length)
+static void on_message(struct web_socket *socket, void *user, bool binary, const void *data,
+                       size_t length)
 {
     struct client *client = user;
     struct hub *hub = client->hub;
@@ -649,11 +751,15 @@ static void on_message(struct web_socket *socket, void *user, bool binary, const
         web_socket_close(socket, 1008, "too many messages");
         return;
     }
-    int r = binary ? error_set(&err, EINVAL, "messages are JSON texts") : json_parse(data, length, &message, &err);
-    if (r >= 0 && !cJSON_IsObject(message)) r = error_set(&err, EINVAL, "a message is a JSON object");
+    int r = binary ? error_set(&err, EINVAL, "messages are JSON texts")
+                   : json_parse(data, length, &message, &err);
+    if (r >= 0 && !cJSON_IsObject(message))
+        r = error_set(&err, EINVAL, "a message is a JSON object");
     pthread_mutex_lock(&hub->lock);
-    if (r < 0) send_message(client, 0, "error", err.message);
-    else if (client->socket != NULL) obey(client, message);
+    if (r < 0)
+        send_message(client, 0, "error", err.message);
+    else if (client->socket != NULL)
+        obey(client, message);
     pthread_mutex_unlock(&hub->lock);
 }
 
@@ -665,9 +771,12 @@ static void on_drained(struct web_socket *socket, void *user)
     if (client->behind_since_ns != 0) {
         client->behind_since_ns = 0;
         for (struct subscription *at = client->subscriptions; at != NULL; at = at->client_next) {
-            if (!at->resync || at->topic == NULL) continue;
-            if (at->topic->type->collect == NULL) send_events_state(hub, at);
-            else if (at->topic->ready) send_state(at);
+            if (!at->resync || at->topic == NULL)
+                continue;
+            if (at->topic->type->collect == NULL)
+                send_events_state(hub, at);
+            else if (at->topic->ready)
+                send_state(at);
         }
     }
     pthread_mutex_unlock(&hub->lock);
@@ -678,34 +787,45 @@ static void on_closed(struct web_socket *socket, void *user)
     struct client *client = user;
     struct hub *hub = client->hub;
     pthread_mutex_lock(&hub->lock);
-    while (client->subscriptions != NULL) unsubscribe(hub, client->subscriptions);
-    if (client->previous != NULL) client->previous->next = client->next;
-    else hub->clients = client->next;
-    if (client->next != NULL) client->next->previous = client->previous;
+    while (client->subscriptions != NULL)
+        unsubscribe(hub, client->subscriptions);
+    if (client->previous != NULL)
+        client->previous->next = client->next;
+    else
+        hub->clients = client->next;
+    if (client->next != NULL)
+        client->next->previous = client->previous;
     pthread_mutex_unlock(&hub->lock);
     client_unref(client);
 }
 
-/* --- hub ------------------------------------------------------------------------------------------------------------------- */
+/* --- hub
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 static void hub_stop(void *user)
 {
     struct hub *hub = user;
-    if (hub == NULL) return;
+    if (hub == NULL)
+        return;
     pthread_mutex_lock(&hub->lock);
     atomic_store(&hub->stopping, true);
     pthread_cond_signal(&hub->wake);
     pthread_mutex_unlock(&hub->lock);
-    if (hub->timer_running) pthread_join(hub->timer, NULL);
-    if (hub->events_running) pthread_join(hub->events, NULL);
+    if (hub->timer_running)
+        pthread_join(hub->timer, NULL);
+    if (hub->events_running)
+        pthread_join(hub->events, NULL);
     /* A collector may be waiting for a shim: the hub then stays. */
-    if (pool_stop(hub->pool, 1000)) hub->pool = NULL;
+    if (pool_stop(hub->pool, 1000))
+        hub->pool = NULL;
 }
 
 /* When the last socket, and with it the last client, is gone. */
 static void hub_free(void *user)
 {
     struct hub *hub = user;
-    if (hub == NULL || hub->pool != NULL || hub->clients != NULL) return;
+    if (hub == NULL || hub->pool != NULL || hub->clients != NULL)
+        return;
     struct topic *topic, *next;
     HASH_ITER(hh, hub->topics, topic, next) topic_free(hub, topic);
     pthread_cond_destroy(&hub->wake);
@@ -742,9 +862,11 @@ static struct hub *hub_get(struct request *request)
 
 static int stream(struct request *request)
 {
-    static const struct web_socket_handlers handlers = {.message = on_message, .drained = on_drained, .closed = on_closed};
+    static const struct web_socket_handlers handlers = {
+        .message = on_message, .drained = on_drained, .closed = on_closed};
     struct hub *hub = hub_get(request);
-    if (hub == NULL) return respond_status_error(request, 503, "the server is stopping");
+    if (hub == NULL)
+        return respond_status_error(request, 503, "the server is stopping");
     struct client *client = mem_new(struct client);
     atomic_init(&client->references, 1);
     client->hub = hub;
@@ -758,11 +880,13 @@ static int stream(struct request *request)
     int r = web_socket_accept(request, &handlers, client, STREAM_MESSAGE_MAX, &client->socket);
     if (r >= 0) {
         client->next = hub->clients;
-        if (client->next != NULL) client->next->previous = client;
+        if (client->next != NULL)
+            client->next->previous = client;
         hub->clients = client;
     }
     pthread_mutex_unlock(&hub->lock);
-    if (r < 0) client_unref(client);
+    if (r < 0)
+        client_unref(client);
     return 0;
 }
 
@@ -771,7 +895,9 @@ int terminal_exec(struct request *request);
 
 const struct route routes_stream[] = {
     {"GET", "/api/v1/stream", PERMISSION_VIEW, ROUTE_UPGRADE, stream},
-    {"GET", "/containers/{id}/attach/ws", PERMISSION_EXEC, ROUTE_DOCKER | ROUTE_UPGRADE | ROUTE_AUDIT, terminal_attach, "container.attach"},
-    {"GET", "/api/v1/exec/{id}/ws", PERMISSION_EXEC, ROUTE_UPGRADE | ROUTE_AUDIT, terminal_exec, "exec.start"},
+    {"GET", "/containers/{id}/attach/ws", PERMISSION_EXEC,
+     ROUTE_DOCKER | ROUTE_UPGRADE | ROUTE_AUDIT, terminal_attach, "container.attach"},
+    {"GET", "/api/v1/exec/{id}/ws", PERMISSION_EXEC, ROUTE_UPGRADE | ROUTE_AUDIT, terminal_exec,
+     "exec.start"},
     {0},
 };

@@ -31,7 +31,8 @@ struct topic;
 #define STREAM_SUBSCRIPTIONS_MAX 64
 #define STREAM_MESSAGE_MAX 4096
 #define STREAM_KEY_MAX 96
-#define STREAM_BEHIND_BYTES (1u << 20) /* queued at a client: deltas stop until it has caught up */
+#define STREAM_BEHIND_BYTES (1u << 20) /* queued at a client: deltas stop until it has caught up   \
+                                        */
 #define STREAM_BEHIND_S 30             /* and after this it is cut off */
 
 struct row {
@@ -58,8 +59,8 @@ struct fresh {
     struct str head, moment;
     struct change *changes;
     size_t count, capacity;
-    bool urgent;  /* something has happened: what the sampler has is too old */
-    bool always;  /* send a delta even without changes */
+    bool urgent; /* something has happened: what the sampler has is too old */
+    bool always; /* send a delta even without changes */
 };
 
 struct topic_type {
@@ -78,8 +79,8 @@ struct subscription {
     struct subscription *client_next;
     int64_t id;
     uint64_t sequence;
-    bool waiting; /* for its first state, or for one after it fell behind */
-    bool resync;  /* the latter: it is told */
+    bool waiting;   /* for its first state, or for one after it fell behind */
+    bool resync;    /* the latter: it is told */
     cJSON *filters; /* events */
     struct log_follower *logs;
 };
@@ -137,13 +138,13 @@ const struct topic_type *topic_type_find(const char *name);
 bool fresh_known(struct fresh *fresh, const char *key, uint64_t signature);
 /* Else its JSON (taken): an object, to which "key" is added. */
 void fresh_row(struct fresh *fresh, const char *key, uint64_t signature, cJSON *json);
-void fresh_head(struct fresh *fresh, cJSON *object);   /* members of it (taken) */
+void fresh_head(struct fresh *fresh, cJSON *object); /* members of it (taken) */
 void fresh_moment(struct fresh *fresh, cJSON *object);
 
 /* --- stream_logs.c --- */
 struct log_follower;
-int log_follower_start(struct client *client, int64_t id, const char *container, int64_t tail, struct log_follower **ret,
-                       struct error *err);
+int log_follower_start(struct client *client, int64_t id, const char *container, int64_t tail,
+                       struct log_follower **ret, struct error *err);
 void log_follower_stop(struct log_follower *follower); /* lets go; ends by itself */
 
 void client_unref(struct client *client);

@@ -33,7 +33,8 @@ struct log_follower {
 
 static void follower_unref(struct log_follower *follower)
 {
-    if (atomic_fetch_sub(&follower->references, 1) != 1) return;
+    if (atomic_fetch_sub(&follower->references, 1) != 1)
+        return;
     client_unref(follower->client);
     container_put(follower->container);
     str_free(&follower->batch);
@@ -48,10 +49,12 @@ static bool stopped(void *user)
 
 static int send_batch(struct log_follower *follower)
 {
-    if (follower->batch.length == 0) return 0;
+    if (follower->batch.length == 0)
+        return 0;
     int64_t since = clock_mono_ns();
     while (web_socket_queued(follower->client->socket) > WAIT_BYTES) {
-        if (stopped(follower)) return -EPIPE;
+        if (stopped(follower))
+            return -EPIPE;
         if (clock_mono_ns() - since > STREAM_BEHIND_S * NS_PER_SEC) {
             web_socket_close(follower->client->socket, 4008, "the client reads too slowly");
             return -EPIPE;
@@ -61,8 +64,9 @@ static int send_batch(struct log_follower *follower)
     }
     CLEANUP_STR struct str out = STR_INIT;
     follower->sequence++;
-    str_printf(&out, "{\"id\":%lld,\"seq\":%llu,\"type\":\"%s\",\"topic\":\"logs\",\"lines\":[", (long long)follower->id,
-               (unsigned long long)follower->sequence, follower->sequence == 1 ? "state" : "delta");
+    str_printf(&out, "{\"id\":%lld,\"seq\":%llu,\"type\":\"%s\",\"topic\":\"logs\",\"lines\":[",
+               (long long)follower->id, (unsigned long long)follower->sequence,
+               follower->sequence == 1 ? "state" : "delta");
     str_append_n(&out, follower->batch.data, follower->batch.length);
     str_append(&out, "]}");
     str_clear(&follower->batch);
@@ -73,14 +77,18 @@ static int add_line(void *user, const struct container_log_line *line)
 {
     struct log_follower *follower = user;
     char time[TIME_TEXT_MAX];
-    if (follower->batch.length > 0) str_append_char(&follower->batch, ',');
-    else follower->batch_ns = clock_mono_ns();
-    str_printf(&follower->batch, "{\"time\":\"%s\",\"stream\":\"%s\",\"text\":", time_format(line->time_ns, time),
+    if (follower->batch.length > 0)
+        str_append_char(&follower->batch, ',');
+    else
+        follower->batch_ns = clock_mono_ns();
+    str_printf(&follower->batch,
+               "{\"time\":\"%s\",\"stream\":\"%s\",\"text\":", time_format(line->time_ns, time),
                line->stream == 2 ? "stderr" : "stdout");
     str_append_json(&follower->batch, line->data, line->length);
     str_append_char(&follower->batch, '}');
     /* Lines that come together go together, but none waits for more. */
-    if (follower->batch.length > BATCH_BYTES) return send_batch(follower);
+    if (follower->batch.length > BATCH_BYTES)
+        return send_batch(follower);
     return 0;
 }
 
@@ -88,7 +96,8 @@ static int add_line(void *user, const struct container_log_line *line)
 static bool cancelled(void *user)
 {
     struct log_follower *follower = user;
-    if (send_batch(follower) < 0) return true;
+    if (send_batch(follower) < 0)
+        return true;
     return stopped(follower);
 }
 
@@ -96,7 +105,8 @@ static void follow(void *user)
 {
     struct log_follower *follower = user;
     struct error err = ERROR_INIT;
-    const struct container_log_query query = {.out = true, .err = true, .follow = true, .timestamps = true, .tail = follower->tail};
+    const struct container_log_query query = {
+        .out = true, .err = true, .follow = true, .timestamps = true, .tail = follower->tail};
     int r = container_logs(follower->container, &query, add_line, cancelled, follower, &err);
     if (!stopped(follower)) {
         send_batch(follower);
@@ -110,12 +120,15 @@ static void follow(void *user)
     follower_unref(follower);
 }
 
-int log_follower_start(struct client *client, int64_t id, const char *ref, int64_t tail, struct log_follower **ret, struct error *err)
+int log_follower_start(struct client *client, int64_t id, const char *ref, int64_t tail,
+                       struct log_follower **ret, struct error *err)
 {
     struct container *container = NULL;
-    if (ref[0] == '\0') return error_set(err, EINVAL, "'container' is missing");
+    if (ref[0] == '\0')
+        return error_set(err, EINVAL, "'container' is missing");
     int r = container_get(client->hub->engine, ref, &container, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     struct log_follower *follower = mem_new(struct log_follower);
     atomic_init(&follower->references, 2);
     follower->client = client_ref(client);

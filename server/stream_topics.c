@@ -25,22 +25,37 @@
 static uint64_t mix(uint64_t hash, const void *data, size_t length)
 {
     const unsigned char *at = data;
-    for (size_t i = 0; i < length; i++) hash = (hash ^ at[i]) * UINT64_C(1099511628211);
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ at[i]) * UINT64_C(1099511628211);
     return hash;
 }
 
 /* Of the fields that shape_process() shows. */
 static uint64_t signature(uint64_t hash, const struct process *process)
 {
-    if (process == NULL) return mix(hash, "-", 1);
-    int64_t numbers[] = {process->pid, process->ppid, process->inner_pid, process->inner_ppid, (int64_t)process->start_ticks,
-                         process->started_ns, process->state, process->threads, (int64_t)(process->cpu_percent * 100 + 0.5),
-                         (int64_t)process->memory_bytes, (int64_t)process->pss_bytes, (int64_t)process->io_read_bytes,
-                         (int64_t)process->io_write_bytes, process->worker, process->kernel_thread};
+    if (process == NULL)
+        return mix(hash, "-", 1);
+    int64_t numbers[] = {process->pid,
+                         process->ppid,
+                         process->inner_pid,
+                         process->inner_ppid,
+                         (int64_t)process->start_ticks,
+                         process->started_ns,
+                         process->state,
+                         process->threads,
+                         (int64_t)(process->cpu_percent * 100 + 0.5),
+                         (int64_t)process->memory_bytes,
+                         (int64_t)process->pss_bytes,
+                         (int64_t)process->io_read_bytes,
+                         (int64_t)process->io_write_bytes,
+                         process->worker,
+                         process->kernel_thread};
     hash = mix(hash, numbers, sizeof(numbers));
     hash = mix(hash, process->name, strlen(process->name) + 1);
-    if (process->command != NULL) hash = mix(hash, process->command, strlen(process->command) + 1);
-    if (process->user != NULL) hash = mix(hash, process->user, strlen(process->user) + 1);
+    if (process->command != NULL)
+        hash = mix(hash, process->command, strlen(process->command) + 1);
+    if (process->user != NULL)
+        hash = mix(hash, process->user, strlen(process->user) + 1);
     return mix(hash, process->container_id, strlen(process->container_id));
 }
 
@@ -51,9 +66,11 @@ static void add_processes(struct fresh *fresh, const struct process_list *list, 
     for (size_t i = 0; i < list->count; i++) {
         const struct process *process = &list->items[i];
         char key[STREAM_KEY_MAX];
-        snprintf(key, sizeof(key), "%d-%llu", process->pid, (unsigned long long)process->start_ticks);
+        snprintf(key, sizeof(key), "%d-%llu", process->pid,
+                 (unsigned long long)process->start_ticks);
         uint64_t sign = signature(SIGNATURE_START, process);
-        if (!fresh_known(fresh, key, sign)) fresh_row(fresh, key, sign, shape_process(process, inner));
+        if (!fresh_known(fresh, key, sign))
+            fresh_row(fresh, key, sign, shape_process(process, inner));
     }
 }
 
@@ -70,17 +87,20 @@ static int64_t max_age(const struct topic *topic, const struct fresh *fresh)
     return fresh->urgent ? 20 * NS_PER_MS : topic->interval_ns * 9 / 10;
 }
 
-static int get_container(struct hub *hub, struct topic *topic, struct container **ret, struct error *err)
+static int get_container(struct hub *hub, struct topic *topic, struct container **ret,
+                         struct error *err)
 {
     return container_get(hub->engine, topic->container, ret, err);
 }
 
-static int collect_processes(struct hub *hub, struct topic *topic, struct fresh *fresh, struct error *err)
+static int collect_processes(struct hub *hub, struct topic *topic, struct fresh *fresh,
+                             struct error *err)
 {
     CLEANUP_CONTAINER struct container *container = NULL;
     CLEANUP(process_list_unrefp) struct process_list *list = NULL;
     int r = get_container(hub, topic, &container, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     struct compare_boundary boundary = {0};
     container_boundary(container, &boundary);
     /* Not running is a state like others: no rows. */
@@ -89,17 +109,20 @@ static int collect_processes(struct hub *hub, struct topic *topic, struct fresh 
     json_add_string(head, "container", topic->container);
     json_add_bool(head, "running", r >= 0);
     fresh_head(fresh, head);
-    if (r < 0) return 0;
+    if (r < 0)
+        return 0;
     add_sampled_at(fresh, list->sampled_ns);
     add_processes(fresh, list, !boundary.own_kernel);
     return 0;
 }
 
-static int collect_host(struct hub *hub, struct topic *topic, struct fresh *fresh, struct error *err)
+static int collect_host(struct hub *hub, struct topic *topic, struct fresh *fresh,
+                        struct error *err)
 {
     CLEANUP(process_list_unrefp) struct process_list *list = NULL;
     int r = sampler_snapshot(engine_sampler(hub->engine), max_age(topic, fresh), &list, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     add_sampled_at(fresh, list->sampled_ns);
     add_processes(fresh, list, false);
     return 0;
@@ -107,21 +130,28 @@ static int collect_host(struct hub *hub, struct topic *topic, struct fresh *fres
 
 static void side_key(char out[STREAM_KEY_MAX / 2], char side, const struct process *process)
 {
-    if (process == NULL) out[0] = '\0';
-    else snprintf(out, STREAM_KEY_MAX / 2, "%c%d-%llu", side, process->pid, (unsigned long long)process->start_ticks);
+    if (process == NULL)
+        out[0] = '\0';
+    else
+        snprintf(out, STREAM_KEY_MAX / 2, "%c%d-%llu", side, process->pid,
+                 (unsigned long long)process->start_ticks);
 }
 
-static int collect_comparison(struct hub *hub, struct topic *topic, struct fresh *fresh, struct error *err)
+static int collect_comparison(struct hub *hub, struct topic *topic, struct fresh *fresh,
+                              struct error *err)
 {
     CLEANUP_CONTAINER struct container *container = NULL;
     CLEANUP_CONTAINER_INFO struct container_info *info = NULL;
     CLEANUP(comparison_freep) struct comparison *comparison = NULL;
     int r = get_container(hub, topic, &container, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     r = container_info(container, &info);
-    if (r < 0) return error_errno(err, -r, "container %s", topic->container);
+    if (r < 0)
+        return error_errno(err, -r, "container %s", topic->container);
     r = container_compare(container, topic->whole_host, topic->at_ns, &comparison, err);
-    if (r < 0) return r;
+    if (r < 0)
+        return r;
     struct compare_boundary boundary = {0};
     container_boundary(container, &boundary);
     bool shared_kernel = !boundary.own_kernel;
@@ -144,10 +174,12 @@ static int collect_comparison(struct hub *hub, struct topic *topic, struct fresh
         snprintf(key, sizeof(key), "%s%s", left, right);
         uint64_t sign = mix(SIGNATURE_START, &row->relation, sizeof(row->relation));
         sign = signature(signature(sign, row->container), row->host);
-        if (fresh_known(fresh, key, sign)) continue;
+        if (fresh_known(fresh, key, sign))
+            continue;
         cJSON *json = cJSON_CreateObject();
         json_add_string(json, "relation", compare_relation_name(row->relation));
-        json_add(json, "container", row->container != NULL ? shape_process(row->container, shared_kernel) : NULL);
+        json_add(json, "container",
+                 row->container != NULL ? shape_process(row->container, shared_kernel) : NULL);
         json_add(json, "host", row->host != NULL ? shape_process(row->host, false) : NULL);
         fresh_row(fresh, key, sign, json);
     }
@@ -164,25 +196,30 @@ static bool last_sample(struct hub *hub, const char *subject, struct store_sampl
 {
     int64_t now = clock_real_ns();
     *ret = (struct store_sample){0};
-    store_samples(engine_store(hub->engine), subject, now - SAMPLE_AGE_MAX, now, NS_PER_SEC, keep_sample, ret, NULL);
+    store_samples(engine_store(hub->engine), subject, now - SAMPLE_AGE_MAX, now, NS_PER_SEC,
+                  keep_sample, ret, NULL);
     return ret->time_ns != 0;
 }
 
 /* Of a container, or of the host. */
-static int collect_stats(struct hub *hub, struct topic *topic, struct fresh *fresh, struct error *err)
+static int collect_stats(struct hub *hub, struct topic *topic, struct fresh *fresh,
+                         struct error *err)
 {
     struct store_sample sample;
     if (topic->container[0] != '\0') {
         CLEANUP_CONTAINER struct container *container = NULL;
         int r = get_container(hub, topic, &container, err);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
     }
     cJSON *head = cJSON_CreateObject();
     json_add_string(head, "container", topic->container[0] != '\0' ? topic->container : NULL);
-    json_add(head, "sample", last_sample(hub, topic->container, &sample) ? shape_sample(&sample) : NULL);
+    json_add(head, "sample",
+             last_sample(hub, topic->container, &sample) ? shape_sample(&sample) : NULL);
     if (topic->container[0] == '\0') {
         struct host_stats stats;
-        if (host_stats(&stats) >= 0) json_add(head, "host", shape_host_stats(&stats));
+        if (host_stats(&stats) >= 0)
+            json_add(head, "host", shape_host_stats(&stats));
     }
     fresh_head(fresh, head);
     return 0;
@@ -197,7 +234,8 @@ static int add_container(void *user, struct container *container)
 {
     struct listing *listing = user;
     CLEANUP_CONTAINER_INFO struct container_info *info = NULL;
-    if (container_info(container, &info) < 0) return 0;
+    if (container_info(container, &info) < 0)
+        return 0;
     struct store_sample sample;
     bool running = info->state == CONTAINER_RUNNING || info->state == CONTAINER_PAUSED;
     bool sampled = running && last_sample(listing->hub, info->id, &sample);
@@ -205,7 +243,8 @@ static int add_container(void *user, struct container *container)
     return 0;
 }
 
-static int collect_containers(struct hub *hub, struct topic *topic, struct fresh *fresh, struct error *err)
+static int collect_containers(struct hub *hub, struct topic *topic, struct fresh *fresh,
+                              struct error *err)
 {
     struct listing listing = {hub, fresh};
     (void)topic;
@@ -225,6 +264,7 @@ static const struct topic_type types[] = {
 const struct topic_type *topic_type_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-        if (strcmp(types[i].name, name) == 0) return &types[i];
+        if (strcmp(types[i].name, name) == 0)
+            return &types[i];
     return NULL;
 }

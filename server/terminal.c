@@ -46,8 +46,10 @@ struct terminal {
 
 static void terminal_unref(struct terminal *terminal)
 {
-    if (atomic_fetch_sub(&terminal->references, 1) != 1) return;
-    if (terminal->stream >= 0) close(terminal->stream);
+    if (atomic_fetch_sub(&terminal->references, 1) != 1)
+        return;
+    if (terminal->stream >= 0)
+        close(terminal->stream);
     rpc_decoder_free(&terminal->decoder);
     str_free(&terminal->input);
     web_socket_unref(terminal->socket);
@@ -56,9 +58,11 @@ static void terminal_unref(struct terminal *terminal)
 
 static void watch(struct terminal *terminal)
 {
-    if (terminal->source == NULL) return;
+    if (terminal->source == NULL)
+        return;
     uint32_t events = terminal->paused ? 0 : EPOLLIN;
-    if (terminal->input_sent < terminal->input.length) events |= EPOLLOUT;
+    if (terminal->input_sent < terminal->input.length)
+        events |= EPOLLOUT;
     loop_set_events(terminal->source, events);
 }
 
@@ -70,28 +74,35 @@ static void say_exit(void *user)
     int code = -1;
     /* The stream's end may be here before the exit is. */
     for (int i = 0; i < 40 && code < 0; i++) {
-        if (exec_info(terminal->engine, terminal->exec_id, &info, NULL) < 0) break;
-        if (info->has_exit_code && !info->running) code = info->exit_code;
+        if (exec_info(terminal->engine, terminal->exec_id, &info, NULL) < 0)
+            break;
+        if (info->has_exit_code && !info->running)
+            code = info->exit_code;
         exec_info_free(info);
-        if (code < 0) usleep(25000);
+        if (code < 0)
+            usleep(25000);
     }
     char text[40];
     snprintf(text, sizeof(text), "{\"exit\":%d}", code);
-    if (code >= 0) web_socket_send(terminal->socket, false, text, strlen(text));
+    if (code >= 0)
+        web_socket_send(terminal->socket, false, text, strlen(text));
     web_socket_close(terminal->socket, 1000, "ended");
     terminal_unref(terminal);
 }
 
 static void end_stream(struct terminal *terminal)
 {
-    if (terminal->ended) return;
+    if (terminal->ended)
+        return;
     terminal->ended = true;
     loop_remove(terminal->source);
     terminal->source = NULL;
-    if (terminal->closed) return;
+    if (terminal->closed)
+        return;
     if (terminal->exec_id[0] != '\0') {
         atomic_fetch_add(&terminal->references, 1);
-        if (pool_submit(terminal->server->workers, say_exit, terminal) == 0) return;
+        if (pool_submit(terminal->server->workers, say_exit, terminal) == 0)
+            return;
         atomic_fetch_sub(&terminal->references, 1);
     }
     web_socket_close(terminal->socket, 1000, "ended");
@@ -100,9 +111,11 @@ static void end_stream(struct terminal *terminal)
 static void send_input(struct terminal *terminal)
 {
     while (!terminal->ended && terminal->input_sent < terminal->input.length) {
-        ssize_t n = send(terminal->stream, terminal->input.data + terminal->input_sent, terminal->input.length - terminal->input_sent,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
+        ssize_t n =
+            send(terminal->stream, terminal->input.data + terminal->input_sent,
+                 terminal->input.length - terminal->input_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            break;
         if (n < 0) {
             /* It reads no more; what it says is still to come. */
             terminal->input_sent = terminal->input.length;
@@ -120,15 +133,19 @@ static void send_input(struct terminal *terminal)
 static void on_stream(struct loop_source *source, int fd, uint32_t events, void *user)
 {
     struct terminal *terminal = user;
-    if ((events & EPOLLOUT) != 0) send_input(terminal);
-    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 || terminal->ended) return;
+    if ((events & EPOLLOUT) != 0)
+        send_input(terminal);
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 || terminal->ended)
+        return;
     char buffer[RPC_STREAM_CHUNK];
     ssize_t n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
     int r = n > 0 ? rpc_decoder_feed(&terminal->decoder, buffer, (size_t)n) : -EPIPE;
     struct rpc_frame frame;
     while (r >= 0 && (r = rpc_decoder_next(&terminal->decoder, &frame)) > 0)
-        if (frame.type == RPC_STREAM && frame.length > 0) r = web_socket_send(terminal->socket, true, frame.body, frame.length);
+        if (frame.type == RPC_STREAM && frame.length > 0)
+            r = web_socket_send(terminal->socket, true, frame.body, frame.length);
     if (r < 0) {
         end_stream(terminal);
         return;
@@ -155,27 +172,35 @@ static void do_resize(void *user)
 static void on_control(struct terminal *terminal, const void *data, size_t length)
 {
     CLEANUP_JSON cJSON *json = NULL;
-    if (length > 1024 || json_parse(data, length, &json, NULL) < 0) return;
+    if (length > 1024 || json_parse(data, length, &json, NULL) < 0)
+        return;
     const cJSON *size = json_get(json, "resize");
-    const cJSON *columns = cJSON_IsArray(size) ? cJSON_GetArrayItem(size, 0) : NULL, *rows = cJSON_IsArray(size) ? cJSON_GetArrayItem(size, 1) : NULL;
-    if (!cJSON_IsNumber(columns) || !cJSON_IsNumber(rows)) return;
-    if (columns->valueint < 1 || columns->valueint > 1000 || rows->valueint < 1 || rows->valueint > 1000) return;
+    const cJSON *columns = cJSON_IsArray(size) ? cJSON_GetArrayItem(size, 0) : NULL,
+                *rows = cJSON_IsArray(size) ? cJSON_GetArrayItem(size, 1) : NULL;
+    if (!cJSON_IsNumber(columns) || !cJSON_IsNumber(rows))
+        return;
+    if (columns->valueint < 1 || columns->valueint > 1000 || rows->valueint < 1 ||
+        rows->valueint > 1000)
+        return;
     struct resize *resize = mem_new(struct resize);
     resize->engine = terminal->engine;
     memcpy(resize->exec_id, terminal->exec_id, sizeof(resize->exec_id));
     resize->rows = (uint16_t)rows->valueint;
     resize->columns = (uint16_t)columns->valueint;
-    if (pool_submit(terminal->server->workers, do_resize, resize) < 0) free(resize);
+    if (pool_submit(terminal->server->workers, do_resize, resize) < 0)
+        free(resize);
 }
 
-static void on_message(struct web_socket *socket, void *user, bool binary, const void *data, size_t length)
+static void on_message(struct web_socket *socket, void *user, bool binary, const void *data,
+                       size_t length)
 {
     struct terminal *terminal = user;
     if (!binary && terminal->exec_id[0] != '\0') {
         on_control(terminal, data, length);
         return;
     }
-    if (terminal->ended || !terminal->with_stdin || length == 0) return;
+    if (terminal->ended || !terminal->with_stdin || length == 0)
+        return;
     if (terminal->input.length - terminal->input_sent > INPUT_MAX) {
         web_socket_close(socket, 1009, "the process does not read what it is sent");
         return;
@@ -209,8 +234,9 @@ static void on_closed(struct web_socket *socket, void *user)
 static void begin(void *user)
 {
     struct terminal *terminal = user;
-    if (!terminal->closed && loop_add_fd(web_sockets_loop(terminal->server->sockets), terminal->stream, EPOLLIN, on_stream, terminal,
-                                         &terminal->source) < 0)
+    if (!terminal->closed &&
+        loop_add_fd(web_sockets_loop(terminal->server->sockets), terminal->stream, EPOLLIN,
+                    on_stream, terminal, &terminal->source) < 0)
         web_socket_close(terminal->socket, 1011, "the stream cannot be watched");
     else if (!terminal->closed)
         send_input(terminal); /* what came before */
@@ -219,14 +245,16 @@ static void begin(void *user)
 
 static int open_terminal(struct request *request, int stream, bool with_stdin, const char *exec_id)
 {
-    static const struct web_socket_handlers handlers = {.message = on_message, .drained = on_drained, .closed = on_closed};
+    static const struct web_socket_handlers handlers = {
+        .message = on_message, .drained = on_drained, .closed = on_closed};
     struct terminal *terminal = mem_new(struct terminal);
     atomic_init(&terminal->references, 2); /* the socket's and begin()'s */
     terminal->server = request->server;
     terminal->engine = request_engine(request);
     terminal->stream = stream;
     terminal->with_stdin = with_stdin;
-    if (exec_id != NULL) snprintf(terminal->exec_id, sizeof(terminal->exec_id), "%s", exec_id);
+    if (exec_id != NULL)
+        snprintf(terminal->exec_id, sizeof(terminal->exec_id), "%s", exec_id);
     fd_set_nonblock(stream, true);
     struct web_socket *socket = NULL;
     struct server *server = request->server;
@@ -243,7 +271,8 @@ static int open_terminal(struct request *request, int stream, bool with_stdin, c
 
 static bool refuse_others(struct request *request)
 {
-    if (request_is_websocket(request)) return false;
+    if (request_is_websocket(request))
+        return false;
     respond_header(request, "Upgrade", "websocket");
     respond_status_error(request, 426, "this address speaks WebSocket only");
     return true;
@@ -256,14 +285,19 @@ int terminal_attach(struct request *request)
 {
     struct error err = ERROR_INIT;
     CLEANUP_CONTAINER struct container *container = NULL;
-    if (refuse_others(request)) return 0;
+    if (refuse_others(request))
+        return 0;
     int r = route_container(request, &container, &err);
-    unsigned streams = (request_query_bool(request, "stdin", false) ? 1u : 0) | (request_query_bool(request, "stdout", false) ? 2u : 0) |
+    unsigned streams = (request_query_bool(request, "stdin", false) ? 1u : 0) |
+                       (request_query_bool(request, "stdout", false) ? 2u : 0) |
                        (request_query_bool(request, "stderr", false) ? 4u : 0);
-    if (streams == 0) streams = 7;
+    if (streams == 0)
+        streams = 7;
     int stream = -EBADF;
-    if (r >= 0) r = container_attach(container, streams, &stream, &err);
-    if (r < 0) return route_fail(request, r, &err);
+    if (r >= 0)
+        r = container_attach(container, streams, &stream, &err);
+    if (r < 0)
+        return route_fail(request, r, &err);
     return open_terminal(request, stream, (streams & 1) != 0, NULL);
 }
 
@@ -273,16 +307,23 @@ int terminal_exec(struct request *request)
     struct exec_info *info = NULL;
     const char *id = request_param(request, "id");
     int64_t rows = 0, columns = 0;
-    if (refuse_others(request)) return 0;
+    if (refuse_others(request))
+        return 0;
     int r = request_query_int(request, "rows", 0, &rows, &err);
-    if (r >= 0) r = request_query_int(request, "cols", 0, &columns, &err);
-    if (r >= 0 && (rows < 0 || rows > 1000 || columns < 0 || columns > 1000)) r = error_set(&err, EINVAL, "rows and cols must be at most 1000");
-    if (r >= 0) r = exec_info(request_engine(request), id, &info, &err);
-    if (r < 0) return route_fail(request, r, &err);
+    if (r >= 0)
+        r = request_query_int(request, "cols", 0, &columns, &err);
+    if (r >= 0 && (rows < 0 || rows > 1000 || columns < 0 || columns > 1000))
+        r = error_set(&err, EINVAL, "rows and cols must be at most 1000");
+    if (r >= 0)
+        r = exec_info(request_engine(request), id, &info, &err);
+    if (r < 0)
+        return route_fail(request, r, &err);
     bool tty = info->tty, with_stdin = info->open_stdin;
     exec_info_free(info);
     int stream = -EBADF;
-    r = exec_start(request_engine(request), id, false, tty, (uint16_t)rows, (uint16_t)columns, &stream, &err);
-    if (r < 0) return route_fail(request, r, &err);
+    r = exec_start(request_engine(request), id, false, tty, (uint16_t)rows, (uint16_t)columns,
+                   &stream, &err);
+    if (r < 0)
+        return route_fail(request, r, &err);
     return open_terminal(request, stream, with_stdin, id);
 }

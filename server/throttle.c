@@ -23,7 +23,10 @@ struct throttle {
     struct entry *entries; /* uthash keeps them in the order of insertion */
 };
 
-struct throttle *throttle_new(void) { return mem_new(struct throttle); }
+struct throttle *throttle_new(void)
+{
+    return mem_new(struct throttle);
+}
 
 static void remove_entry(struct throttle *throttle, struct entry *entry)
 {
@@ -34,8 +37,10 @@ static void remove_entry(struct throttle *throttle, struct entry *entry)
 
 void throttle_free(struct throttle *throttle)
 {
-    if (throttle == NULL) return;
-    while (throttle->entries != NULL) remove_entry(throttle, throttle->entries);
+    if (throttle == NULL)
+        return;
+    while (throttle->entries != NULL)
+        remove_entry(throttle, throttle->entries);
     free(throttle);
 }
 
@@ -43,7 +48,8 @@ int64_t throttle_wait(struct throttle *throttle, const char *key, int64_t now_ns
 {
     struct entry *entry;
     HASH_FIND_STR(throttle->entries, key, entry);
-    if (entry == NULL || entry->next_ns <= now_ns) return 0;
+    if (entry == NULL || entry->next_ns <= now_ns)
+        return 0;
     return entry->next_ns - now_ns;
 }
 
@@ -53,9 +59,11 @@ void throttle_failed(struct throttle *throttle, const char *key, int free_failur
     HASH_FIND_STR(throttle->entries, key, entry);
     int failures = entry != NULL && now_ns - entry->last_ns < FORGET_NS ? entry->failures : 0;
     /* Taken out and put back last, so that the first is the one idle longest. */
-    if (entry != NULL) HASH_DEL(throttle->entries, entry);
+    if (entry != NULL)
+        HASH_DEL(throttle->entries, entry);
     else {
-        if (HASH_COUNT(throttle->entries) >= KEYS_MAX) remove_entry(throttle, throttle->entries);
+        if (HASH_COUNT(throttle->entries) >= KEYS_MAX)
+            remove_entry(throttle, throttle->entries);
         entry = mem_new(struct entry);
         entry->key = mem_strdup(key);
     }
@@ -63,7 +71,8 @@ void throttle_failed(struct throttle *throttle, const char *key, int free_failur
     entry->last_ns = now_ns;
     int over = entry->failures - free_failures;
     int64_t delay = over <= 0 ? 0 : over > 8 ? DELAY_MAX_S : (int64_t)1 << (over - 1);
-    if (delay > DELAY_MAX_S) delay = DELAY_MAX_S;
+    if (delay > DELAY_MAX_S)
+        delay = DELAY_MAX_S;
     entry->next_ns = now_ns + delay * NS_PER_SEC;
     HASH_ADD_KEYPTR(hh, throttle->entries, entry->key, strlen(entry->key), entry);
 }
@@ -72,5 +81,6 @@ void throttle_succeeded(struct throttle *throttle, const char *key)
 {
     struct entry *entry;
     HASH_FIND_STR(throttle->entries, key, entry);
-    if (entry != NULL) remove_entry(throttle, entry);
+    if (entry != NULL)
+        remove_entry(throttle, entry);
 }

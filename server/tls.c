@@ -64,23 +64,31 @@ struct tls *tls_ref(struct tls *tls)
 
 void tls_unref(struct tls *tls)
 {
-    if (tls != NULL && atomic_fetch_sub(&tls->references, 1) == 1) tls_free(tls);
+    if (tls != NULL && atomic_fetch_sub(&tls->references, 1) == 1)
+        tls_free(tls);
 }
 
 static int tls_load(struct tls *tls, const struct tls_options *options, struct error *err)
 {
     int r = mbedtls_ctr_drbg_seed(&tls->random, mbedtls_entropy_func, &tls->entropy, NULL, 0);
-    if (r != 0) return fail(err, r, "random numbers for TLS", "");
-    r = mbedtls_x509_crt_parse_file(&tls->certificate, options->certificate);
-    if (r != 0) return fail(err, r, "TLS certificate", options->certificate);
-    r = mbedtls_pk_parse_keyfile(&tls->key, options->key, NULL, mbedtls_ctr_drbg_random, &tls->random);
-    if (r != 0) return fail(err, r, "TLS key", options->key);
-    r = mbedtls_pk_check_pair(&tls->certificate.pk, &tls->key, mbedtls_ctr_drbg_random, &tls->random);
     if (r != 0)
-        return error_set(err, EINVAL, "TLS key %s does not belong to certificate %s", options->key, options->certificate);
-    r = mbedtls_ssl_config_defaults(&tls->config, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM,
-                                    MBEDTLS_SSL_PRESET_DEFAULT);
-    if (r != 0) return fail(err, r, "TLS set-up", "");
+        return fail(err, r, "random numbers for TLS", "");
+    r = mbedtls_x509_crt_parse_file(&tls->certificate, options->certificate);
+    if (r != 0)
+        return fail(err, r, "TLS certificate", options->certificate);
+    r = mbedtls_pk_parse_keyfile(&tls->key, options->key, NULL, mbedtls_ctr_drbg_random,
+                                 &tls->random);
+    if (r != 0)
+        return fail(err, r, "TLS key", options->key);
+    r = mbedtls_pk_check_pair(&tls->certificate.pk, &tls->key, mbedtls_ctr_drbg_random,
+                              &tls->random);
+    if (r != 0)
+        return error_set(err, EINVAL, "TLS key %s does not belong to certificate %s", options->key,
+                         options->certificate);
+    r = mbedtls_ssl_config_defaults(&tls->config, MBEDTLS_SSL_IS_SERVER,
+                                    MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
+    if (r != 0)
+        return fail(err, r, "TLS set-up", "");
 
     mbedtls_ssl_config *config = &tls->config;
     static const char *protocols[] = {"http/1.1", NULL};
@@ -88,12 +96,15 @@ static int tls_load(struct tls *tls, const struct tls_options *options, struct e
     mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_NONE);
     r = mbedtls_ssl_conf_alpn_protocols(config, protocols);
-    if (r == 0) r = mbedtls_ssl_conf_own_cert(config, &tls->certificate, &tls->key);
-    if (r != 0) return fail(err, r, "TLS set-up with", options->certificate);
+    if (r == 0)
+        r = mbedtls_ssl_conf_own_cert(config, &tls->certificate, &tls->key);
+    if (r != 0)
+        return fail(err, r, "TLS set-up with", options->certificate);
 
     if (options->client_ca != NULL) {
         r = mbedtls_x509_crt_parse_file(&tls->client_ca, options->client_ca);
-        if (r != 0) return fail(err, r, "client CA", options->client_ca);
+        if (r != 0)
+            return fail(err, r, "client CA", options->client_ca);
         /* Optional: browsers sign in with a password. A certificate that is
          * shown but not valid ends the connection (tls_handshake). */
         mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_OPTIONAL);
@@ -106,15 +117,18 @@ static int tls_load(struct tls *tls, const struct tls_options *options, struct e
     if (!tls->wants_client) {
         r = mbedtls_ssl_ticket_setup(&tls->tickets, mbedtls_ctr_drbg_random, &tls->random,
                                      MBEDTLS_CIPHER_AES_256_GCM, 86400);
-        if (r != 0) return fail(err, r, "TLS session tickets", "");
-        mbedtls_ssl_conf_session_tickets_cb(config, mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse, &tls->tickets);
+        if (r != 0)
+            return fail(err, r, "TLS session tickets", "");
+        mbedtls_ssl_conf_session_tickets_cb(config, mbedtls_ssl_ticket_write,
+                                            mbedtls_ssl_ticket_parse, &tls->tickets);
     }
     return 0;
 }
 
 int tls_new(const struct tls_options *options, struct tls **ret, struct error *err)
 {
-    if (psa_crypto_init() != PSA_SUCCESS) return error_set(err, EIO, "TLS: the crypto library cannot start");
+    if (psa_crypto_init() != PSA_SUCCESS)
+        return error_set(err, EIO, "TLS: the crypto library cannot start");
     struct tls *tls = mem_new(struct tls);
     atomic_init(&tls->references, 1);
     mbedtls_ssl_config_init(&tls->config);
@@ -138,16 +152,20 @@ static int bio_send(void *user, const unsigned char *data, size_t size)
 {
     struct transport *transport = user;
     ssize_t n = send(transport->fd, data, size, MSG_NOSIGNAL);
-    if (n >= 0) return (int)n;
-    return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_WRITE : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+    if (n >= 0)
+        return (int)n;
+    return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_WRITE
+                                             : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
 }
 
 static int bio_receive(void *user, unsigned char *data, size_t size)
 {
     struct transport *transport = user;
     ssize_t n = recv(transport->fd, data, size, 0);
-    if (n >= 0) return (int)n;
-    return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_READ : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+    if (n >= 0)
+        return (int)n;
+    return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_READ
+                                             : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
 }
 
 int tls_attach(struct tls *tls, struct transport *transport)
@@ -167,7 +185,8 @@ int tls_attach(struct tls *tls, struct transport *transport)
 
 void tls_detach(struct transport *transport, bool polite)
 {
-    if (polite) tls_close_notify(transport);
+    if (polite)
+        tls_close_notify(transport);
     mbedtls_ssl_free(transport->ssl);
     free(transport->ssl);
     transport->ssl = NULL;
@@ -177,8 +196,9 @@ void tls_detach(struct transport *transport, bool polite)
 
 static int result(int r)
 {
-    if (r == MBEDTLS_ERR_SSL_WANT_READ || r == MBEDTLS_ERR_SSL_WANT_WRITE || r == MBEDTLS_ERR_SSL_ASYNC_IN_PROGRESS ||
-        r == MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS || r == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+    if (r == MBEDTLS_ERR_SSL_WANT_READ || r == MBEDTLS_ERR_SSL_WANT_WRITE ||
+        r == MBEDTLS_ERR_SSL_ASYNC_IN_PROGRESS || r == MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS ||
+        r == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
         return -EAGAIN;
     return -EPIPE;
 }
@@ -186,9 +206,12 @@ static int result(int r)
 static void read_name(const mbedtls_x509_crt *certificate, char *out, size_t size)
 {
     for (const mbedtls_x509_name *name = &certificate->subject; name != NULL; name = name->next) {
-        if (MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &name->oid) != 0) continue;
-        if (name->val.len >= size || memchr(name->val.p, '\0', name->val.len) != NULL) return;
-        if (!str_is_utf8(name->val.p, name->val.len)) return;
+        if (MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &name->oid) != 0)
+            continue;
+        if (name->val.len >= size || memchr(name->val.p, '\0', name->val.len) != NULL)
+            return;
+        if (!str_is_utf8(name->val.p, name->val.len))
+            return;
         memcpy(out, name->val.p, name->val.len);
         out[name->val.len] = '\0';
         return;
@@ -198,7 +221,8 @@ static void read_name(const mbedtls_x509_crt *certificate, char *out, size_t siz
 int tls_handshake(struct transport *transport)
 {
     int r = mbedtls_ssl_handshake(transport->ssl);
-    if (r != 0) return result(r);
+    if (r != 0)
+        return result(r);
     if (transport->tls->wants_client) {
         const mbedtls_x509_crt *peer = mbedtls_ssl_get_peer_cert(transport->ssl);
         if (peer != NULL) {
@@ -216,28 +240,40 @@ int tls_handshake(struct transport *transport)
 ssize_t tls_read(struct transport *transport, void *buffer, size_t size)
 {
     int r = mbedtls_ssl_read(transport->ssl, buffer, size);
-    if (r >= 0) return r;
-    if (r == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY || r == MBEDTLS_ERR_SSL_CONN_EOF) return 0;
+    if (r >= 0)
+        return r;
+    if (r == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY || r == MBEDTLS_ERR_SSL_CONN_EOF)
+        return 0;
     return result(r);
 }
 
 ssize_t tls_write(struct transport *transport, const void *data, size_t size)
 {
-    if (size == 0) return 0;
+    if (size == 0)
+        return 0;
     /* After "try again" the record is already made: a longer repeat would be
      * taken as written without being so. */
-    if (transport->tls_pending > 0 && size > transport->tls_pending) size = transport->tls_pending;
-    if (size > MBEDTLS_SSL_OUT_CONTENT_LEN) size = MBEDTLS_SSL_OUT_CONTENT_LEN;
+    if (transport->tls_pending > 0 && size > transport->tls_pending)
+        size = transport->tls_pending;
+    if (size > MBEDTLS_SSL_OUT_CONTENT_LEN)
+        size = MBEDTLS_SSL_OUT_CONTENT_LEN;
     int r = mbedtls_ssl_write(transport->ssl, data, size);
     if (r >= 0) {
         transport->tls_pending = 0;
         return r;
     }
     r = result(r);
-    if (r == -EAGAIN) transport->tls_pending = size;
+    if (r == -EAGAIN)
+        transport->tls_pending = size;
     return r;
 }
 
-bool tls_pending(struct transport *transport) { return mbedtls_ssl_check_pending(transport->ssl) != 0; }
+bool tls_pending(struct transport *transport)
+{
+    return mbedtls_ssl_check_pending(transport->ssl) != 0;
+}
 
-void tls_close_notify(struct transport *transport) { mbedtls_ssl_close_notify(transport->ssl); }
+void tls_close_notify(struct transport *transport)
+{
+    mbedtls_ssl_close_notify(transport->ssl);
+}

@@ -30,9 +30,11 @@ static void name_peer(struct transport *transport)
             snprintf(transport->peer, sizeof(transport->peer), "unix");
         return;
     }
-    if (getpeername(transport->fd, (struct sockaddr *)&address, &length) < 0) return;
+    if (getpeername(transport->fd, (struct sockaddr *)&address, &length) < 0)
+        return;
     if (address.ss_family == AF_INET) {
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, transport->peer, sizeof(transport->peer));
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, transport->peer,
+                  sizeof(transport->peer));
     } else if (address.ss_family == AF_INET6) {
         const struct in6_addr *ip = &((struct sockaddr_in6 *)&address)->sin6_addr;
         if (IN6_IS_ADDR_V4MAPPED(ip))
@@ -42,7 +44,8 @@ static void name_peer(struct transport *transport)
     }
 }
 
-int transport_new(struct server *server, int fd, enum transport_kind kind, struct tls *tls, struct transport **ret)
+int transport_new(struct server *server, int fd, enum transport_kind kind, struct tls *tls,
+                  struct transport **ret)
 {
     struct transport *transport = mem_new(struct transport);
     transport->fd = fd;
@@ -72,9 +75,11 @@ int transport_new(struct server *server, int fd, enum transport_kind kind, struc
 
 void transport_free(struct transport *transport)
 {
-    if (transport == NULL) return;
+    if (transport == NULL)
+        return;
     server_unregister(transport->server, transport);
-    if (transport->ssl != NULL) tls_detach(transport, !transport->broken);
+    if (transport->ssl != NULL)
+        tls_detach(transport, !transport->broken);
     close(transport->fd);
     str_free(&transport->in);
     pthread_mutex_destroy(&transport->lock);
@@ -97,16 +102,19 @@ ssize_t transport_read_now(struct transport *transport, void *buffer, size_t siz
         do {
             n = recv(transport->fd, buffer, size, 0);
         } while (n < 0 && errno == EINTR);
-        if (n < 0) n = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+        if (n < 0)
+            n = errno == EWOULDBLOCK ? -EAGAIN : -errno;
     }
-    if (n < 0 && n != -EAGAIN) transport->broken = true;
+    if (n < 0 && n != -EAGAIN)
+        transport->broken = true;
     return n;
 }
 
 ssize_t transport_write_now(struct transport *transport, const void *data, size_t size)
 {
     ssize_t n;
-    if (transport->broken) return -EPIPE;
+    if (transport->broken)
+        return -EPIPE;
     if (transport->ssl != NULL) {
         pthread_mutex_lock(&transport->lock);
         n = tls_write(transport, data, size);
@@ -115,15 +123,18 @@ ssize_t transport_write_now(struct transport *transport, const void *data, size_
         do {
             n = send(transport->fd, data, size, MSG_NOSIGNAL);
         } while (n < 0 && errno == EINTR);
-        if (n < 0) n = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+        if (n < 0)
+            n = errno == EWOULDBLOCK ? -EAGAIN : -errno;
     }
-    if (n < 0 && n != -EAGAIN) transport->broken = true;
+    if (n < 0 && n != -EAGAIN)
+        transport->broken = true;
     return n;
 }
 
 bool transport_pending(struct transport *transport)
 {
-    if (transport->ssl == NULL) return false;
+    if (transport->ssl == NULL)
+        return false;
     pthread_mutex_lock(&transport->lock);
     bool pending = tls_pending(transport);
     pthread_mutex_unlock(&transport->lock);
@@ -137,13 +148,16 @@ static int wait_for(struct transport *transport, short events, int64_t deadline_
         int timeout = -1;
         if (deadline_ns >= 0) {
             int64_t left = deadline_ns - clock_mono_ns();
-            if (left <= 0) return -ETIMEDOUT;
+            if (left <= 0)
+                return -ETIMEDOUT;
             timeout = (int)(left / NS_PER_MS) + 1;
         }
         struct pollfd poll_fd = {.fd = transport->fd, .events = events};
         int n = poll(&poll_fd, 1, timeout);
-        if (n < 0 && errno != EINTR) return -errno;
-        if (n > 0) return 0; /* also POLLHUP and POLLERR: the call itself will tell */
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            return 0; /* also POLLHUP and POLLERR: the call itself will tell */
     }
 }
 
@@ -157,9 +171,11 @@ ssize_t transport_read(struct transport *transport, void *buffer, size_t size, i
     int64_t deadline = deadline_of(timeout_ms);
     for (;;) {
         ssize_t n = transport_read_now(transport, buffer, size);
-        if (n != -EAGAIN) return n;
+        if (n != -EAGAIN)
+            return n;
         int r = wait_for(transport, POLLIN, deadline);
-        if (r < 0) return r;
+        if (r < 0)
+            return r;
     }
 }
 
@@ -178,7 +194,8 @@ int transport_write(struct transport *transport, const void *data, size_t size)
             }
             continue;
         }
-        if (n < 0) return (int)n;
+        if (n < 0)
+            return (int)n;
         at += n;
         size -= (size_t)n;
         deadline = deadline_of(transport->write_timeout_ms);
@@ -198,8 +215,10 @@ void transport_shutdown_write(struct transport *transport)
 
 bool transport_gone(struct transport *transport)
 {
-    if (transport->broken) return true;
+    if (transport->broken)
+        return true;
     struct pollfd poll_fd = {.fd = transport->fd, .events = POLLRDHUP};
-    if (poll(&poll_fd, 1, 0) <= 0) return false;
+    if (poll(&poll_fd, 1, 0) <= 0)
+        return false;
     return (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }

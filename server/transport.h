@@ -22,10 +22,11 @@ struct tls;
 enum transport_kind { TRANSPORT_UNIX, TRANSPORT_PLAIN, TRANSPORT_TLS };
 
 enum transport_state { /* the front's */
-    TRANSPORT_HANDSHAKE,
-    TRANSPORT_HEAD,   /* waiting for a first or further head */
-    TRANSPORT_BUSY,   /* a worker, stream or socket thread has it */
-    TRANSPORT_LINGER, /* answered and shut down: waits for the client to notice */
+                       TRANSPORT_HANDSHAKE,
+                       TRANSPORT_HEAD,   /* waiting for a first or further head */
+                       TRANSPORT_BUSY,   /* a worker, stream or socket thread has it */
+                       TRANSPORT_LINGER, /* answered and shut down: waits for the client to notice
+                                          */
 };
 
 struct transport {
@@ -33,11 +34,11 @@ struct transport {
     enum transport_kind kind;
     struct mbedtls_ssl_context *ssl; /* NULL but for TLS */
     struct tls *tls;
-    pthread_mutex_t lock;            /* the TLS context: one reader and one writer */
-    size_t tls_pending;              /* length of a write that TLS wants repeated */
-    char peer[64];                   /* address, or "unix:UID" */
-    char certificate[128];           /* CN of a verified client certificate */
-    int write_timeout_ms;            /* longest wait for the client to read; -1: for ever */
+    pthread_mutex_t lock;  /* the TLS context: one reader and one writer */
+    size_t tls_pending;    /* length of a write that TLS wants repeated */
+    char peer[64];         /* address, or "unix:UID" */
+    char certificate[128]; /* CN of a verified client certificate */
+    int write_timeout_ms;  /* longest wait for the client to read; -1: for ever */
     bool broken;
 
     struct server *server;
@@ -45,15 +46,16 @@ struct transport {
 
     /* The front's, and read by nobody else while it has the connection. */
     enum transport_state state;
-    struct str in;                   /* bytes received, not yet used */
+    struct str in; /* bytes received, not yet used */
     int64_t deadline_ns;
-    uint64_t requests;               /* served on this connection */
+    uint64_t requests; /* served on this connection */
     struct loop_source *source;
     struct transport *front_previous, *front_next;
 };
 
 /* Takes fd also on failure. */
-int transport_new(struct server *server, int fd, enum transport_kind kind, struct tls *tls, struct transport **ret);
+int transport_new(struct server *server, int fd, enum transport_kind kind, struct tls *tls,
+                  struct transport **ret);
 void transport_free(struct transport *transport); /* closes; says good-bye in TLS */
 
 /* One step of the TLS handshake: 0 done, -EAGAIN more to come. */
@@ -64,7 +66,9 @@ ssize_t transport_read_now(struct transport *transport, void *buffer, size_t siz
 ssize_t transport_write_now(struct transport *transport, const void *data, size_t size);
 bool transport_pending(struct transport *transport); /* decrypted bytes wait */
 
-ssize_t transport_read(struct transport *transport, void *buffer, size_t size, int timeout_ms); /* -ETIMEDOUT */
-int transport_write(struct transport *transport, const void *data, size_t size); /* all of it, or -errno */
+ssize_t transport_read(struct transport *transport, void *buffer, size_t size,
+                       int timeout_ms); /* -ETIMEDOUT */
+int transport_write(struct transport *transport, const void *data,
+                    size_t size); /* all of it, or -errno */
 void transport_shutdown_write(struct transport *transport);
 bool transport_gone(struct transport *transport); /* the client hung up or broke */

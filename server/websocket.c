@@ -85,7 +85,8 @@ struct shared_text *shared_text_ref(struct shared_text *text)
 
 void shared_text_unref(struct shared_text *text)
 {
-    if (text == NULL || atomic_fetch_sub(&text->references, 1) != 1) return;
+    if (text == NULL || atomic_fetch_sub(&text->references, 1) != 1)
+        return;
     free(text->text);
     free(text);
 }
@@ -105,7 +106,8 @@ static void outgoing_free(struct outgoing *out)
 
 void web_socket_unref(struct web_socket *socket)
 {
-    if (socket == NULL || atomic_fetch_sub(&socket->references, 1) != 1) return;
+    if (socket == NULL || atomic_fetch_sub(&socket->references, 1) != 1)
+        return;
     while (socket->first != NULL) {
         struct outgoing *next = socket->first->next;
         outgoing_free(socket->first);
@@ -119,18 +121,23 @@ void web_socket_unref(struct web_socket *socket)
 /* In the loop's thread. */
 static void end(struct web_socket *socket)
 {
-    if (socket->ended) return;
+    if (socket->ended)
+        return;
     socket->ended = true;
     pthread_mutex_lock(&socket->lock);
     socket->closed = true;
     pthread_mutex_unlock(&socket->lock);
     loop_remove(socket->source);
     socket->source = NULL;
-    if (socket->previous != NULL) socket->previous->next = socket->next;
-    else socket->sockets->list = socket->next;
-    if (socket->next != NULL) socket->next->previous = socket->previous;
+    if (socket->previous != NULL)
+        socket->previous->next = socket->next;
+    else
+        socket->sockets->list = socket->next;
+    if (socket->next != NULL)
+        socket->next->previous = socket->previous;
     atomic_fetch_sub(&socket->sockets->count, 1);
-    if (socket->handlers.closed != NULL) socket->handlers.closed(socket, socket->user);
+    if (socket->handlers.closed != NULL)
+        socket->handlers.closed(socket, socket->user);
     wslay_event_context_free(socket->wslay);
     transport_free(socket->transport);
     socket->transport = NULL;
@@ -138,12 +145,14 @@ static void end(struct web_socket *socket)
 }
 
 /* --- wslay's side ----------------------------------------------------------------------------- */
-static ssize_t on_receive(wslay_event_context_ptr context, uint8_t *buffer, size_t size, int flags, void *user)
+static ssize_t on_receive(wslay_event_context_ptr context, uint8_t *buffer, size_t size, int flags,
+                          void *user)
 {
     struct web_socket *socket = user;
     size_t left = socket->initial.length - socket->initial_used;
     if (left > 0) {
-        if (left > size) left = size;
+        if (left > size)
+            left = size;
         memcpy(buffer, socket->initial.data + socket->initial_used, left);
         socket->initial_used += left;
         return (ssize_t)left;
@@ -153,30 +162,39 @@ static ssize_t on_receive(wslay_event_context_ptr context, uint8_t *buffer, size
         socket->heard_ns = clock_mono_ns();
         return n;
     }
-    if (n != -EAGAIN) socket->failed = true;
-    wslay_event_set_error(context, n == -EAGAIN ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
+    if (n != -EAGAIN)
+        socket->failed = true;
+    wslay_event_set_error(context,
+                          n == -EAGAIN ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
     return -1;
 }
 
-static ssize_t on_send(wslay_event_context_ptr context, const uint8_t *data, size_t size, int flags, void *user)
+static ssize_t on_send(wslay_event_context_ptr context, const uint8_t *data, size_t size, int flags,
+                       void *user)
 {
     struct web_socket *socket = user;
     ssize_t n = transport_write_now(socket->transport, data, size);
-    if (n >= 0) return n;
-    if (n != -EAGAIN) socket->failed = true;
-    wslay_event_set_error(context, n == -EAGAIN ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
+    if (n >= 0)
+        return n;
+    if (n != -EAGAIN)
+        socket->failed = true;
+    wslay_event_set_error(context,
+                          n == -EAGAIN ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
     return -1;
 }
 
-static void on_message(wslay_event_context_ptr context, const struct wslay_event_on_msg_recv_arg *message, void *user)
+static void on_message(wslay_event_context_ptr context,
+                       const struct wslay_event_on_msg_recv_arg *message, void *user)
 {
     struct web_socket *socket = user;
-    if (wslay_is_ctrl_frame(message->opcode)) return; /* wslay answers pings and closes */
+    if (wslay_is_ctrl_frame(message->opcode))
+        return; /* wslay answers pings and closes */
     pthread_mutex_lock(&socket->lock);
     bool closing = socket->closing;
     pthread_mutex_unlock(&socket->lock);
     if (!closing && socket->handlers.message != NULL)
-        socket->handlers.message(socket, socket->user, message->opcode == WSLAY_BINARY_FRAME, message->msg, message->msg_length);
+        socket->handlers.message(socket, socket->user, message->opcode == WSLAY_BINARY_FRAME,
+                                 message->msg, message->msg_length);
 }
 
 static struct outgoing *take_outgoing(struct web_socket *socket)
@@ -185,7 +203,8 @@ static struct outgoing *take_outgoing(struct web_socket *socket)
     struct outgoing *out = socket->first;
     if (out != NULL) {
         socket->first = out->next;
-        if (socket->first == NULL) socket->last = &socket->first;
+        if (socket->first == NULL)
+            socket->last = &socket->first;
         socket->queued -= out->length + (out->rest != NULL ? out->rest->length : 0);
     }
     pthread_mutex_unlock(&socket->lock);
@@ -194,8 +213,9 @@ static struct outgoing *take_outgoing(struct web_socket *socket)
 
 static void queue_one(struct web_socket *socket, struct outgoing *out)
 {
-    struct wslay_event_msg message = {
-        .opcode = out->binary ? WSLAY_BINARY_FRAME : WSLAY_TEXT_FRAME, .msg = (uint8_t *)out->data, .msg_length = out->length};
+    struct wslay_event_msg message = {.opcode = out->binary ? WSLAY_BINARY_FRAME : WSLAY_TEXT_FRAME,
+                                      .msg = (uint8_t *)out->data,
+                                      .msg_length = out->length};
     char *whole = NULL;
     if (out->rest != NULL) {
         whole = malloc(out->length + out->rest->length);
@@ -208,7 +228,8 @@ static void queue_one(struct web_socket *socket, struct outgoing *out)
         message.msg = (uint8_t *)whole;
         message.msg_length = out->length + out->rest->length;
     }
-    if (wslay_event_queue_msg(socket->wslay, &message) != 0) socket->failed = true;
+    if (wslay_event_queue_msg(socket->wslay, &message) != 0)
+        socket->failed = true;
     free(whole);
 }
 
@@ -218,8 +239,10 @@ static void pump(struct web_socket *socket)
 {
     while (!socket->failed) {
         if (wslay_event_want_write(socket->wslay)) {
-            if (wslay_event_send(socket->wslay) != 0) socket->failed = true;
-            if (wslay_event_want_write(socket->wslay)) break; /* the kernel's buffer is full */
+            if (wslay_event_send(socket->wslay) != 0)
+                socket->failed = true;
+            if (wslay_event_want_write(socket->wslay))
+                break; /* the kernel's buffer is full */
         }
         struct outgoing *out = take_outgoing(socket);
         if (out != NULL) {
@@ -235,7 +258,8 @@ static void pump(struct web_socket *socket)
         socket->close_code = 0;
         pthread_mutex_unlock(&socket->lock);
         if (say_close) {
-            wslay_event_queue_close(socket->wslay, code, (uint8_t *)socket->close_reason, strlen(socket->close_reason));
+            wslay_event_queue_close(socket->wslay, code, (uint8_t *)socket->close_reason,
+                                    strlen(socket->close_reason));
             continue;
         }
         if (drained && socket->handlers.drained != NULL) {
@@ -258,8 +282,10 @@ static void pump(struct web_socket *socket)
 static void on_ready(struct loop_source *source, int fd, uint32_t events, void *user)
 {
     struct web_socket *socket = user;
-    if (wslay_event_want_read(socket->wslay) && wslay_event_recv(socket->wslay) != 0) socket->failed = true;
-    else if ((events & (EPOLLERR | EPOLLHUP)) != 0) socket->failed = true;
+    if (wslay_event_want_read(socket->wslay) && wslay_event_recv(socket->wslay) != 0)
+        socket->failed = true;
+    else if ((events & (EPOLLERR | EPOLLHUP)) != 0)
+        socket->failed = true;
     pump(socket);
 }
 
@@ -269,19 +295,22 @@ static void on_posted(void *user)
     pthread_mutex_lock(&socket->lock);
     socket->posted = false;
     pthread_mutex_unlock(&socket->lock);
-    if (!socket->ended) pump(socket);
+    if (!socket->ended)
+        pump(socket);
     web_socket_unref(socket);
 }
 
 /* Caller holds the lock. */
 static void post(struct web_socket *socket)
 {
-    if (socket->posted) return;
+    if (socket->posted)
+        return;
     socket->posted = true;
     loop_post(socket->sockets->loop, on_posted, web_socket_ref(socket));
 }
 
-static int enqueue(struct web_socket *socket, bool binary, const void *data, size_t length, struct shared_text *rest)
+static int enqueue(struct web_socket *socket, bool binary, const void *data, size_t length,
+                   struct shared_text *rest)
 {
     size_t total = length + (rest != NULL ? rest->length : 0);
     int r = 0;
@@ -295,7 +324,8 @@ static int enqueue(struct web_socket *socket, bool binary, const void *data, siz
         out->binary = binary;
         out->length = length;
         out->rest = rest != NULL ? shared_text_ref(rest) : NULL;
-        if (length > 0) memcpy(out->data, data, length);
+        if (length > 0)
+            memcpy(out->data, data, length);
         *socket->last = out;
         socket->last = &out->next;
         socket->queued += total;
@@ -337,13 +367,17 @@ void web_socket_close(struct web_socket *socket, uint16_t code, const char *reas
     pthread_mutex_unlock(&socket->lock);
 }
 
-/* --- accepting ----------------------------------------------------------------------------------- */
+/* --- accepting -----------------------------------------------------------------------------------
+ */
 static bool has_word(const char *list, const char *word)
 {
     size_t length = strlen(word);
     for (const char *at = list; at != NULL && *at != '\0';) {
-        while (*at == ' ' || *at == ',' || *at == '\t') at++;
-        if (strncasecmp(at, word, length) == 0 && (at[length] == '\0' || strchr(" ,\t", at[length]) != NULL)) return true;
+        while (*at == ' ' || *at == ',' || *at == '\t')
+            at++;
+        if (strncasecmp(at, word, length) == 0 &&
+            (at[length] == '\0' || strchr(" ,\t", at[length]) != NULL))
+            return true;
         at = strchr(at, ',');
     }
     return false;
@@ -364,9 +398,11 @@ static void on_accepted(void *user)
     struct web_socket *socket = user;
     struct web_sockets *sockets = socket->sockets;
     socket->next = sockets->list;
-    if (socket->next != NULL) socket->next->previous = socket;
+    if (socket->next != NULL)
+        socket->next->previous = socket;
     sockets->list = socket;
-    if (loop_add_fd(sockets->loop, socket->transport->fd, EPOLLIN | EPOLLRDHUP, on_ready, socket, &socket->source) < 0 ||
+    if (loop_add_fd(sockets->loop, socket->transport->fd, EPOLLIN | EPOLLRDHUP, on_ready, socket,
+                    &socket->source) < 0 ||
         server_stopping(sockets->server)) {
         end(socket);
         return;
@@ -375,12 +411,13 @@ static void on_accepted(void *user)
     on_ready(socket->source, socket->transport->fd, 0, socket);
 }
 
-int web_socket_accept(struct request *request, const struct web_socket_handlers *handlers, void *user, size_t message_max,
-                      struct web_socket **ret_socket)
+int web_socket_accept(struct request *request, const struct web_socket_handlers *handlers,
+                      void *user, size_t message_max, struct web_socket **ret_socket)
 {
     const char *key = request_header(request, "Sec-WebSocket-Key");
     const char *version = request_header(request, "Sec-WebSocket-Version");
-    if (!request_is_websocket(request) || !has_word(request_header(request, "Connection"), "upgrade") ||
+    if (!request_is_websocket(request) ||
+        !has_word(request_header(request, "Connection"), "upgrade") ||
         strcmp(request_method(request), "GET") != 0 || request->head.http10) {
         respond_header(request, "Upgrade", "websocket");
         respond_status_error(request, 426, "this address speaks WebSocket only");
@@ -409,7 +446,9 @@ int web_socket_accept(struct request *request, const struct web_socket_handlers 
     char accept[32];
     accept_value(key, accept);
     CLEANUP_STR struct str head = STR_INIT;
-    str_printf(&head, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+    str_printf(&head,
+               "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
+               "Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
                accept);
     struct transport *transport = request->transport;
     request->begun = request->ended = true;
@@ -433,14 +472,16 @@ int web_socket_accept(struct request *request, const struct web_socket_handlers 
     socket->heard_ns = clock_mono_ns();
     const char *left = NULL;
     size_t length = message_leftover(request->message, &left);
-    if (length > 0) str_append_n(&socket->initial, left, length);
+    if (length > 0)
+        str_append_n(&socket->initial, left, length);
     *ret_socket = socket;
     /* The caller's `user` is complete before the first message can come. */
     loop_post(sockets->loop, on_accepted, socket);
     return 0;
 }
 
-/* --- all of them ------------------------------------------------------------------------------------ */
+/* --- all of them
+ * ------------------------------------------------------------------------------------ */
 static void on_tick(struct loop_source *source, void *user)
 {
     struct web_sockets *sockets = user;
@@ -454,9 +495,12 @@ static void on_tick(struct loop_source *source, void *user)
             end(at);
             continue;
         }
-        if (now - at->heard_ns < WEB_SOCKET_PING_S * NS_PER_SEC / 2) continue;
-        struct wslay_event_msg ping = {.opcode = WSLAY_PING, .msg = (const uint8_t *)"", .msg_length = 0};
-        if (wslay_event_want_write(at->wslay) || wslay_event_queue_msg(at->wslay, &ping) != 0) continue;
+        if (now - at->heard_ns < WEB_SOCKET_PING_S * NS_PER_SEC / 2)
+            continue;
+        struct wslay_event_msg ping = {
+            .opcode = WSLAY_PING, .msg = (const uint8_t *)"", .msg_length = 0};
+        if (wslay_event_want_write(at->wslay) || wslay_event_queue_msg(at->wslay, &ping) != 0)
+            continue;
         pump(at);
     }
 }
@@ -479,8 +523,10 @@ int web_sockets_new(struct server *server, struct web_sockets **ret, struct erro
         return error_errno(err, -r, "event loop");
     }
     struct loop_source *timer;
-    r = loop_add_timer(sockets->loop, WEB_SOCKET_PING_S * NS_PER_SEC / 4, WEB_SOCKET_PING_S * NS_PER_SEC / 4, on_tick, sockets, &timer);
-    if (r >= 0) r = -pthread_create(&sockets->thread, NULL, run, sockets);
+    r = loop_add_timer(sockets->loop, WEB_SOCKET_PING_S * NS_PER_SEC / 4,
+                       WEB_SOCKET_PING_S * NS_PER_SEC / 4, on_tick, sockets, &timer);
+    if (r >= 0)
+        r = -pthread_create(&sockets->thread, NULL, run, sockets);
     if (r < 0) {
         loop_free(sockets->loop);
         free(sockets);
@@ -504,7 +550,8 @@ static void say_goodbye(void *user)
 
 void web_sockets_stop(struct web_sockets *sockets)
 {
-    if (sockets == NULL || !sockets->running) return;
+    if (sockets == NULL || !sockets->running)
+        return;
     loop_post(sockets->loop, say_goodbye, sockets);
     loop_stop(sockets->loop);
     pthread_join(sockets->thread, NULL);
@@ -513,11 +560,18 @@ void web_sockets_stop(struct web_sockets *sockets)
 
 void web_sockets_free(struct web_sockets *sockets)
 {
-    if (sockets == NULL) return;
+    if (sockets == NULL)
+        return;
     web_sockets_stop(sockets);
     loop_free(sockets->loop);
     free(sockets);
 }
 
-size_t web_sockets_count(struct web_sockets *sockets) { return atomic_load(&sockets->count); }
-struct loop *web_sockets_loop(struct web_sockets *sockets) { return sockets->loop; }
+size_t web_sockets_count(struct web_sockets *sockets)
+{
+    return atomic_load(&sockets->count);
+}
+struct loop *web_sockets_loop(struct web_sockets *sockets)
+{
+    return sockets->loop;
+}

@@ -23,9 +23,11 @@ struct web_sockets;
 #define WEB_SOCKET_SILENCE_S 65 /* no byte, not even a pong: gone */
 
 struct web_socket_handlers {
-    void (*message)(struct web_socket *socket, void *user, bool binary, const void *data, size_t length);
-    void (*drained)(struct web_socket *socket, void *user); /* all that was sent has left; may be NULL */
-    void (*closed)(struct web_socket *socket, void *user);  /* once, the last call */
+    void (*message)(struct web_socket *socket, void *user, bool binary, const void *data,
+                    size_t length);
+    void (*drained)(struct web_socket *socket,
+                    void *user); /* all that was sent has left; may be NULL */
+    void (*closed)(struct web_socket *socket, void *user); /* once, the last call */
 };
 
 int web_sockets_new(struct server *server, struct web_sockets **ret, struct error *err);
@@ -36,8 +38,8 @@ struct loop *web_sockets_loop(struct web_sockets *sockets);
 
 /* Checks the handshake, answers it and takes the connection from the request.
  * On failure it has answered, too (400, 426). ret_socket carries a reference. */
-int web_socket_accept(struct request *request, const struct web_socket_handlers *handlers, void *user,
-                      size_t message_max, struct web_socket **ret_socket);
+int web_socket_accept(struct request *request, const struct web_socket_handlers *handlers,
+                      void *user, size_t message_max, struct web_socket **ret_socket);
 struct web_socket *web_socket_ref(struct web_socket *socket);
 void web_socket_unref(struct web_socket *socket);
 

@@ -19,7 +19,15 @@ typedef int handler_fn(struct agent *agent, const struct rpc_frame *frame, struc
 static int on_machine(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                       bool *exec_failed, struct error *err)
 {
-    return machine_configure(frame, err);
+    struct wire_reader reader;
+    struct wire_field field;
+    int r = machine_configure(frame, err);
+
+    wire_read(&reader, frame->body, frame->length);
+    while (r >= 0 && wire_next(&reader, &field))
+        if (field.tag == RPC_TAG_RESOLVER && wire_bool(&reader, &field))
+            r = dns_open(agent, err);
+    return r;
 }
 
 static int on_signal(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
@@ -121,8 +129,11 @@ static void on_frame(void *user, const struct rpc_frame *frame)
     uint64_t id = frame->id;
     uint16_t type = frame->type;
 
-    if (frame->flags & (RPC_REPLY | RPC_ERROR))
+    if (frame->flags & (RPC_REPLY | RPC_ERROR)) {
+        if (type == RPC_RESOLVE)
+            dns_answer(agent, frame);
         return;
+    }
     if (!handler)
         error_set(&err, ENOSYS, "this agent does not know message %u", type);
     else if (handler(agent, frame, &reply, &exec_failed, &err) == AGENT_LATER) {

@@ -69,6 +69,10 @@ int archive_cancel(struct agent *agent, const struct rpc_frame *frame, struct st
 int archive_mount(struct agent *agent, const struct rpc_frame *frame, struct str *reply, bool *ret_exec_failed,
                   struct error *err);
 
+/* dns.c: 127.0.0.11 */
+int dns_open(struct agent *agent, struct error *err);
+void dns_answer(struct agent *agent, const struct rpc_frame *frame);
+
 /* process.c */
 int process_start(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                   bool *ret_exec_failed, struct error *err);

@@ -212,7 +212,6 @@ static void note_started(struct container *container, const struct shim_started 
     run->oom_killed = false;
     free(run->error);
     run->error = mem_strdup("");
-    run->starting = false;
     container__transition(container, STATE_STARTED);
     pthread_mutex_unlock(&container->lock);
 }

@@ -179,15 +179,15 @@ static int add_user_mounts(const struct container *container, const struct spec 
         uint64_t flags = mount->rw ? 0 : MS_RDONLY;
 
         if (mount->type == MOUNT_TMPFS) {
-            if (mount->data && strstr(mount->data, "noexec"))
-                flags |= MS_NOEXEC;
             struct plan_mount *added = add_mount(plan, "tmpfs", "tmpfs", mount->destination,
-                                                 flags | MS_NOSUID | MS_NODEV, NULL);
+                                                 flags | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
             /* exec and noexec are flags, the rest goes to the file system. */
             CLEANUP_STRV char **parts = strv_split(mount->data, ',');
             CLEANUP_STR struct str data = STR_INIT;
             for (char **part = parts; *part; part++)
-                if (strcmp(*part, "exec") != 0 && strcmp(*part, "noexec") != 0)
+                if (strcmp(*part, "exec") == 0)
+                    added->flags &= ~(uint64_t)MS_NOEXEC;
+                else if (strcmp(*part, "noexec") != 0)
                     str_printf(&data, "%s%s", data.length ? "," : "", *part);
             if (!strstr(data.data ? data.data : "", "mode="))
                 str_printf(&data, "%smode=1777", data.length ? "," : "");

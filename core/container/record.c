@@ -91,7 +91,8 @@ int record_save_state(struct container *container, struct error *err)
     json_add_int(json, "Version", 1);
     json_add_string(json, "State", container_state_name(run->state));
     json_add_string(json, "BootId", boot_id());
-    json_add_bool(json, "Starting", run->starting);
+    /* Once it is known to run, the rest of its start needs no looking after. */
+    json_add_bool(json, "Starting", run->starting && run->pid == 0);
     json_add_int(json, "Run", run->run);
     json_add_int(json, "Pid", run->pid);
     json_add_int(json, "PidStartTicks", (int64_t)run->pid_start_ticks);

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <zstd.h>
 
 #include "archive/stream.h"
@@ -24,6 +25,9 @@
 #include "image/store.h"
 
 #define META_MAX 4096
+/* By then the kernel has written most of it on its own; and an image that was
+ * loaded to be thrown away is gone without ever having cost the disk anything. */
+#define FLUSH_DELAY_S 30
 
 static char *file_of(const char *name, const char *suffix)
 {
@@ -471,6 +475,18 @@ static void flush_layers(struct image_store *store)
     }
 }
 
+/* False when the store closes meanwhile: then the layers stay marked. */
+static bool wait_a_while(struct image_flusher *flusher)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += FLUSH_DELAY_S;
+    while (!flusher->stop && pthread_cond_timedwait(&flusher->wake, &flusher->lock, &until) != ETIMEDOUT)
+        ;
+    return !flusher->stop;
+}
+
 static void *flusher_main(void *user)
 {
     struct image_store *store = user;
@@ -482,6 +498,8 @@ static void *flusher_main(void *user)
             pthread_cond_wait(&flusher->wake, &flusher->lock);
             continue;
         }
+        if (!wait_a_while(flusher))
+            break;
         flusher->wanted = false;
         pthread_mutex_unlock(&flusher->lock);
         flush_layers(store);
@@ -495,8 +513,13 @@ int image__flusher_start(struct image_store *store)
 {
     struct image_flusher *flusher = mem_new(struct image_flusher);
 
+    pthread_condattr_t monotonic;
+
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&flusher->lock, NULL);
-    pthread_cond_init(&flusher->wake, NULL);
+    pthread_cond_init(&flusher->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     flusher->wanted = true; /* what an earlier process of this boot left */
     store->flusher = flusher;
     int r = pthread_create(&flusher->thread, NULL, flusher_main, store);

@@ -61,6 +61,7 @@ enum rpc_type {
     RPC_FILES = 24,      /* one FUSE message of a shared directory, either way */
     RPC_CANCEL = 25,     /* id: that of an archive order under way, whose reply nobody waits for any more */
     RPC_MOUNT = 26,      /* plan; the machine with its disks, but no process: for its files */
+    RPC_RESOLVE = 27,    /* guest: a byte, 0 UDP or 1 TCP, and a DNS query for 127.0.0.11; reply: the answer, raw */
 };
 
 enum rpc_tag {
@@ -109,6 +110,7 @@ enum rpc_tag {
     RPC_TAG_MODE = 43,
     RPC_TAG_LINK = 44,
     RPC_TAG_ROOT = 45,       /* enum rpc_root */
+    RPC_TAG_RESOLVER = 46,   /* bool: the machine answers on 127.0.0.11 */
 };
 
 /* Which tree an archive order is about. Its data (GET: a tar; PUT: a tar without

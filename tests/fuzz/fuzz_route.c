@@ -14,7 +14,10 @@
 #include "tabique/error.h"
 #include "transport.h"
 
-static int nothing(struct request *request) { return 0; }
+static int nothing(struct request *request)
+{
+    return 0;
+}
 
 static const struct route table[] = {
     {"GET", "/containers/json", PERMISSION_VIEW, ROUTE_DOCKER, nothing},
@@ -29,7 +32,8 @@ static const struct route *const tables[] = {table, NULL};
 
 static void check(bool fact)
 {
-    if (!fact) abort();
+    if (!fact)
+        abort();
 }
 
 static void walk(struct request *request, char *const *hosts)
@@ -51,7 +55,8 @@ static void walk(struct request *request, char *const *hosts)
     if (route_match(routes, request, false)) {
         check(request->route != NULL);
         for (size_t i = 0; i < request->param_count; i++)
-            check(request->params[i].value[0] != '\0' && strlen(request->params[i].value) < strlen(request->path));
+            check(request->params[i].value[0] != '\0' &&
+                  strlen(request->params[i].value) < strlen(request->path));
     }
     request_query_bool(request, "all", false);
     request_query_int(request, "limit", 1, &number, &err);
@@ -66,7 +71,8 @@ static void walk(struct request *request, char *const *hosts)
     }
     const char *host = request_header(request, "Host"), *origin = request_header(request, "Origin");
     host_allowed(hosts, host);
-    if (origin != NULL) origin_matches(origin, host, true);
+    if (origin != NULL)
+        origin_matches(origin, host, true);
     request_is_websocket(request);
 }
 
@@ -81,16 +87,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(route_table_new(tables, &server.routes, NULL) == 0);
         hosts = strv_split("box.example,10.0.0.1,fd00::1", ',');
     }
-    if (size > 65536) return 0;
+    if (size > 65536)
+        return 0;
     const char *text = (const char *)data;
     size_t length = head_length(text, size);
-    if (length == 0) return 0;
+    if (length == 0)
+        return 0;
     check(length <= size && memcmp(text + length - 4, "\r\n\r\n", 4) == 0);
     struct head head;
     const char *reason = NULL;
     int status = head_check(text, length, &head, &reason);
     check(status == 0 || (status >= 400 && status < 600 && reason != NULL));
-    if (status != 0) return 0;
+    if (status != 0)
+        return 0;
     check(!(head.chunked && head.content_length >= 0));
 
     struct transport transport = {.fd = -1, .kind = TRANSPORT_PLAIN, .server = &server};
@@ -105,10 +114,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bool here = message_body_buffered(request->message);
         while (here) {
             ssize_t n = message_read(request->message, buffer, sizeof(buffer));
-            if (n <= 0) break;
+            if (n <= 0)
+                break;
             total += (size_t)n;
         }
-        if (here) check((int64_t)total == (head.content_length > 0 ? head.content_length : 0));
+        if (here)
+            check((int64_t)total == (head.content_length > 0 ? head.content_length : 0));
         walk(request, hosts);
         request_free(request);
     }

@@ -43,7 +43,7 @@ for (const [name, options, some] of [
     await it.signIn(page)
     for (const view of some ?? views) {
       await it.go(page, '/ui' + view)
-      await page.waitForSelector('main h1, main h2')
+      await page.waitForSelector('main h1, main h2', { state: 'attached' })
       await page.waitForFunction(() => !document.querySelector('main .late'))
       await page.waitForTimeout(300)
       found.push(...await violations(page))
@@ -68,7 +68,7 @@ test('a whole pass in Spanish leaves no English behind', async () => {
   const found = []
   for (const view of views.filter((one) => !/terminal|inspect|logs|nowhere|about|host|audit|events|new/.test(one))) {
     await it.go(page, '/ui' + view)
-    await page.waitForSelector('main h1, main h2')
+    await page.waitForSelector('main h1, main h2', { state: 'attached' })
     await page.waitForTimeout(300)
     const words = await page.evaluate(() => [...document.querySelectorAll('.side, .top, .view-head, .filterbar, th, h2, dt, .sentence, label > span')].map((element) => element.innerText).join('\n'))
     for (const line of words.split('\n')) if (english.test(line)) found.push(`${view}: ${line}`)

@@ -11,6 +11,7 @@
  * answer), told who it is, and given the plan with host paths replaced. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #include "base/path.h"
 #include "base/random.h"
 #include "isolation/hyperv/hyperv.h"
+#include "isolation/hyperv/resolver.h"
 #include "isolation/hyperv/scratch.h"
 #include "isolation/hyperv/setup.h"
 #include "isolation/hyperv/shares.h"
@@ -43,7 +45,10 @@
 #define FIRST_ANSWER_MS 10000
 #define BOOT_MS 90000
 #define SHUTDOWN_MS 3000
-#define CONSOLE_KEEP 2048
+#define WORKER_END_MS 200
+#define CONSOLE_KEEP 8192 /* a panic's report is about half of it */
+#define LAST_WORDS 500
+#define EXITS_MAX 1024
 /* What the worker itself needs beside the guest's memory: translated code, its
  * own heap and stacks. Added to the container's limit on the host's side. */
 #define WORKER_OVERHEAD (INT64_C(192) << 20)
@@ -87,6 +92,7 @@ struct isolation_instance {
     struct vm vm;
     pid_t files_pid; /* tabique-files; 0: nothing is shared */
     struct mux *mux;
+    struct resolver *resolver; /* NULL: no name server of ours on its networks */
     struct loop_source *worker_watch, *console_watch;
     char console[CONSOLE_KEEP];
     size_t console_length;
@@ -94,8 +100,11 @@ struct isolation_instance {
     struct job *jobs;
     struct told_exit *exits;
     struct loop_source *exits_due;
+    int64_t last_oom_ns;
     bool fallen;
     bool ending;
+    bool raising;
+    struct error fall; /* why it fell while raising */
     struct { /* the request being waited for; one at a time */
         uint64_t id;
         bool done;
@@ -141,19 +150,43 @@ static void jobs_fail(struct isolation_instance *instance, const char *reason)
 
 /* --- when the wall falls ---------------------------------------------------------------- */
 
+/* The panic's own line if there is one, else what was said last; on one line. */
+static void last_words(struct isolation_instance *instance, char *out, size_t size)
+{
+    const char *text = instance->console, *panic = NULL, *at = text;
+    size_t written = 0;
+
+    instance->console[instance->console_length < CONSOLE_KEEP ? instance->console_length : CONSOLE_KEEP - 1] = '\0';
+    while ((at = strstr(at, "Kernel panic")))
+        panic = at++;
+    if (panic) {
+        text = panic;
+        instance->console[(size_t)(panic - instance->console) + strcspn(panic, "\r\n")] = '\0';
+    } else if (instance->console_length > LAST_WORDS) {
+        text += instance->console_length - LAST_WORDS;
+    }
+    for (; *text && written + 1 < size; text++)
+        if (*text != '\r' && !(*text == '\n' && text[1] == '\0'))
+            out[written++] = *text == '\n' ? ' ' : *text;
+    out[written] = '\0';
+}
+
 static void fall(struct isolation_instance *instance, const char *reason)
 {
-    char text[CONSOLE_KEEP + 256];
-    const char *last = instance->console;
+    char words[LAST_WORDS + 1], text[LAST_WORDS + 256];
 
     if (instance->fallen || instance->ending)
         return;
     instance->fallen = true;
-    instance->console[instance->console_length < CONSOLE_KEEP ? instance->console_length : CONSOLE_KEEP - 1] = '\0';
-    snprintf(text, sizeof(text), "%s%s%s", reason, *last ? "; the guest's last words: " : "", last);
+    last_words(instance, words, sizeof(words));
+    snprintf(text, sizeof(text), "%s%s%s", reason, *words ? "; the guest's last words: " : "", words);
     str_make_printable(text);
     jobs_fail(instance, text);
-    instance->events.lost(instance->user, text);
+    /* While it is being made nobody has it yet: the maker tells. */
+    if (instance->raising)
+        error_set(&instance->fall, EPIPE, "%s", text);
+    else
+        instance->events.lost(instance->user, text);
 }
 
 static void on_console(struct loop_source *source, int fd, uint32_t events, void *user)
@@ -185,14 +218,25 @@ static void on_worker_end(struct loop_source *source, int fd, uint32_t events, v
 
     loop_remove(instance->worker_watch);
     instance->worker_watch = NULL;
-    if (instance->console_watch)
+    for (size_t before = SIZE_MAX; instance->console_watch && instance->console_length != before;) {
+        before = instance->console_length;
         on_console(instance->console_watch, instance->vm.console_fd, EPOLLIN, instance);
+    }
     fall(instance, "the machine's worker (vmwp) has ended");
 }
 
+/* A worker that ends closes the channel first: its end is the better reason. */
 static void on_broken(void *user, const char *reason)
 {
-    fall(user, reason);
+    struct isolation_instance *instance = user;
+    struct pollfd worker = {.fd = instance->vm.pidfd, .events = POLLIN};
+    bool ended = worker.fd >= 0 && poll(&worker, 1, WORKER_END_MS) > 0;
+
+    for (size_t before = SIZE_MAX; instance->console_watch && instance->console_length != before;) {
+        before = instance->console_length;
+        on_console(instance->console_watch, instance->vm.console_fd, EPOLLIN, instance);
+    }
+    fall(instance, ended ? "the machine's worker (vmwp) has ended" : reason);
 }
 
 /* --- the conversation ---------------------------------------------------------------------- */
@@ -262,8 +306,13 @@ static void exit_received(struct isolation_instance *instance, const struct rpc_
         return;
     }
     struct told_exit **at = &instance->exits;
-    while (*at)
-        at = &(*at)->next;
+    size_t count = 0;
+    for (; *at; at = &(*at)->next)
+        count++;
+    if (count >= EXITS_MAX) {
+        fall(instance, "the guest tells of more exits than there are processes");
+        return;
+    }
     *at = mem_new(struct told_exit);
     snprintf((*at)->exec_id, sizeof((*at)->exec_id), "%s", exec_id ? exec_id : "");
     (*at)->status = (int)status;
@@ -283,16 +332,32 @@ static void pass_on_exits(struct loop_source *source, void *user)
     }
 }
 
+/* Each becomes an event for everybody who listens: a guest has no more than one a
+ * second to give. */
+static void oom_received(struct isolation_instance *instance)
+{
+    int64_t now = clock_mono_ns();
+
+    if (instance->last_oom_ns && now - instance->last_oom_ns < NS_PER_SEC)
+        return;
+    instance->last_oom_ns = now;
+    instance->events.oom(instance->user);
+}
+
 static void on_frame(void *user, const struct rpc_frame *frame)
 {
     struct isolation_instance *instance = user;
 
+    if (instance->fallen)
+        return;
     if (frame->flags & RPC_REPLY)
         reply_received(instance, frame);
     else if (frame->type == RPC_EXITED)
         exit_received(instance, frame);
     else if (frame->type == RPC_OOM)
-        instance->events.oom(instance->user);
+        oom_received(instance);
+    else if (frame->type == RPC_RESOLVE && instance->resolver)
+        resolver_ask(instance->resolver, frame->id, frame->body, frame->length);
     else if (frame->type != RPC_HELLO)
         fall(instance, "the guest sent what it may not send");
 }
@@ -322,7 +387,7 @@ static int ask_within(struct isolation_instance *instance, uint16_t type, const 
     if (r == -ETIMEDOUT)
         return error_set(err, ETIMEDOUT, "the guest did not answer in time");
     if (r < 0 || !instance->pending.done)
-        return error_set(err, EPIPE, "the machine was lost");
+        return error_set(err, EPIPE, "%s", instance->fall.code ? instance->fall.message : "the machine was lost");
     if (instance->pending.err.code)
         return error_set(err, instance->pending.err.code, "%s", instance->pending.err.message);
     return 0;
@@ -383,6 +448,7 @@ static int introduce(struct isolation_instance *instance, const struct plan *pla
     wire_put_string(&body, RPC_TAG_HOSTNAME, plan->hostname ? plan->hostname : "localhost");
     snprintf(machine_id, sizeof(machine_id), "%.32s\n", instance->id);
     wire_put_string(&body, RPC_TAG_MACHINE_ID, machine_id);
+    wire_put_bool(&body, RPC_TAG_RESOLVER, instance->resolver != NULL);
     str_append_n(&body, interfaces->data ? interfaces->data : "", interfaces->length);
     return ask_within(instance, RPC_MACHINE, &body, timeout_ms, err);
 }
@@ -408,6 +474,10 @@ static int make_machine(struct isolation_instance *instance, const struct plan *
         if (state < 0)
             return error_errno(err, errno, "cannot open the template's state");
     }
+    instance->raising = true;
+    instance->fallen = false;
+    instance->fall = ERROR_INIT;
+    instance->console_length = 0;
     r = vm_start(&spec, &instance->vm, err);
     if (r >= 0 && !boot)
         r = vm_restore(&instance->vm, state, RESTORE_MS, err);
@@ -417,6 +487,7 @@ static int make_machine(struct isolation_instance *instance, const struct plan *
         r = introduce(instance, plan, interfaces, boot ? BOOT_MS : FIRST_ANSWER_MS, err);
     /* Disks, names and streams are done; the monitor has nothing more to say. */
     qmp_close(&instance->vm.qmp);
+    instance->raising = false;
     if (r < 0)
         forget_machine(instance);
     return r;
@@ -426,6 +497,26 @@ static void mark_damaged(const struct machine_setup *setup)
 {
     CLEANUP_FREE char *path = path_join(setup->dir, "damaged");
     CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+
+static void on_answer(void *user, uint64_t id, const void *data, size_t length)
+{
+    struct isolation_instance *instance = user;
+
+    if (instance->mux)
+        mux_send(instance->mux, RPC_RESOLVE, RPC_REPLY, id, data, length);
+}
+
+/* Its resolv.conf says whether the container asks us. */
+static bool wants_resolver(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->mount_count; i++) {
+        const struct plan_mount *mount = &plan->mounts[i];
+        CLEANUP_FREE char *text = NULL;
+        if (str_equal(mount->target, "/etc/resolv.conf") && str_equal(mount->type, "bind"))
+            return file_read(AT_FDCWD, mount->source, 64 << 10, &text, NULL) >= 0 && strstr(text, "nameserver 127.0.0.11");
+    }
+    return false;
 }
 
 static int raise_machine(struct isolation_instance *instance, const struct plan *plan, struct error *err)
@@ -442,6 +533,8 @@ static int raise_machine(struct isolation_instance *instance, const struct plan 
     r = scratch_open(&instance->setup, plan, &scratch, err);
     if (r >= 0 && net->mode == PLAN_NS_JOIN)
         r = tap_open(net->path, &interfaces, &tap, err);
+    if (r >= 0 && net->mode == PLAN_NS_JOIN && wants_resolver(plan))
+        r = resolver_new(instance->loop, net->path, on_answer, instance, &instance->resolver, err);
     if (r < 0)
         return r;
     if (can_restore) {
@@ -450,7 +543,6 @@ static int raise_machine(struct isolation_instance *instance, const struct plan 
         if (r >= 0)
             return 0;
         mark_damaged(&instance->setup);
-        instance->fallen = false;
     }
     return make_machine(instance, plan, true, image, scratch, tap, &interfaces, err);
 }
@@ -789,6 +881,7 @@ static void op_close(struct isolation_instance *instance)
         (void)cgroup_remove(instance->cgroup);
     }
     loop_remove(instance->exits_due);
+    resolver_free(instance->resolver);
     while (instance->exits) {
         struct told_exit *told = instance->exits;
         instance->exits = told->next;

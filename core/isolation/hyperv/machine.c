@@ -42,9 +42,11 @@ static void add_disk(char ***list, const char *node, int fd, bool readonly)
         add(list, "-blockdev", mem_printf("driver=file,node-name=%s-file,filename=/dev/fdset/%d,locking=off,"
                                           "cache.no-flush=on,discard=unmap,read-only=%s", node, fd, readonly ? "on" : "off"));
     }
+    /* A full host disk is an error to the guest, as a broken disk; by default the
+     * machine would stop and wait for somebody to make room. */
     add(list, "-blockdev", mem_printf("driver=raw,node-name=%s,file=%s-file,discard=unmap,read-only=%s", node, node,
                                       readonly ? "on" : "off"));
-    add(list, "-device", mem_printf("virtio-blk-device,drive=%s,id=disk-%s", node, node));
+    add(list, "-device", mem_printf("virtio-blk-device,drive=%s,id=disk-%s,werror=report,rerror=report", node, node));
 }
 
 char **machine_arguments(const struct machine *machine)

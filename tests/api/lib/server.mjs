@@ -226,10 +226,18 @@ export class Server {
       await Promise.all((list?.json ?? []).map((container) =>
         this.request('DELETE', `/containers/${container.Id}?force=1&v=1`).catch(() => null)))
       const networks = await this.request('GET', '/networks').catch(() => null)
-      for (const network of networks?.json ?? [])
+      for (const network of networks?.json ?? []) {
         if (!['bridge', 'host', 'none'].includes(network.Name))
           await this.request('DELETE', `/networks/${network.Id}`).catch(() => null)
+        if (network.Name === 'bridge') this.bridge = network.Options['com.docker.network.bridge.name']
+      }
       await this.halt()
+    }
+    if (this.bridge) {
+      // A server leaves these in place for the containers that outlive it; here nobody does.
+      spawnSync('ip', ['link', 'delete', this.bridge])
+      spawnSync('nft', ['delete', 'table', 'inet', `tabique-${this.bridge}`])
+      this.bridge = undefined
     }
     if (!this.root || !fs.existsSync(this.root)) return
     // Deepest first; only what lies below our own temporary root.

@@ -27,13 +27,14 @@ struct fixture {
 };
 
 /* with_store: users, sessions, audit. options: changes to the defaults; may be NULL. */
-void fixture_start(struct fixture *fixture, bool with_store, void (*change)(struct server_options *options));
+void fixture_start(struct fixture *fixture, bool with_store,
+                   void (*change)(struct server_options *options));
 void fixture_stop(struct fixture *fixture);
 
 /* The shim's end of the stream that the last POST /join made; the test's to close. */
 extern int fixture_stream;
 
-int dial(int port);                       /* plain TCP to 127.0.0.1 */
+int dial(int port); /* plain TCP to 127.0.0.1 */
 int dial_socket(const struct fixture *fixture);
 void send_all(int fd, const char *text);
 void send_bytes(int fd, const void *data, size_t length);

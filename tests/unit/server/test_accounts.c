@@ -25,15 +25,21 @@ struct who { /* a signed-in client, or none */
 
 static const struct who nobody;
 
-static int call(const struct who *who, const char *method, const char *path, const char *body, struct str *out)
+static int call(const struct who *who, const char *method, const char *path, const char *body,
+                struct str *out)
 {
     CLEANUP_STR struct str text = STR_INIT;
     str_printf(&text, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", method, path);
-    if (who->cookie[0] != '\0') str_printf(&text, "Cookie: other=1; %s\r\n", who->cookie);
-    if (who->csrf[0] != '\0') str_printf(&text, "X-Tabique-CSRF: %s\r\n", who->csrf);
-    if (body != NULL) str_printf(&text, "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
+    if (who->cookie[0] != '\0')
+        str_printf(&text, "Cookie: other=1; %s\r\n", who->cookie);
+    if (who->csrf[0] != '\0')
+        str_printf(&text, "X-Tabique-CSRF: %s\r\n", who->csrf);
+    if (body != NULL)
+        str_printf(&text, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+                   strlen(body));
     str_append(&text, "\r\n");
-    if (body != NULL) str_append(&text, body);
+    if (body != NULL)
+        str_append(&text, body);
     return ask(fixture.http_port, text.data, out);
 }
 
@@ -57,7 +63,8 @@ static int sign_in(const char *user, const char *password, struct who *ret)
     CLEANUP_FREE char *body = mem_printf("{\"user\":\"%s\",\"password\":\"%s\"}", user, password);
     *ret = nobody;
     int status = call(&nobody, "POST", "/api/v1/session", body, &out);
-    if (status != 200) return status;
+    if (status != 200)
+        return status;
     const char *cookie = strstr(out.data, "Set-Cookie: ");
     assert_non_null(cookie);
     assert_non_null(strstr(cookie, "HttpOnly; SameSite=Strict"));
@@ -89,10 +96,14 @@ static void first_run(void **state)
     /* Nothing else works before the password is changed. */
     assert_int_equal(call(&admin, "GET", "/things/list", NULL, &out), 403);
     assert_int_equal(call(&admin, "GET", "/api/v1/users", NULL, &out), 403);
-    assert_int_equal(call(&admin, "PUT", "/api/v1/account/password", "{\"oldPassword\":\"nope\",\"newPassword\":\"a better one 1\"}", &out), 403);
-    CLEANUP_FREE char *weak = mem_printf("{\"oldPassword\":\"%s\",\"newPassword\":\"short\"}", text);
+    assert_int_equal(call(&admin, "PUT", "/api/v1/account/password",
+                          "{\"oldPassword\":\"nope\",\"newPassword\":\"a better one 1\"}", &out),
+                     403);
+    CLEANUP_FREE char *weak =
+        mem_printf("{\"oldPassword\":\"%s\",\"newPassword\":\"short\"}", text);
     assert_int_equal(call(&admin, "PUT", "/api/v1/account/password", weak, &out), 400);
-    CLEANUP_FREE char *good = mem_printf("{\"oldPassword\":\"%s\",\"newPassword\":\"a better one 1\"}", text);
+    CLEANUP_FREE char *good =
+        mem_printf("{\"oldPassword\":\"%s\",\"newPassword\":\"a better one 1\"}", text);
     assert_int_equal(call(&admin, "PUT", "/api/v1/account/password", good, &out), 204);
     assert_int_equal(stat(path, &st), -1);
     assert_int_equal(call(&admin, "GET", "/things/list", NULL, &out), 200);
@@ -115,18 +126,30 @@ static void cross_site_requests(void **state)
     assert_int_equal(call(&wrong, "POST", "/api/v1/operate", "{}", &out), 403);
     assert_int_equal(call(&admin, "POST", "/api/v1/operate", "{}", &out), 200);
     /* Our own page, by its Origin and a type that a form cannot send. */
-    CLEANUP_FREE char *own = mem_printf("POST /api/v1/operate HTTP/1.1\r\nHost: localhost:1\r\nOrigin: http://localhost:1\r\nCookie: %s\r\n"
-                                        "Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}", admin.cookie);
+    CLEANUP_FREE char *own = mem_printf(
+        "POST /api/v1/operate HTTP/1.1\r\nHost: localhost:1\r\nOrigin: "
+        "http://localhost:1\r\nCookie: %s\r\n"
+        "Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+        admin.cookie);
     assert_int_equal(ask(fixture.http_port, own, &out), 200);
-    CLEANUP_FREE char *form = mem_printf("POST /api/v1/operate HTTP/1.1\r\nHost: localhost:1\r\nOrigin: http://localhost:1\r\nCookie: %s\r\n"
-                                         "Content-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}", admin.cookie);
+    CLEANUP_FREE char *form =
+        mem_printf("POST /api/v1/operate HTTP/1.1\r\nHost: localhost:1\r\nOrigin: "
+                   "http://localhost:1\r\nCookie: %s\r\n"
+                   "Content-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+                   admin.cookie);
     assert_int_equal(ask(fixture.http_port, form, &out), 403);
-    CLEANUP_FREE char *foreign = mem_printf("POST /api/v1/operate HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nCookie: %s\r\n"
-                                            "X-Tabique-CSRF: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", admin.cookie, admin.csrf);
+    CLEANUP_FREE char *foreign =
+        mem_printf("POST /api/v1/operate HTTP/1.1\r\nHost: localhost\r\nOrigin: "
+                   "http://evil.example\r\nCookie: %s\r\n"
+                   "X-Tabique-CSRF: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                   admin.cookie, admin.csrf);
     assert_int_equal(ask(fixture.http_port, foreign, &out), 403);
     /* A WebSocket with a cookie needs an Origin that is ours. */
-    CLEANUP_FREE char *socket = mem_printf("GET /socket HTTP/1.1\r\nHost: localhost\r\nCookie: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                                           "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", admin.cookie);
+    CLEANUP_FREE char *socket = mem_printf(
+        "GET /socket HTTP/1.1\r\nHost: localhost\r\nCookie: %s\r\nConnection: Upgrade\r\nUpgrade: "
+        "websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        admin.cookie);
     assert_int_equal(ask(fixture.http_port, socket, &out), 403);
 }
 
@@ -139,11 +162,15 @@ struct walk {
 
 static int status_for(enum permission permission, enum role role, bool logs)
 {
-    static const enum role least[] = {[PERMISSION_PUBLIC] = ROLE_NONE, [PERMISSION_VIEW] = ROLE_HELPDESK, [PERMISSION_LOGS] = ROLE_OPERATOR,
-                                      [PERMISSION_OPERATE] = ROLE_OPERATOR, [PERMISSION_EXEC] = ROLE_OPERATOR,
-                                      [PERMISSION_ADMIN] = ROLE_ADMIN, [PERMISSION_SELF] = ROLE_HELPDESK};
-    if (permission == PERMISSION_LOGS && role == ROLE_HELPDESK && logs) return 0;
-    if (role >= least[permission]) return 0;
+    static const enum role least[] = {
+        [PERMISSION_PUBLIC] = ROLE_NONE,   [PERMISSION_VIEW] = ROLE_HELPDESK,
+        [PERMISSION_LOGS] = ROLE_OPERATOR, [PERMISSION_OPERATE] = ROLE_OPERATOR,
+        [PERMISSION_EXEC] = ROLE_OPERATOR, [PERMISSION_ADMIN] = ROLE_ADMIN,
+        [PERMISSION_SELF] = ROLE_HELPDESK};
+    if (permission == PERMISSION_LOGS && role == ROLE_HELPDESK && logs)
+        return 0;
+    if (role >= least[permission])
+        return 0;
     return role == ROLE_NONE ? 401 : 403;
 }
 
@@ -162,13 +189,19 @@ static int walk_route(void *user, const struct route *route)
         }
     }
     /* These would end the session that walks, or never end. */
-    if (strcmp(path.data, "/follow") == 0 || strcmp(path.data, "/hijack") == 0 || strcmp(path.data, "/join") == 0) return 0;
-    if (strcmp(path.data, "/api/v1/session") == 0 && strcmp(route->method, "DELETE") == 0) return 0;
-    int status = call(walk->who, route->method, path.data, strcmp(route->method, "GET") == 0 ? NULL : "{}", &out);
+    if (strcmp(path.data, "/follow") == 0 || strcmp(path.data, "/hijack") == 0 ||
+        strcmp(path.data, "/join") == 0)
+        return 0;
+    if (strcmp(path.data, "/api/v1/session") == 0 && strcmp(route->method, "DELETE") == 0)
+        return 0;
+    int status = call(walk->who, route->method, path.data,
+                      strcmp(route->method, "GET") == 0 ? NULL : "{}", &out);
     int want = status_for(route->permission, walk->role, walk->logs);
-    bool refused = status == 401 || (status == 403 && strstr(out.data, "permission denied: the role") != NULL);
+    bool refused =
+        status == 401 || (status == 403 && strstr(out.data, "permission denied: the role") != NULL);
     /* Login answers 400 for {} itself. */
-    if (want != 0 ? status != want : refused) fail_msg("%s %s as role %d: %d", route->method, path.data, walk->role, status);
+    if (want != 0 ? status != want : refused)
+        fail_msg("%s %s as role %d: %d", route->method, path.data, walk->role, status);
     walk->checked++;
     return 0;
 }
@@ -179,16 +212,26 @@ static void every_route_every_role(void **state)
     static const char *const roles[] = {"helpdesk", "operator", "admin"};
     struct who users[4];
     for (int i = 0; i < 3; i++) {
-        CLEANUP_FREE char *body = mem_printf("{\"name\":\"u-%s\",\"role\":\"%s\",\"password\":\"long enough 123\",\"mustChangePassword\":false}", roles[i], roles[i]);
+        CLEANUP_FREE char *body = mem_printf("{\"name\":\"u-%s\",\"role\":\"%s\",\"password\":"
+                                             "\"long enough 123\",\"mustChangePassword\":false}",
+                                             roles[i], roles[i]);
         assert_int_equal(call(&admin, "POST", "/api/v1/users", body, &out), 201);
     }
-    assert_int_equal(call(&admin, "POST", "/api/v1/users", "{\"name\":\"reader\",\"role\":\"helpdesk\",\"password\":\"long enough 123\",\"mustChangePassword\":false,\"mayReadLogs\":true}", &out), 201);
+    assert_int_equal(call(&admin, "POST", "/api/v1/users",
+                          "{\"name\":\"reader\",\"role\":\"helpdesk\",\"password\":\"long enough "
+                          "123\",\"mustChangePassword\":false,\"mayReadLogs\":true}",
+                          &out),
+                     201);
     for (int i = 0; i < 3; i++) {
         CLEANUP_FREE char *name = mem_printf("u-%s", roles[i]);
         assert_int_equal(sign_in(name, "long enough 123", &users[i]), 200);
     }
     assert_int_equal(sign_in("reader", "long enough 123", &users[3]), 200);
-    struct walk walks[] = {{&nobody, ROLE_NONE}, {&users[0], ROLE_HELPDESK}, {&users[3], ROLE_HELPDESK, true}, {&users[1], ROLE_OPERATOR}, {&users[2], ROLE_ADMIN}};
+    struct walk walks[] = {{&nobody, ROLE_NONE},
+                           {&users[0], ROLE_HELPDESK},
+                           {&users[3], ROLE_HELPDESK, true},
+                           {&users[1], ROLE_OPERATOR},
+                           {&users[2], ROLE_ADMIN}};
     for (size_t i = 0; i < ARRAY_SIZE(walks); i++) {
         route_table_each(fixture.server->routes, walk_route, &walks[i]);
         assert_true(walks[i].checked > 20);
@@ -198,12 +241,25 @@ static void every_route_every_role(void **state)
 static void users(void **state)
 {
     CLEANUP_STR struct str out = STR_INIT;
-    assert_int_equal(call(&admin, "POST", "/api/v1/users", "{\"name\":\"u-admin\",\"role\":\"admin\",\"password\":\"long enough 123\"}", &out), 409);
-    assert_int_equal(call(&admin, "POST", "/api/v1/users", "{\"name\":\"x\",\"role\":\"king\",\"password\":\"long enough 123\"}", &out), 400);
-    assert_int_equal(call(&admin, "POST", "/api/v1/users", "{\"name\":\"../x\",\"role\":\"admin\",\"password\":\"long enough 123\"}", &out), 400);
-    assert_int_equal(call(&admin, "POST", "/api/v1/users", "{\"name\":7,\"role\":\"admin\"}", &out), 400);
+    assert_int_equal(
+        call(&admin, "POST", "/api/v1/users",
+             "{\"name\":\"u-admin\",\"role\":\"admin\",\"password\":\"long enough 123\"}", &out),
+        409);
+    assert_int_equal(call(&admin, "POST", "/api/v1/users",
+                          "{\"name\":\"x\",\"role\":\"king\",\"password\":\"long enough 123\"}",
+                          &out),
+                     400);
+    assert_int_equal(call(&admin, "POST", "/api/v1/users",
+                          "{\"name\":\"../x\",\"role\":\"admin\",\"password\":\"long enough 123\"}",
+                          &out),
+                     400);
+    assert_int_equal(call(&admin, "POST", "/api/v1/users", "{\"name\":7,\"role\":\"admin\"}", &out),
+                     400);
     assert_int_equal(call(&admin, "POST", "/api/v1/users", "[]", &out), 400);
-    assert_int_equal(call(&admin, "POST", "/api/v1/users", "{\"name\":\"alice\",\"role\":\"operator\",\"password\":\"alice's dog 1\"}", &out), 400);
+    assert_int_equal(
+        call(&admin, "POST", "/api/v1/users",
+             "{\"name\":\"alice\",\"role\":\"operator\",\"password\":\"alice's dog 1\"}", &out),
+        400);
     assert_int_equal(call(&admin, "PUT", "/api/v1/users/ghost", "{}", &out), 404);
     assert_int_equal(call(&admin, "GET", "/api/v1/users", NULL, &out), 200);
     assert_null(strstr(out.data, "argon2"));
@@ -211,27 +267,35 @@ static void users(void **state)
     struct who operator;
     assert_int_equal(sign_in("u-operator", "long enough 123", &operator), 200);
     assert_int_equal(call(&operator, "GET", "/things/list", NULL, &out), 200);
-    assert_int_equal(call(&admin, "PUT", "/api/v1/users/u-operator", "{\"disabled\":true}", &out), 200);
+    assert_int_equal(call(&admin, "PUT", "/api/v1/users/u-operator", "{\"disabled\":true}", &out),
+                     200);
     assert_int_equal(call(&operator, "GET", "/things/list", NULL, &out), 401);
     assert_int_equal(sign_in("u-operator", "long enough 123", &operator), 401);
     /* The last administrator cannot be taken away. */
     assert_int_equal(call(&admin, "DELETE", "/api/v1/users/u-admin", NULL, &out), 204);
     assert_int_equal(call(&admin, "DELETE", "/api/v1/users/admin", NULL, &out), 409);
-    assert_int_equal(call(&admin, "PUT", "/api/v1/users/admin", "{\"role\":\"helpdesk\"}", &out), 409);
+    assert_int_equal(call(&admin, "PUT", "/api/v1/users/admin", "{\"role\":\"helpdesk\"}", &out),
+                     409);
 }
 
 static int ask_with_token(const char *token, const char *method, const char *path, struct str *out)
 {
-    CLEANUP_FREE char *text = mem_printf("%s %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", method, path, token);
+    CLEANUP_FREE char *text =
+        mem_printf("%s %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+                   "%s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                   method, path, token);
     return ask(fixture.http_port, text, out);
 }
 
 static void tokens(void **state)
 {
     CLEANUP_STR struct str out = STR_INIT;
-    assert_int_equal(call(&admin, "POST", "/api/v1/tokens", "{\"label\":\"ci\",\"expiresIn\":\"1h\"}", &out), 201);
+    assert_int_equal(
+        call(&admin, "POST", "/api/v1/tokens", "{\"label\":\"ci\",\"expiresIn\":\"1h\"}", &out),
+        201);
     CLEANUP_JSON cJSON *json = json_of(&out);
-    CLEANUP_FREE char *token = mem_strdup(json_string(json, "token", "")), *id = mem_strdup(json_string(json, "id", ""));
+    CLEANUP_FREE char *token = mem_strdup(json_string(json, "token", "")),
+                      *id = mem_strdup(json_string(json, "id", ""));
     assert_true(str_starts(token, "tbq_"));
     assert_int_equal(ask_with_token(token, "GET", "/things/list", &out), 200);
     /* No cookie, so no cross-site check. */
@@ -244,18 +308,24 @@ static void tokens(void **state)
     assert_int_equal(call(&admin, "GET", "/api/v1/tokens", NULL, &out), 200);
     assert_non_null(strstr(out.data, "\"label\":\"ci\""));
     assert_null(strstr(out.data, token));
-    CLEANUP_FREE char *bad = mem_printf("POST /api/v1/tokens HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
-                                        "Content-Length: 13\r\nConnection: close\r\n\r\n{\"label\":\"x\"}", token);
+    CLEANUP_FREE char *bad =
+        mem_printf("POST /api/v1/tokens HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+                   "%s\r\nContent-Type: application/json\r\n"
+                   "Content-Length: 13\r\nConnection: close\r\n\r\n{\"label\":\"x\"}",
+                   token);
     assert_int_equal(ask(fixture.http_port, bad, &out), 403);
     /* Another user sees and revokes none of it. */
     struct who reader;
     assert_int_equal(sign_in("reader", "long enough 123", &reader), 200);
     CLEANUP_FREE char *path = mem_printf("/api/v1/tokens/%s", id);
     assert_int_equal(call(&reader, "DELETE", path, NULL, &out), 404);
-    assert_int_equal(call(&reader, "POST", "/api/v1/tokens", "{\"label\":\"x\",\"user\":\"admin\"}", &out), 403);
+    assert_int_equal(
+        call(&reader, "POST", "/api/v1/tokens", "{\"label\":\"x\",\"user\":\"admin\"}", &out), 403);
     assert_int_equal(call(&admin, "DELETE", path, NULL, &out), 204);
     assert_int_equal(ask_with_token(token, "GET", "/things/list", &out), 401);
-    assert_int_equal(call(&admin, "POST", "/api/v1/tokens", "{\"label\":\"x\",\"expiresAt\":\"2001-01-01T00:00:00Z\"}", &out), 400);
+    assert_int_equal(call(&admin, "POST", "/api/v1/tokens",
+                          "{\"label\":\"x\",\"expiresAt\":\"2001-01-01T00:00:00Z\"}", &out),
+                     400);
     /* Sessions are listed and revoked alike. */
     assert_int_equal(call(&reader, "GET", "/api/v1/sessions", NULL, &out), 200);
     CLEANUP_JSON cJSON *list = json_of(&out);
@@ -269,15 +339,19 @@ static void throttling(void **state)
     struct who who;
     CLEANUP_STR struct str out = STR_INIT;
     int status = 0;
-    for (int i = 0; i < 6 && status != 429; i++) status = sign_in("throttled", "never right", &who);
+    for (int i = 0; i < 6 && status != 429; i++)
+        status = sign_in("throttled", "never right", &who);
     assert_int_equal(status, 429);
-    assert_int_equal(call(&nobody, "POST", "/api/v1/session", "{\"user\":\"throttled\",\"password\":\"x\"}", &out), 429);
+    assert_int_equal(call(&nobody, "POST", "/api/v1/session",
+                          "{\"user\":\"throttled\",\"password\":\"x\"}", &out),
+                     429);
     assert_non_null(strstr(out.data, "Retry-After: "));
     /* Another user from the same address is not held up yet. */
     assert_int_equal(sign_in("admin", "a better one 1", &who), 200);
 
     struct throttle *throttle = throttle_new();
-    for (int i = 0; i < 3; i++) throttle_failed(throttle, "k", 3, 1000);
+    for (int i = 0; i < 3; i++)
+        throttle_failed(throttle, "k", 3, 1000);
     assert_int_equal(throttle_wait(throttle, "k", 1000), 0);
     int64_t before = 0;
     for (int i = 0; i < 12; i++) {
@@ -316,7 +390,8 @@ static void audit(void **state)
     assert_int_equal(call(&admin, "GET", path, NULL, &out), 200);
     CLEANUP_JSON cJSON *second = json_of(&out);
     assert_true(json_int(json_get(second, "entries")->child, "id", 0) < next);
-    assert_int_equal(call(&admin, "GET", "/api/v1/audit?format=csv&what=thing.delete", NULL, &out), 200);
+    assert_int_equal(call(&admin, "GET", "/api/v1/audit?format=csv&what=thing.delete", NULL, &out),
+                     200);
     assert_non_null(strstr(out.data, "id,time,who,role,from,what,target,result"));
     assert_non_null(strstr(out.data, "thing.delete,nothing"));
     assert_int_equal(call(&admin, "GET", "/api/v1/audit?limit=x", NULL, &out), 400);
@@ -338,8 +413,13 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_run), cmocka_unit_test(cross_site_requests), cmocka_unit_test(every_route_every_role),
-        cmocka_unit_test(users), cmocka_unit_test(tokens), cmocka_unit_test(throttling), cmocka_unit_test(audit),
+        cmocka_unit_test(first_run),
+        cmocka_unit_test(cross_site_requests),
+        cmocka_unit_test(every_route_every_role),
+        cmocka_unit_test(users),
+        cmocka_unit_test(tokens),
+        cmocka_unit_test(throttling),
+        cmocka_unit_test(audit),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -18,19 +18,27 @@ static int load(const char *args, const char *env, struct config *ret, struct er
     CLEANUP_FREE char *line = mem_printf("tabique%s%s", args[0] != '\0' ? " " : "", args);
     CLEANUP_STRV char **argv = strv_split(line, ' '), **environment = strv_split(env, ' ');
     char *empty[] = {NULL};
-    return config_load((int)strv_length(argv), argv, environment != NULL ? environment : empty, ret, err);
+    return config_load((int)strv_length(argv), argv, environment != NULL ? environment : empty, ret,
+                       err);
 }
 
-static void write_file(const char *text) { assert_int_equal(file_write_atomic(AT_FDCWD, path, text, strlen(text), 0600), 0); }
+static void write_file(const char *text)
+{
+    assert_int_equal(file_write_atomic(AT_FDCWD, path, text, strlen(text), 0600), 0);
+}
 
 static void precedence(void **state)
 {
     struct config config;
     struct error err = ERROR_INIT;
-    write_file("# comment\n\ndata-dir = /from/file\nrun-dir = \"/from/file/run\"\nbip=10.9.0.1/24\nlisten = 127.0.0.1:1, 127.0.0.1:2\n"
+    write_file("# comment\n\ndata-dir = /from/file\nrun-dir = "
+               "\"/from/file/run\"\nbip=10.9.0.1/24\nlisten = 127.0.0.1:1, 127.0.0.1:2\n"
                "listen = http://127.0.0.1:3\nhistory-retention = 48h\nhistory-max-size = 1g\n");
     CLEANUP_FREE char *args = mem_printf("--config %s --data-dir /from/flag --threads=8", path);
-    if (load(args, "TABIQUE_DATA_DIR=/from/env TABIQUE_BIP=10.8.0.1/24 TABIQUE_WEB=unknown PATH=/bin", &config, &err) < 0) fail_msg("%s", err.message);
+    if (load(args,
+             "TABIQUE_DATA_DIR=/from/env TABIQUE_BIP=10.8.0.1/24 TABIQUE_WEB=unknown PATH=/bin",
+             &config, &err) < 0)
+        fail_msg("%s", err.message);
     assert_string_equal(config.data_dir, "/from/flag");
     assert_string_equal(config.bip, "10.8.0.1/24");
     assert_string_equal(config.run_dir, "/from/file/run");
@@ -71,20 +79,33 @@ static void mistakes(void **state)
     static const struct {
         const char *args, *file, *says;
     } cases[] = {
-        {"--data-dri /x", "", "unknown option '--data-dri'"}, {"oops", "", "unknown argument"}, {"--data-dir", "", "needs a value"},
-        {"--help=yes", "", "takes no value"}, {"--threads x", "", "not a number"}, {"--threads 1", "", "out of range"},
-        {"--history-retention x", "", "not a duration"}, {"--history-max-size 1m", "", "out of range"},
-        {"--default-isolation vm", "", "not one of process|hyperv"}, {"--default-isolation process|hyperv", "", "not one of"},
-        {"--tls-cert /x", "", "belong together"}, {"", "no equals sign\n", ":1: 'name = value'"}, {"", "\n\nunknown = 1\n", ":3: unknown option 'unknown'"},
-        {"", "banner = 1\n", "unknown option 'banner'"}, {"", "data-dir =\n", "a path is missing"}, {"", "log-level = loud\n", ":1: log-level"},
+        {"--data-dri /x", "", "unknown option '--data-dri'"},
+        {"oops", "", "unknown argument"},
+        {"--data-dir", "", "needs a value"},
+        {"--help=yes", "", "takes no value"},
+        {"--threads x", "", "not a number"},
+        {"--threads 1", "", "out of range"},
+        {"--history-retention x", "", "not a duration"},
+        {"--history-max-size 1m", "", "out of range"},
+        {"--default-isolation vm", "", "not one of process|hyperv"},
+        {"--default-isolation process|hyperv", "", "not one of"},
+        {"--tls-cert /x", "", "belong together"},
+        {"", "no equals sign\n", ":1: 'name = value'"},
+        {"", "\n\nunknown = 1\n", ":3: unknown option 'unknown'"},
+        {"", "banner = 1\n", "unknown option 'banner'"},
+        {"", "data-dir =\n", "a path is missing"},
+        {"", "log-level = loud\n", ":1: log-level"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct config config;
         struct error err = ERROR_INIT;
         write_file(cases[i].file);
-        CLEANUP_FREE char *args = mem_printf("--config %s%s%s", path, cases[i].args[0] != '\0' ? " " : "", cases[i].args);
-        if (load(args, "", &config, &err) >= 0) fail_msg("accepted: %s / %s", cases[i].args, cases[i].file);
-        if (strstr(err.message, cases[i].says) == NULL) fail_msg("%s: %s", cases[i].args, err.message);
+        CLEANUP_FREE char *args =
+            mem_printf("--config %s%s%s", path, cases[i].args[0] != '\0' ? " " : "", cases[i].args);
+        if (load(args, "", &config, &err) >= 0)
+            fail_msg("accepted: %s / %s", cases[i].args, cases[i].file);
+        if (strstr(err.message, cases[i].says) == NULL)
+            fail_msg("%s: %s", cases[i].args, err.message);
     }
     struct config config;
     struct error err = ERROR_INIT;
@@ -98,7 +119,8 @@ static void printing(void **state)
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
-    assert_int_equal(load("--registry-mirror https://a --registry-mirror https://b", "", &config, &err), 0);
+    assert_int_equal(
+        load("--registry-mirror https://a --registry-mirror https://b", "", &config, &err), 0);
     config_print(&config, out);
     config_help(out);
     fclose(out);
@@ -114,10 +136,14 @@ static int make(void **state)
     return fd < 0 ? -1 : close(fd);
 }
 
-static int clean(void **state) { return unlink(path); }
+static int clean(void **state)
+{
+    return unlink(path);
+}
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(precedence), cmocka_unit_test(defaults), cmocka_unit_test(mistakes), cmocka_unit_test(printing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(precedence), cmocka_unit_test(defaults),
+                                       cmocka_unit_test(mistakes), cmocka_unit_test(printing)};
     return cmocka_run_group_tests(tests, make, clean);
 }

@@ -18,7 +18,8 @@ static struct fixture fixture;
 static int attach(const char *query)
 {
     CLEANUP_STR struct str out = STR_INIT;
-    CLEANUP_FREE char *text = mem_printf("POST /join?%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n", query);
+    CLEANUP_FREE char *text = mem_printf(
+        "POST /join?%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n", query);
     int fd = dial_socket(&fixture);
     send_all(fd, text);
     /* Just the head: output may follow it at once. */
@@ -41,10 +42,12 @@ static bool shim_hears(struct rpc_decoder *decoder, struct str *out, size_t leng
 {
     while (out->length < length) {
         struct rpc_frame frame;
-        if (rpc_receive(fixture_stream, decoder, &frame, 10000) < 0) return false;
+        if (rpc_receive(fixture_stream, decoder, &frame, 10000) < 0)
+            return false;
         assert_int_equal(frame.type, RPC_STREAM);
         assert_int_equal(frame.id, 0);
-        if (frame.length == 0) return true;
+        if (frame.length == 0)
+            return true;
         str_append_n(out, frame.body, frame.length);
     }
     return true;
@@ -99,9 +102,13 @@ static void terminal_and_detaching(void **state)
     shim_says(1, "raw", 3);
     expect(fd, "raw", 3);
     /* A beginning of the keys that is not the keys comes through. */
-    send_all(fd, "a\x10" "b");
+    send_all(fd, "a\x10"
+                 "b");
     assert_true(shim_hears(&decoder, &heard, 3));
-    assert_memory_equal(heard.data, "a\x10" "b", 3);
+    assert_memory_equal(heard.data,
+                        "a\x10"
+                        "b",
+                        3);
     send_all(fd, "\x10\x10\x11never seen");
     expect_end(fd);
     str_clear(&heard);
@@ -127,11 +134,13 @@ static void back_pressure(void **state)
     enum { SIZE = 8 << 20 };
     int fd = attach("tty=1");
     char *data = mem_alloc(SIZE);
-    for (size_t i = 0; i < SIZE; i++) data[i] = (char)(i * 7 + i / 251);
+    for (size_t i = 0; i < SIZE; i++)
+        data[i] = (char)(i * 7 + i / 251);
     /* The client does not read: at some point the shim cannot send either. */
     assert_int_equal(fcntl(fixture_stream, F_SETFL, O_NONBLOCK), 0);
     CLEANUP_STR struct str frames = STR_INIT;
-    for (size_t at = 0; at < SIZE; at += RPC_STREAM_CHUNK) rpc_encode(&frames, RPC_STREAM, 0, 1, data + at, RPC_STREAM_CHUNK);
+    for (size_t at = 0; at < SIZE; at += RPC_STREAM_CHUNK)
+        rpc_encode(&frames, RPC_STREAM, 0, 1, data + at, RPC_STREAM_CHUNK);
     size_t sent = 0;
     int blocked = 0;
     while (blocked < 20) {
@@ -150,13 +159,17 @@ static void back_pressure(void **state)
     while (got.length < SIZE) {
         char buffer[65536];
         if (sent < frames.length) {
-            ssize_t n = send(fixture_stream, frames.data + sent, frames.length - sent, MSG_NOSIGNAL);
-            if (n > 0) sent += (size_t)n;
+            ssize_t n =
+                send(fixture_stream, frames.data + sent, frames.length - sent, MSG_NOSIGNAL);
+            if (n > 0)
+                sent += (size_t)n;
         }
         struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-        if (poll(&poll_fd, 1, 1000) <= 0) break;
+        if (poll(&poll_fd, 1, 1000) <= 0)
+            break;
         ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
-        if (n <= 0) break;
+        if (n <= 0)
+            break;
         str_append_n(&got, buffer, (size_t)n);
     }
     assert_int_equal(got.length, SIZE);
@@ -176,18 +189,21 @@ static void ends_that_go_away(void **state)
     char buffer[64];
     struct pollfd poll_fd = {.fd = fixture_stream, .events = POLLIN};
     assert_true(poll(&poll_fd, 1, 10000) > 0);
-    while (recv(fixture_stream, buffer, sizeof(buffer), 0) > 0) continue;
+    while (recv(fixture_stream, buffer, sizeof(buffer), 0) > 0)
+        continue;
     close(fixture_stream);
 
     fd = attach("tty=0"); /* a shim that breaks the protocol */
-    send_bytes(fixture_stream, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16);
+    send_bytes(fixture_stream, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+               16);
     expect_end(fd);
     close(fixture_stream);
     close(fd);
     struct server_counts counts;
     for (int i = 0; i < 500; i++) {
         server_counts(fixture.server, &counts);
-        if (counts.streams == 0) break;
+        if (counts.streams == 0)
+            break;
         usleep(10000);
     }
     assert_int_equal(counts.streams, 0);
@@ -208,7 +224,9 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(frames_and_half_close), cmocka_unit_test(terminal_and_detaching), cmocka_unit_test(back_pressure),
+        cmocka_unit_test(frames_and_half_close),
+        cmocka_unit_test(terminal_and_detaching),
+        cmocka_unit_test(back_pressure),
         cmocka_unit_test(ends_that_go_away),
     };
     return cmocka_run_group_tests(tests, start, stop);

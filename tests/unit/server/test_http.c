@@ -22,7 +22,10 @@ static int ask_socket(const char *request, struct str *out)
     return status;
 }
 
-static bool has(const struct str *out, const char *text) { return out->data != NULL && strstr(out->data, text) != NULL; }
+static bool has(const struct str *out, const char *text)
+{
+    return out->data != NULL && strstr(out->data, text) != NULL;
+}
 
 static void alive(void)
 {
@@ -33,9 +36,12 @@ static void alive(void)
 static void basics(void **state)
 {
     CLEANUP_STR struct str out = STR_INIT;
-    assert_int_equal(ask_socket("GET /hello HTTP/1.1\r\nHost: api.moby.localhost\r\n\r\n", &out), 200);
-    assert_true(has(&out, "\r\nApi-Version: 1.51\r\n") && has(&out, "\r\nOstype: linux\r\n") && has(&out, "\r\n\r\nhello"));
-    assert_int_equal(ask_socket("GET /v1.43/things/abc?q=1 HTTP/1.1\r\nHost: x\r\n\r\n", &out), 200);
+    assert_int_equal(ask_socket("GET /hello HTTP/1.1\r\nHost: api.moby.localhost\r\n\r\n", &out),
+                     200);
+    assert_true(has(&out, "\r\nApi-Version: 1.51\r\n") && has(&out, "\r\nOstype: linux\r\n") &&
+                has(&out, "\r\n\r\nhello"));
+    assert_int_equal(ask_socket("GET /v1.43/things/abc?q=1 HTTP/1.1\r\nHost: x\r\n\r\n", &out),
+                     200);
     assert_true(has(&out, "abc||1|143"));
     assert_int_equal(ask_socket("GET /things/a/b%2Fc/json HTTP/1.1\r\nHost: x\r\n\r\n", &out), 200);
     assert_true(has(&out, "|a/b/c|-|151"));
@@ -61,14 +67,17 @@ static void keep_alive_and_pipelines(void **state)
     CLEANUP_STR struct str out = STR_INIT;
     int fd = dial_socket(&fixture);
     for (int i = 0; i < 20; i++) {
-        send_all(fd, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}");
+        send_all(fd, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                     "application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}");
         assert_int_equal(receive_answer(fd, &out), 200);
         assert_true(has(&out, "{\"a\":1}"));
-        if (i % 5 == 4) usleep(30000); /* long enough to be parked */
+        if (i % 5 == 4)
+            usleep(30000); /* long enough to be parked */
     }
     /* Three at once, the middle one with a body, one chunked. */
     send_all(fd, "GET /things/one HTTP/1.1\r\nHost: x\r\n\r\n"
-                 "PUT /swallow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"
+                 "PUT /swallow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+                 "chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"
                  "GET /things/three HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     str_clear(&out);
     assert_true(receive_all(fd, &out, 5000));
@@ -77,13 +86,17 @@ static void keep_alive_and_pipelines(void **state)
 
     /* A body that the handler does not read must not become the next request. */
     fd = dial_socket(&fixture);
-    send_all(fd, "POST /ignore HTTP/1.1\r\nHost: x\r\nContent-Length: 34\r\n\r\nGET /things/evil HTTP/1.1\r\nHost: x\r\nGET /things/good HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    send_all(
+        fd,
+        "POST /ignore HTTP/1.1\r\nHost: x\r\nContent-Length: 34\r\n\r\nGET /things/evil "
+        "HTTP/1.1\r\nHost: x\r\nGET /things/good HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     str_clear(&out);
     receive_all(fd, &out, 5000);
     assert_true(has(&out, "ignored") && has(&out, "good||") && !has(&out, "evil||"));
     close(fd);
     fd = dial_socket(&fixture);
-    send_all(fd, "POST /ignore HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\nGET /things/evil HTTP/1.1\r\n\r\n0\r\n\r\n");
+    send_all(fd, "POST /ignore HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\nGET "
+                 "/things/evil HTTP/1.1\r\n\r\n0\r\n\r\n");
     str_clear(&out);
     assert_true(receive_all(fd, &out, 5000)); /* closed rather than guessed */
     assert_true(has(&out, "ignored") && !has(&out, "evil||"));
@@ -98,7 +111,8 @@ static void bodies(void **state)
     memset(data, 1, SIZE);
     char head[200];
     int fd = dial_socket(&fixture);
-    snprintf(head, sizeof(head), "PUT /swallow HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", SIZE);
+    snprintf(head, sizeof(head), "PUT /swallow HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n",
+             SIZE);
     send_all(fd, head);
     send_bytes(fd, data, SIZE);
     assert_int_equal(receive_answer(fd, &out), 200);
@@ -106,7 +120,8 @@ static void bodies(void **state)
 
     send_all(fd, "PUT /swallow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
     for (size_t at = 0, step = 1; at < SIZE; at += step, step = step * 3 % 70001 + 1) {
-        if (at + step > SIZE) step = SIZE - at;
+        if (at + step > SIZE)
+            step = SIZE - at;
         snprintf(head, sizeof(head), "%zx\r\n", step);
         send_all(fd, head);
         send_bytes(fd, data + at, step);
@@ -117,7 +132,9 @@ static void bodies(void **state)
     assert_true(has(&out, "3145728 3145728"));
 
     /* Expect: 100-continue */
-    send_all(fd, "PUT /swallow HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    send_all(
+        fd,
+        "PUT /swallow HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     char line[26] = "";
     assert_int_equal(recv(fd, line, 25, MSG_WAITALL), 25);
     assert_string_equal(line, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -133,22 +150,37 @@ static void bodies(void **state)
     assert_int_equal(receive_answer(fd, &out), 400);
     close(fd);
     /* Bad chunks: a size that is no number, too long, without its line end. */
-    static const char *const bad[] = {"zz\r\nabc\r\n0\r\n\r\n", "-1\r\n\r\n0\r\n\r\n", "3\r\nabcX\r\n0\r\n\r\n", "3\nabc\n0\n\n",
-                                      "0x3\r\nabc\r\n0\r\n\r\n", "fffffffffffffffffffffffff\r\nabc", "3\r\nab", "\r\n"};
+    static const char *const bad[] = {"zz\r\nabc\r\n0\r\n\r\n",
+                                      "-1\r\n\r\n0\r\n\r\n",
+                                      "3\r\nabcX\r\n0\r\n\r\n",
+                                      "3\nabc\n0\n\n",
+                                      "0x3\r\nabc\r\n0\r\n\r\n",
+                                      "fffffffffffffffffffffffff\r\nabc",
+                                      "3\r\nab",
+                                      "\r\n"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         fd = dial_socket(&fixture);
         send_all(fd, "PUT /swallow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
         send_all(fd, bad[i]);
         shutdown(fd, SHUT_WR);
         int status = receive_answer(fd, &out);
-        if (status != 400 && status != -1) fail_msg("chunk case %zu: %d", i, status);
+        if (status != 400 && status != -1)
+            fail_msg("chunk case %zu: %d", i, status);
         close(fd);
     }
     /* JSON */
-    assert_int_equal(ask_socket("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 6\r\n\r\n{\"a\":,", &out), 400);
-    assert_int_equal(ask_socket("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", &out), 400);
-    assert_int_equal(ask_socket("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", &out), 204);
-    assert_int_equal(ask_socket("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n{", &out), 413);
+    assert_int_equal(ask_socket("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                                "application/json\r\nContent-Length: 6\r\n\r\n{\"a\":,",
+                                &out),
+                     400);
+    assert_int_equal(
+        ask_socket("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", &out), 400);
+    assert_int_equal(
+        ask_socket("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", &out), 204);
+    assert_int_equal(ask_socket("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                                "application/json\r\nContent-Length: 99999999\r\n\r\n{",
+                                &out),
+                     413);
     alive();
 }
 
@@ -183,7 +215,8 @@ static void streams_and_detached(void **state)
     struct server_counts counts;
     server_counts(fixture.server, &counts);
     assert_int_equal(counts.streams, 32);
-    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) close(fds[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        close(fds[i]);
     for (int i = 0; i < 500 && counts.streams > 0; i++) {
         usleep(10000);
         server_counts(fixture.server, &counts);
@@ -196,7 +229,9 @@ static void hijacking(void **state)
     CLEANUP_STR struct str out = STR_INIT;
     int fd = dial_socket(&fixture);
     /* Bytes right behind the head belong to the stream. */
-    send_all(fd, "POST /hijack HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly ");
+    send_all(
+        fd,
+        "POST /hijack HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly ");
     send_all(fd, "late");
     shutdown(fd, SHUT_WR);
     assert_true(receive_all(fd, &out, 5000));
@@ -215,25 +250,32 @@ static void hijacking(void **state)
 static void hostile_paths_and_headers(void **state)
 {
     CLEANUP_STR struct str out = STR_INIT;
-    static const char *const bad[] = {"/../etc/passwd", "/things/../../x", "/things/%2e%2e/x", "/things/..%2fx", "/./hello", "/things/%00",
-                                      "/things/%0d%0aX: y", "/things/%", "/things/%ff", "/things/a?q=%zz"};
+    static const char *const bad[] = {"/../etc/passwd",     "/things/../../x", "/things/%2e%2e/x",
+                                      "/things/..%2fx",     "/./hello",        "/things/%00",
+                                      "/things/%0d%0aX: y", "/things/%",       "/things/%ff",
+                                      "/things/a?q=%zz"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         CLEANUP_FREE char *text = mem_printf("GET %s HTTP/1.1\r\nHost: x\r\n\r\n", bad[i]);
-        if (ask_socket(text, &out) != 400) fail_msg("%s: %s", bad[i], out.data);
+        if (ask_socket(text, &out) != 400)
+            fail_msg("%s: %s", bad[i], out.data);
     }
     /* A header of the attacker's making. */
-    assert_int_equal(ask_socket("GET /inject?v=a%0d%0aSet-Cookie:%20x=y HTTP/1.1\r\nHost: x\r\n\r\n", &out), 204);
+    assert_int_equal(
+        ask_socket("GET /inject?v=a%0d%0aSet-Cookie:%20x=y HTTP/1.1\r\nHost: x\r\n\r\n", &out),
+        204);
     assert_true(has(&out, "X-Value: a??Set-Cookie: x=y\r\n"));
 
     char *long_text = mem_alloc(200000);
     memset(long_text, 'a', 199999);
     CLEANUP_FREE char *uri = mem_printf("GET /%.20000s HTTP/1.1\r\nHost: x\r\n\r\n", long_text);
     assert_int_equal(ask_socket(uri, &out), 414);
-    CLEANUP_FREE char *header = mem_printf("GET /hello HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", long_text);
+    CLEANUP_FREE char *header =
+        mem_printf("GET /hello HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", long_text);
     assert_int_equal(ask_socket(header, &out), 431);
     CLEANUP_STR struct str many = STR_INIT;
     str_append(&many, "GET /hello HTTP/1.1\r\nHost: x\r\n");
-    for (int i = 0; i < 100; i++) str_printf(&many, "X-%d: y\r\n", i);
+    for (int i = 0; i < 100; i++)
+        str_printf(&many, "X-%d: y\r\n", i);
     str_append(&many, "\r\n");
     assert_int_equal(ask_socket(many.data, &out), 431);
     free(long_text);
@@ -252,10 +294,12 @@ static void slow_and_many_clients(void **state)
     /* Slow heads, silent clients, silent TLS clients: no worker is theirs. */
     for (int i = 0; i < COUNT; i++) {
         fds[i] = i % 3 == 0 ? dial(fixture.tls_port) : dial(fixture.http_port);
-        if (i % 3 == 1) send_all(fds[i], "GET /hello HTTP/1.1\r\nHos");
+        if (i % 3 == 1)
+            send_all(fds[i], "GET /hello HTTP/1.1\r\nHos");
     }
     struct server_counts counts;
-    for (int i = 0; i < 20; i++) alive();
+    for (int i = 0; i < 20; i++)
+        alive();
     server_counts(fixture.server, &counts);
     assert_true(counts.connections >= COUNT / 2);
     assert_true(counts.workers <= 4);
@@ -274,7 +318,8 @@ static void slow_and_many_clients(void **state)
         assert_int_equal(receive_answer(fds[i], &out), 200);
     }
     alive();
-    for (int i = 0; i < COUNT; i++) close(fds[i]);
+    for (int i = 0; i < COUNT; i++)
+        close(fds[i]);
 }
 
 static void blocking_handlers(void **state)
@@ -294,19 +339,55 @@ static void blocking_handlers(void **state)
 static void over_the_network(void **state)
 {
     CLEANUP_STR struct str out = STR_INIT;
-    assert_int_equal(ask(fixture.http_port, "GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", &out), 200);
-    assert_true(has(&out, "Content-Security-Policy: default-src 'none'") && has(&out, "X-Content-Type-Options: nosniff"));
-    assert_int_equal(ask(fixture.http_port, "GET /hello HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", &out), 403);
-    assert_int_equal(ask(fixture.http_port, "GET /hello HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nConnection: close\r\n\r\n", &out), 403);
-    assert_int_equal(ask(fixture.http_port, "GET /hello HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\nConnection: close\r\n\r\n", &out), 403);
-    assert_int_equal(ask(fixture.http_port, "GET /hello HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nConnection: close\r\n\r\n", &out), 200);
-    assert_int_equal(ask(fixture.http_port, "GET /hello HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\nConnection: close\r\n\r\n", &out), 403);
+    assert_int_equal(ask(fixture.http_port,
+                         "GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                         &out),
+                     200);
+    assert_true(has(&out, "Content-Security-Policy: default-src 'none'") &&
+                has(&out, "X-Content-Type-Options: nosniff"));
+    assert_int_equal(ask(fixture.http_port,
+                         "GET /hello HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+                         &out),
+                     403);
+    assert_int_equal(ask(fixture.http_port,
+                         "GET /hello HTTP/1.1\r\nHost: localhost\r\nOrigin: "
+                         "https://evil.example\r\nConnection: close\r\n\r\n",
+                         &out),
+                     403);
+    assert_int_equal(
+        ask(fixture.http_port,
+            "GET /hello HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\nConnection: close\r\n\r\n",
+            &out),
+        403);
+    assert_int_equal(ask(fixture.http_port,
+                         "GET /hello HTTP/1.1\r\nHost: localhost\r\nOrigin: "
+                         "http://localhost\r\nConnection: close\r\n\r\n",
+                         &out),
+                     200);
+    assert_int_equal(ask(fixture.http_port,
+                         "GET /hello HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: "
+                         "cross-site\r\nConnection: close\r\n\r\n",
+                         &out),
+                     403);
     /* Nobody is signed in. */
-    assert_int_equal(ask(fixture.http_port, "GET /things/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", &out), 401);
-    assert_int_equal(ask(fixture.http_port, "POST /hijack HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n", &out), 401);
+    assert_int_equal(ask(fixture.http_port,
+                         "GET /things/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                         &out),
+                     401);
+    assert_int_equal(ask(fixture.http_port,
+                         "POST /hijack HTTP/1.1\r\nHost: localhost\r\nConnection: "
+                         "Upgrade\r\nUpgrade: tcp\r\n\r\n",
+                         &out),
+                     401);
     /* A stranger's body is small or none. */
-    assert_int_equal(ask(fixture.http_port, "POST /public HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999\r\n\r\n", &out), 413);
-    assert_int_equal(ask(fixture.http_port, "POST /public HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", &out), 413);
+    assert_int_equal(
+        ask(fixture.http_port,
+            "POST /public HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999\r\n\r\n", &out),
+        413);
+    assert_int_equal(
+        ask(fixture.http_port,
+            "POST /public HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", &out),
+        413);
 }
 
 static void socket_file(void **state)
@@ -354,9 +435,15 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(basics), cmocka_unit_test(keep_alive_and_pipelines), cmocka_unit_test(bodies),
-        cmocka_unit_test(streams_and_detached), cmocka_unit_test(hijacking), cmocka_unit_test(hostile_paths_and_headers),
-        cmocka_unit_test(slow_and_many_clients), cmocka_unit_test(blocking_handlers), cmocka_unit_test(over_the_network),
+        cmocka_unit_test(basics),
+        cmocka_unit_test(keep_alive_and_pipelines),
+        cmocka_unit_test(bodies),
+        cmocka_unit_test(streams_and_detached),
+        cmocka_unit_test(hijacking),
+        cmocka_unit_test(hostile_paths_and_headers),
+        cmocka_unit_test(slow_and_many_clients),
+        cmocka_unit_test(blocking_handlers),
+        cmocka_unit_test(over_the_network),
         cmocka_unit_test(socket_file),
     };
     return cmocka_run_group_tests(tests, start, stop);

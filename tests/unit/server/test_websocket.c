@@ -19,8 +19,9 @@
 static struct fixture fixture;
 static char web[80];
 
-static const char handshake[] = "GET /socket HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
-                                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+static const char handshake[] =
+    "GET /socket HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 static int open_socket(struct str *out)
 {
@@ -46,7 +47,8 @@ static void send_frame(int fd, int first, const void *data, size_t length)
     }
     str_append_n(&frame, head, size);
     str_append_n(&frame, mask, 4);
-    for (size_t i = 0; i < length; i++) str_append_char(&frame, (char)(((const unsigned char *)data)[i] ^ mask[i % 4]));
+    for (size_t i = 0; i < length; i++)
+        str_append_char(&frame, (char)(((const unsigned char *)data)[i] ^ mask[i % 4]));
     send_bytes(fd, frame.data, frame.length);
 }
 
@@ -56,15 +58,19 @@ static int read_frame(int fd, struct str *out)
     unsigned char head[2], wide[2];
     struct timeval limit = {.tv_sec = 10};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    if (recv(fd, head, 2, MSG_WAITALL) != 2) return -1;
+    if (recv(fd, head, 2, MSG_WAITALL) != 2)
+        return -1;
     size_t length = head[1];
     if (length == 126) {
-        if (recv(fd, wide, 2, MSG_WAITALL) != 2) return -1;
+        if (recv(fd, wide, 2, MSG_WAITALL) != 2)
+            return -1;
         length = (size_t)(wide[0] << 8 | wide[1]);
     }
     str_clear(out);
     char buffer[65536];
-    if (length > sizeof(buffer) || (length > 0 && recv(fd, buffer, length, MSG_WAITALL) != (ssize_t)length)) return -1;
+    if (length > sizeof(buffer) ||
+        (length > 0 && recv(fd, buffer, length, MSG_WAITALL) != (ssize_t)length))
+        return -1;
     str_append_n(out, buffer, length);
     return head[0];
 }
@@ -111,25 +117,30 @@ static void broken_rules(void **state)
         size_t length;
         unsigned code;
     } cases[] = {
-        {"\x81\x05hello", 7, 1002},                                      /* not masked */
-        {"\xc1\x80\x01\x02\x03\x04", 6, 1002},                           /* reserved bit */
-        {"\x83\x80\x01\x02\x03\x04", 6, 1002},                           /* unknown opcode */
-        {"\x81\x81\x00\x00\x00\x00\xff", 7, 1007},                       /* not UTF-8 */
-        {"\x80\x80\x01\x02\x03\x04", 6, 1002},                           /* continuation of nothing */
-        {"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00\x01\x02\x03\x04", 14, 0}, /* a length beyond 2^63 */
+        {"\x81\x05hello", 7, 1002},                /* not masked */
+        {"\xc1\x80\x01\x02\x03\x04", 6, 1002},     /* reserved bit */
+        {"\x83\x80\x01\x02\x03\x04", 6, 1002},     /* unknown opcode */
+        {"\x81\x81\x00\x00\x00\x00\xff", 7, 1007}, /* not UTF-8 */
+        {"\x80\x80\x01\x02\x03\x04", 6, 1002},     /* continuation of nothing */
+        {"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00\x01\x02\x03\x04", 14,
+         0}, /* a length beyond 2^63 */
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         int fd = open_socket(&out);
         send_bytes(fd, cases[i].bytes, cases[i].length);
         int opcode = read_frame(fd, &out);
-        unsigned code = out.length >= 2 ? (unsigned)((unsigned char)out.data[0] << 8 | (unsigned char)out.data[1]) : 0;
+        unsigned code =
+            out.length >= 2
+                ? (unsigned)((unsigned char)out.data[0] << 8 | (unsigned char)out.data[1])
+                : 0;
         /* Where the framing itself is lost there is no close frame, just the end. */
         CLEANUP_STR struct str rest = STR_INIT;
         if (opcode == -1 && cases[i].code == 0 && receive_all(fd, &rest, 10)) {
             close(fd);
             continue;
         }
-        if (opcode != 0x88 || code != cases[i].code) fail_msg("case %zu: opcode %x code %u", i, (unsigned)opcode, code);
+        if (opcode != 0x88 || code != cases[i].code)
+            fail_msg("case %zu: opcode %x code %u", i, (unsigned)opcode, code);
         close(fd);
     }
     int fd = open_socket(&out);
@@ -141,8 +152,11 @@ static void broken_rules(void **state)
     static const char *const heads[] = {
         "GET /socket HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n",
-        "GET /socket HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        "GET /socket HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n\r\n",
+        "GET /socket HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: "
+        "websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: "
+        "dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        "GET /socket HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: "
+        "websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n\r\n",
     };
     static const int statuses[] = {426, 426, 426, 400};
     for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
@@ -158,7 +172,8 @@ static void many(void **state)
     enum { COUNT = 400 };
     static int fds[COUNT];
     CLEANUP_STR struct str out = STR_INIT;
-    for (int i = 0; i < COUNT; i++) fds[i] = open_socket(&out);
+    for (int i = 0; i < COUNT; i++)
+        fds[i] = open_socket(&out);
     struct server_counts counts;
     server_counts(fixture.server, &counts);
     assert_int_equal(counts.sockets, COUNT);
@@ -168,7 +183,8 @@ static void many(void **state)
         send_frame(fds[i], 0x81, "x", 1);
         assert_int_equal(read_frame(fds[i], &out), 0x81);
     }
-    for (int i = 0; i < COUNT; i++) close(fds[i]);
+    for (int i = 0; i < COUNT; i++)
+        close(fds[i]);
     for (int i = 0; i < 500 && counts.sockets > 0; i++) {
         usleep(10000);
         server_counts(fixture.server, &counts);
@@ -176,7 +192,8 @@ static void many(void **state)
     assert_int_equal(counts.sockets, 0);
 }
 
-/* --- static files ---------------------------------------------------------------------------------- */
+/* --- static files
+ * ---------------------------------------------------------------------------------- */
 static void put_file(const char *name, const char *text)
 {
     CLEANUP_FREE char *path = path_join(web, name);
@@ -187,7 +204,8 @@ static void put_file(const char *name, const char *text)
 
 static int get(const char *path, const char *headers, struct str *out)
 {
-    CLEANUP_FREE char *text = mem_printf("GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n", path, headers);
+    CLEANUP_FREE char *text = mem_printf(
+        "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n", path, headers);
     return ask(fixture.http_port, text, out);
 }
 
@@ -221,11 +239,15 @@ static void files(void **state)
     assert_int_equal(get("/packed.css", "", &out), 200);
     assert_null(strstr(out.data, "Content-Encoding"));
 
-    static const char *const none[] = {"/packed.css.br", "/.hidden", "/dir", "/dir/.git/config", "/link", "/linked/secret", "/api/nothing", "/index.html/x"};
+    static const char *const none[] = {"/packed.css.br",   "/.hidden",     "/dir",
+                                       "/dir/.git/config", "/link",        "/linked/secret",
+                                       "/api/nothing",     "/index.html/x"};
     for (size_t i = 0; i < ARRAY_SIZE(none); i++)
-        if (get(none[i], "", &out) != 404) fail_msg("%s: %s", none[i], out.data);
+        if (get(none[i], "", &out) != 404)
+            fail_msg("%s: %s", none[i], out.data);
     static const char *const bad[] = {"/../secret", "/%2e%2e/secret", "/dir/..%2f..%2fsecret"};
-    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) assert_int_equal(get(bad[i], "", &out), 400);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(get(bad[i], "", &out), 400);
 }
 
 static void with_files(struct server_options *options)
@@ -265,6 +287,7 @@ static int stop(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(echo), cmocka_unit_test(broken_rules), cmocka_unit_test(many), cmocka_unit_test(files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(echo), cmocka_unit_test(broken_rules),
+                                       cmocka_unit_test(many), cmocka_unit_test(files)};
     return cmocka_run_group_tests(tests, start, stop);
 }

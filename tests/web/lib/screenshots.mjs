@@ -1,0 +1,43 @@
+// screenshots.mjs DIR [VIEW,...|all] [light,dark,phone,es] - pictures of the views, to be looked at.
+// Environment as for the tests: TABIQUE_BUILD, TABIQUE_WEB.
+import fs from 'node:fs'
+import path from 'node:path'
+import { Console } from './console.mjs'
+
+const [out, views = 'all', looks = 'light,dark,phone'] = process.argv.slice(2)
+if (!out) { console.error('usage: screenshots.mjs DIR [VIEW,...|all] [light,dark,phone,es]'); process.exit(2) }
+fs.mkdirSync(out, { recursive: true })
+const places = {
+  overview: '/', containers: '/containers', create: '/containers/new', summary: '/containers/shop', processes: '/containers/shop/processes', charts: '/containers/shop/charts',
+  logs: '/containers/shop/logs', terminal: '/containers/shop/terminal', files: '/containers/shop/files', happened: '/containers/shop/events', inspect: '/containers/shop/inspect',
+  compare: '/compare/pinger', 'compare-host': '/compare/pinger?others=shown', 'compare-thick': '/compare/vault', 'compare-two': '/compare/pinger?with=vault', 'compare-search': '/compare/vault?q=ping',
+  host: '/host', images: '/images', volumes: '/volumes', networks: '/networks', events: '/events', lives: '/events?view=lives', audit: '/audit', users: '/users', me: '/users/me', tokens: '/users/tokens',
+  sessions: '/users/sessions', settings: '/settings', about: '/about', nowhere: '/nowhere',
+}
+const contexts = { light: {}, dark: { colorScheme: 'dark' }, phone: { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 }, es: { locale: 'es-ES' } }
+const wanted = views === 'all' ? Object.keys(places) : views.split(',')
+const it = await Console.start()
+try {
+  const { server } = it
+  await server.ok('run', '-d', '--name', 'pinger', 'tabique/base', 'ping', 'localhost')
+  await server.ok('run', '-d', '--name', 'shop', '-e', 'COLOUR=red', '-v', 'goods:/goods', '-p', '127.0.0.1::80', 'tabique/base', 'sh', '-c', 'echo "info: open"; echo "error: no luck" >&2; while true; do sleep 2; ls / >/dev/null; date > /goods/last; echo tick; done')
+  await server.docker('run', '--name', 'failed', 'tabique/base', 'sh', '-c', 'exit 3')
+  await server.docker('run', '-d', '--isolation=hyperv', '--name', 'vault', 'tabique/base', 'ping', 'localhost', { timeout: 120_000 })
+  for (let i = 0; i < 6; i++) await server.docker('create', '--name', 'batch-' + i, 'tabique/base', 'true')
+  for (const look of looks.split(',')) {
+    const context = await it.context(contexts[look])
+    const page = await context.newPage()
+    await it.go(page, '/ui/')
+    await page.screenshot({ path: path.join(out, `sign-in-${look}.png`) })
+    await it.signIn(page)
+    for (const view of wanted) {
+      await it.go(page, '/ui' + places[view])
+      await page.waitForTimeout(view === 'charts' ? 3000 : 1500)
+      if (/^compare/.test(view)) await page.locator('.pane.container tbody tr[aria-rowindex]').first().click().catch(() => {})
+      await page.waitForTimeout(200)
+      await page.screenshot({ path: path.join(out, `${view}-${look}.png`) })
+    }
+    await context.close()
+  }
+  if (it.problems.length) console.error(it.problems.join('\n'))
+} finally { await it.stop() }
