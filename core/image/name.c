@@ -174,8 +174,9 @@ int image_name_parse(const char *text, char **ret_repository, char **ret_tag, ch
     const char *familiar = path;
     if (hub && str_starts(path, "library/") && !strchr(path + strlen("library/"), '/'))
         familiar = path + strlen("library/");
+    /* "docker.io/host.example/x" cannot be said shorter: it would name another one. */
     if (ret_repository)
-        *ret_repository = hub ? mem_strdup(familiar) : mem_printf("%s/%s", domain, path);
+        *ret_repository = hub && !domain_length(familiar) ? mem_strdup(familiar) : mem_printf("%s/%s", domain, path);
     if (ret_tag)
         *ret_tag = TAKE_PTR(tag);
     if (ret_digest)

@@ -46,3 +46,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
          "packed, unpacked and packed, it is not the same");
     return 0;
 }
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    return mutate_tar(data, size, max, 1);
+}

@@ -32,3 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(strcmp(found, result.diff_id) == 0, "it came back as something else");
     return 0;
 }
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    return mutate_tar(data, size, max, 0);
+}

@@ -376,7 +376,7 @@ static int ask_within(struct isolation_instance *instance, uint16_t type, const 
     int r;
 
     if (instance->fallen || !instance->mux)
-        return error_set(err, ESRCH, "the container's machine is not running");
+        return error_set(err, ESRCH, "%s", instance->fall.code ? instance->fall.message : "the container's machine is not running");
     str_clear(&instance->pending.body);
     instance->pending.id = ++instance->next_id;
     instance->pending.done = false;

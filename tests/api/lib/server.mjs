@@ -168,8 +168,11 @@ export class Server {
   }
 
   dockerSpawn(...args) {
-    return spawn(DOCKER, ['-H', `unix://${this.socket}`, ...args],
+    const child = spawn(DOCKER, ['-H', `unix://${this.socket}`, ...args],
       { env: { ...process.env, DOCKER_CONFIG: this.configDir }, stdio: ['pipe', 'pipe', 'pipe'] })
+    // A client that a failed test forgot would keep the whole run waiting.
+    this.clients = [...(this.clients ?? []), child]
+    return child
   }
 
   // Plain HTTP over the socket. body: object (JSON), string or Buffer.
@@ -221,6 +224,7 @@ export class Server {
 
   // Removes containers, stops the server, and takes away what is left of its roots.
   async stop() {
+    for (const client of this.clients ?? []) client.kill('SIGKILL')
     if (this.child && this.child.exitCode === null && this.child.signalCode === null) {
       const list = await this.request('GET', '/containers/json?all=1').catch(() => null)
       await Promise.all((list?.json ?? []).map((container) =>

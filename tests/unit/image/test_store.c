@@ -25,6 +25,8 @@ static void test_name_grammar(void **state)
         {"x:1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "x", "1",
          "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
         {"0123456789abcdef", "0123456789abcdef", NULL, NULL},
+        {"docker.io/docker.io/x", "docker.io/docker.io/x", NULL, NULL}, /* "docker.io/x" would be x */
+        {"docker.io/localhost/x", "docker.io/localhost/x", NULL, NULL},
     };
     static const char *const bad[] = {
         "", "/", "a/", "/a", "a//b", "a:", ":a", "a:b:c", "a b", "-a", "a-", "a___b", "a..b", "a._b", "A", "a/B",
@@ -239,6 +241,37 @@ static void test_prune(void **state)
 }
 
 /* --- import, commit, history ------------------------------------------------------------- */
+
+/* What an import's stream has twice is packed anew: with a recipe, and saved as such. */
+static void test_import_twice(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP_STR struct str tar = STR_INIT;
+    CLEANUP_STR struct str saved = STR_INIT;
+    CLEANUP_FREE char *id = NULL;
+    struct error err = ERROR_INIT;
+    char *refs[] = {(char *)"twice", NULL};
+
+    add(&tar, TAR_DIRECTORY, "d", NULL);
+    add(&tar, TAR_FILE, "d/f", "first");
+    add(&tar, TAR_FILE, "d/f", "second");
+    add(&tar, TAR_FILE, "d/.wh.gone", NULL);
+    add_end(&tar);
+    struct memory memory = {tar.data, tar.length, 0, 0};
+    if (image_import(f->store, from_memory, &memory, "twice", NULL, NULL, NULL, NULL, &id, &err) < 0)
+        fail_msg("%s", err.message);
+    CLEANUP(image_freep) struct image *image = NULL;
+    assert_int_equal(image_get(f->store, "twice", &image, &err), 0);
+    CLEANUP_FREE char *recipe = mem_printf("%s/%s.recipe", image_store_layers_dir(f->store), image->layers[0]);
+    CLEANUP_FREE char *file = mem_printf("%s/%s/d/f", image_store_layers_dir(f->store), image->layers[0]);
+    CLEANUP_FREE char *text = NULL;
+    assert_int_equal(access(recipe, F_OK), 0);
+    assert_int_equal(file_read(AT_FDCWD, file, 100, &text, NULL), 0);
+    assert_string_equal(text, "second");
+    if (image_save(f->store, refs, to_str, &saved, &err) < 0)
+        fail_msg("%s", err.message);
+    assert_int_equal(entries_in(f, "tmp"), 0);
+}
 
 static void test_import(void **state)
 {
@@ -468,7 +501,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_name_grammar), cmocka_unit_test(test_changes), T(test_tag), T(test_remove),
-        T(test_shared_layers), T(test_prune), T(test_import), T(test_commit_and_history), T(test_each),
+        T(test_shared_layers), T(test_prune), T(test_import), T(test_import_twice), T(test_commit_and_history), T(test_each),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
