@@ -253,6 +253,14 @@ int respond_finish(struct request *request)
         return 0;
     if (!request->begun)
         return respond_status_error(request, 500, "the request was not answered");
+    /* A stream its handler did not end was cut short by an error. Its last chunk must
+     * not be sent: half an archive would look like a whole one. */
+    if (request->chunked && !request->ended && !request->head_only) {
+        request->ended = true;
+        request->close = true;
+        request->transport->broken = true;
+        return -EPIPE;
+    }
     return respond_end(request);
 }
 
