@@ -288,7 +288,7 @@ int machine_mount_disks(struct error *err)
     mkdir("/scratch", 0700);
     if (mount("/dev/vda", "/layers/image", "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)
         return error_errno(err, errno, "cannot mount the image's disk");
-    if (mount("/dev/vdb", "/scratch", "ext4", MS_NODEV | MS_NOATIME, NULL) < 0)
+    if (mount("/dev/vdb", "/scratch", "ext4", MS_NODEV | MS_NOATIME, "noinit_itable") < 0)
         return error_errno(err, errno, "cannot mount the container's disk");
     mkdir("/scratch/upper", 0755);
     mkdir("/scratch/work", 0700);
