@@ -386,9 +386,13 @@ int process_list_all(struct agent *agent, struct str *reply, struct error *err)
         r = process_read(proc, pids, count, &list, err);
     else
         return error_errno(err, -r, "cannot list the container's processes");
-    if (r >= 0)
-        process_wire_put_list(reply, RPC_TAG_PROCESS_ENTRY, list);
-    return r;
+    if (r < 0)
+        return r;
+    struct agent_process *own = process_find(agent, "");
+    if (own && own->launched.root_fd >= 0)
+        process_list_users(list, own->launched.root_fd);
+    process_wire_put_list(reply, RPC_TAG_PROCESS_ENTRY, list);
+    return 0;
 }
 
 /* --- their ends ------------------------------------------------------------------------------ */
