@@ -454,15 +454,16 @@ static int introduce(struct isolation_instance *instance, const struct plan *pla
 }
 
 static int make_machine(struct isolation_instance *instance, const struct plan *plan, bool boot, int image_fd,
-                        int scratch_fd, int tap_fd, const struct str *interfaces, struct error *err)
+                        int scratch_fd, const int *tap_fds, const struct str *interfaces, struct error *err)
 {
     CLEANUP_FREE char *state_path = path_join(instance->setup.dir, "state");
     CLEANUP_CLOSE int state = -EBADF, memory = -EBADF;
     struct vm_spec spec = {.setup = &instance->setup, .id = instance->id, .cgroup = instance->cgroup,
                            .uid = worker_uid(instance->id), .boot = boot, .memory_fd = instance->memory_fd,
-                           .image_fd = image_fd, .scratch_fd = scratch_fd, .tap_fd = tap_fd};
+                           .image_fd = image_fd, .scratch_fd = scratch_fd};
     int r;
 
+    memcpy(spec.tap_fds, tap_fds, sizeof(spec.tap_fds));
     if (boot) {
         memory = memfd_create(instance->id, MFD_CLOEXEC);
         if (memory < 0 || ftruncate(memory, (off_t)instance->setup.memory_bytes) < 0 ||
@@ -519,9 +520,20 @@ static bool wants_resolver(const struct plan *plan)
     return false;
 }
 
+struct taps {
+    int fds[TAPS_MAX];
+};
+
+static void taps_close(struct taps *taps)
+{
+    for (int i = 0; i < TAPS_MAX; i++)
+        cleanup_close(&taps->fds[i]);
+}
+
 static int raise_machine(struct isolation_instance *instance, const struct plan *plan, struct error *err)
 {
-    CLEANUP_CLOSE int image = -EBADF, scratch = -EBADF, tap = -EBADF;
+    CLEANUP_CLOSE int image = -EBADF, scratch = -EBADF;
+    CLEANUP(taps_close) struct taps taps = {NO_TAPS};
     CLEANUP_STR struct str interfaces = STR_INIT;
     const struct plan_namespace *net = &plan->namespaces[PLAN_NS_NET];
     bool can_restore = instance->setup.has_template && instance->memory_fd >= 0;
@@ -532,19 +544,19 @@ static int raise_machine(struct isolation_instance *instance, const struct plan 
         return error_errno(err, errno, "cannot open the image's disk");
     r = scratch_open(&instance->setup, plan, &scratch, err);
     if (r >= 0 && net->mode == PLAN_NS_JOIN)
-        r = tap_open(net->path, &interfaces, &tap, err);
+        r = tap_open(net->path, &interfaces, taps.fds, err);
     if (r >= 0 && net->mode == PLAN_NS_JOIN && wants_resolver(plan))
         r = resolver_new(instance->loop, net->path, on_answer, instance, &instance->resolver, err);
     if (r < 0)
         return r;
     if (can_restore) {
         struct error failure = ERROR_INIT;
-        r = make_machine(instance, plan, false, image, scratch, tap, &interfaces, &failure);
+        r = make_machine(instance, plan, false, image, scratch, taps.fds, &interfaces, &failure);
         if (r >= 0)
             return 0;
         mark_damaged(&instance->setup);
     }
-    return make_machine(instance, plan, true, image, scratch, tap, &interfaces, err);
+    return make_machine(instance, plan, true, image, scratch, taps.fds, &interfaces, err);
 }
 
 /* Field 22 of /proc/PID/stat, behind the name, which may hold anything. */

@@ -74,11 +74,13 @@ char **machine_arguments(const struct machine *machine)
     add_disk(&list, "image", machine->image_fd, true);
     add_disk(&list, "scratch", machine->scratch_fd, false);
     /* A hub port without peers is the one placeholder a clone with a tap restores from. */
-    if (machine->tap_fd >= 0)
-        add(&list, "-netdev", mem_printf("tap,id=n0,fd=%d,vhost=off", machine->tap_fd));
-    else
-        add(&list, "-netdev", mem_strdup("hubport,id=n0,hubid=0"));
-    add(&list, "-device", mem_strdup("virtio-net-device,netdev=n0,id=net0,mac=02:00:00:00:00:01"));
+    for (int i = 0; i < MACHINE_NICS; i++) {
+        if (machine->tap_fds[i] >= 0)
+            add(&list, "-netdev", mem_printf("tap,id=n%d,fd=%d,vhost=off", i, machine->tap_fds[i]));
+        else
+            add(&list, "-netdev", mem_printf("hubport,id=n%d,hubid=%d", i, i));
+        add(&list, "-device", mem_printf("virtio-net-device,netdev=n%d,id=net%d,mac=02:00:00:00:00:%02x", i, i, i + 1));
+    }
     add(&list, "-device", mem_strdup("virtio-serial-device,id=serial0,max_ports=8"));
     add(&list, "-chardev", mem_printf("socket,id=console,fd=%d", machine->console_fd));
     add(&list, "-device", mem_strdup("virtconsole,chardev=console,nr=0"));

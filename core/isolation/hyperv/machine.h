@@ -6,8 +6,13 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+/* A template has as many as any clone may need; those without a tap stay down. */
+#define MACHINE_NICS 4
+#define NO_TAPS {-EBADF, -EBADF, -EBADF, -EBADF}
 
 struct machine {
     const char *id;           /* shown in the worker's arguments */
@@ -25,7 +30,7 @@ struct machine {
     int files_fd;             /* shared directories */
     int console_fd;
     int image_fd, scratch_fd; /* -EBADF: placeholders (template, pool) */
-    int tap_fd;               /* -EBADF: none */
+    int tap_fds[MACHINE_NICS]; /* -EBADF: not connected */
 };
 
 /* Newly allocated strv. */

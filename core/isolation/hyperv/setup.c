@@ -74,7 +74,7 @@ static int make_key(const struct machine_prepare *prepare, const struct machine_
     CLEANUP_FREE char *cpu = NULL;
     struct machine machine = {.id = "", .accelerator = "", .cpu = "", .boot = true,
                               .memory_bytes = setup->memory_bytes, .cpus = setup->cpus, .kernel = "", .initrd = "",
-                              .image_fd = -EBADF, .scratch_fd = -EBADF, .tap_fd = -EBADF};
+                              .image_fd = -EBADF, .scratch_fd = -EBADF, .tap_fds = NO_TAPS};
     CLEANUP_STRV char **arguments = machine_arguments(&machine);
     uint64_t state = UINT64_C(0xcbf29ce484222325);
     struct stat st;
@@ -224,7 +224,7 @@ static int boot_and_save(const struct machine_setup *setup, int timeout_ms, stru
     CLEANUP(vm_end) struct vm vm = VM_INIT;
     struct vm_spec spec = {.setup = setup, .id = "template", .uid = worker_uid(TEMPLATE_UID), .boot = true,
                            .memory_fd = memory, .shared_memory = true, .image_fd = -EBADF, .scratch_fd = -EBADF,
-                           .tap_fd = -EBADF};
+                           .tap_fds = NO_TAPS};
     int r;
 
     if (memory < 0 || state < 0 || ftruncate(memory, (off_t)setup->memory_bytes) < 0 ||

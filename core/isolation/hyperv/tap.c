@@ -22,9 +22,10 @@
 #include "rpc/rpc.h"
 #include "tabique/error.h"
 
-#define LINK "eth0"
-#define BRIDGE "tbq-bridge"
-#define TAP "tbq-tap"
+/* One of the container's interfaces, and what joins it to the machine's. */
+struct nic {
+    char link[IFNAMSIZ], bridge[IFNAMSIZ], tap[IFNAMSIZ];
+};
 
 static int request(int socket_fd, unsigned long number, struct ifreq *ifr, const char *what, struct error *err)
 {
@@ -54,9 +55,9 @@ static int set_up(int socket_fd, const char *name, bool up, struct error *err)
 
 /* --- what eth0 is ------------------------------------------------------------------- */
 
-static int describe_address4(int socket_fd, struct str *out)
+static int describe_address4(const struct nic *nic, int socket_fd, struct str *out)
 {
-    struct ifreq ifr = named(LINK);
+    struct ifreq ifr = named(nic->link);
     struct sockaddr_in address, mask;
     char text[INET_ADDRSTRLEN + 4];
 
@@ -73,7 +74,7 @@ static int describe_address4(int socket_fd, struct str *out)
 }
 
 /* "/proc/net/route": Iface Destination Gateway ...; the default has destination 0. */
-static void describe_gateway4(struct str *out)
+static void describe_gateway4(const struct nic *nic, struct str *out)
 {
     CLEANUP_FREE char *text = NULL;
     char *line, *rest;
@@ -88,7 +89,7 @@ static void describe_gateway4(struct str *out)
         if (rest)
             *rest++ = '\0';
         if (sscanf(line, "%15s %lx %lx", name, &destination, &gateway) == 3 && destination == 0 && gateway != 0 &&
-            str_equal(name, LINK)) {
+            str_equal(name, nic->link)) {
             struct in_addr address = {.s_addr = (in_addr_t)gateway};
             wire_put_string(out, RPC_TAG_GATEWAY, inet_ntop(AF_INET, &address, shown, sizeof(shown)));
             return;
@@ -102,7 +103,7 @@ static bool parse_hex6(const char *hex, struct in6_addr *ret)
 }
 
 /* Global addresses from "/proc/net/if_inet6"; they are taken off as they are told. */
-static void take_addresses6(int socket6, int index, struct str *out)
+static void take_addresses6(const struct nic *nic, int socket6, int index, struct str *out)
 {
     CLEANUP_FREE char *text = NULL;
     char *line, *rest;
@@ -118,7 +119,7 @@ static void take_addresses6(int socket6, int index, struct str *out)
         if (rest)
             *rest++ = '\0';
         if (sscanf(line, "%32s %x %x %x %x %15s", hex, &number, &prefix, &scope, &flags, name) != 6 || scope != 0 ||
-            !str_equal(name, LINK) || !parse_hex6(hex, &ifr.ifr6_addr))
+            !str_equal(name, nic->link) || !parse_hex6(hex, &ifr.ifr6_addr))
             continue;
         inet_ntop(AF_INET6, &ifr.ifr6_addr, shown, INET6_ADDRSTRLEN);
         snprintf(shown + strlen(shown), 5, "/%u", prefix);
@@ -129,7 +130,7 @@ static void take_addresses6(int socket6, int index, struct str *out)
     }
 }
 
-static void describe_gateway6(struct str *out)
+static void describe_gateway6(const struct nic *nic, struct str *out)
 {
     CLEANUP_FREE char *text = NULL;
     char *line, *rest;
@@ -146,7 +147,7 @@ static void describe_gateway6(struct str *out)
             *rest++ = '\0';
         if (sscanf(line, "%32s %x %32s %x %32s %*s %*s %*s %*s %15s", destination, &destination_length, source,
                    &source_length, gateway, name) == 6 &&
-            destination_length == 0 && str_equal(name, LINK) && parse_hex6(gateway, &address) &&
+            destination_length == 0 && str_equal(name, nic->link) && parse_hex6(gateway, &address) &&
             !IN6_IS_ADDR_UNSPECIFIED(&address)) {
             wire_put_string(out, RPC_TAG_GATEWAY, inet_ntop(AF_INET6, &address, shown, sizeof(shown)));
             return;
@@ -156,15 +157,15 @@ static void describe_gateway6(struct str *out)
 
 /* --- making room for the guest ----------------------------------------------------------- */
 
-static int take_identity(int socket4, struct str *out, struct error *err)
+static int take_identity(const struct nic *nic, int socket4, struct str *out, struct error *err)
 {
     CLEANUP_CLOSE int socket6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq ifr = named(LINK);
+    struct ifreq ifr = named(nic->link);
     struct sockaddr_in none = {.sin_family = AF_INET};
     size_t mark = wire_begin(out, RPC_TAG_INTERFACE);
     int r;
 
-    wire_put_string(out, RPC_TAG_NAME, LINK);
+    wire_put_string(out, RPC_TAG_NAME, nic->link);
     r = request(socket4, SIOCGIFHWADDR, &ifr, "read the MAC address", err);
     if (r < 0)
         return r;
@@ -173,34 +174,34 @@ static int take_identity(int socket4, struct str *out, struct error *err)
     if (r < 0)
         return r;
     wire_put_u64(out, RPC_TAG_MTU, (uint64_t)ifr.ifr_mtu);
-    r = describe_address4(socket4, out);
+    r = describe_address4(nic, socket4, out);
     if (r < 0)
-        return error_errno(err, -r, "cannot read the address of " LINK);
-    describe_gateway4(out);
-    describe_gateway6(out);
-    take_addresses6(socket6, (int)if_nametoindex(LINK), out);
+        return error_errno(err, -r, "cannot read the address of %s", nic->link);
+    describe_gateway4(nic, out);
+    describe_gateway6(nic, out);
+    take_addresses6(nic, socket6, (int)if_nametoindex(nic->link), out);
     wire_end(out, mark);
 
     /* The bridge would keep for itself what is addressed to a member's own MAC. */
-    r = set_up(socket4, LINK, false, err);
-    ifr = named(LINK);
+    r = set_up(socket4, nic->link, false, err);
+    ifr = named(nic->link);
     ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
     random_bytes(ifr.ifr_hwaddr.sa_data, 6);
     ifr.ifr_hwaddr.sa_data[0] = 0x06;
     if (r >= 0)
         r = request(socket4, SIOCSIFHWADDR, &ifr, "set the MAC address", err);
-    ifr = named(LINK);
+    ifr = named(nic->link);
     memcpy(&ifr.ifr_addr, &none, sizeof(none));
     (void)ioctl(socket4, SIOCSIFADDR, &ifr);
     if (r >= 0)
-        r = set_up(socket4, LINK, true, err);
+        r = set_up(socket4, nic->link, true, err);
     return r;
 }
 
-static int make_tap(int socket4, int mtu, int *ret_fd, struct error *err)
+static int make_tap(const struct nic *nic, int socket4, int mtu, int *ret_fd, struct error *err)
 {
     CLEANUP_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    struct ifreq ifr = named(TAP);
+    struct ifreq ifr = named(nic->tap);
     int r;
 
     if (fd < 0)
@@ -208,40 +209,40 @@ static int make_tap(int socket4, int mtu, int *ret_fd, struct error *err)
     /* Without IFF_VNET_HDR: the template has none, and a clone must match it. */
     ifr.ifr_flags = IFF_TAP | IFF_NO_PI;
     r = request(fd, TUNSETIFF, &ifr, "make the tap", err);
-    ifr = named(TAP);
+    ifr = named(nic->tap);
     ifr.ifr_mtu = mtu;
     if (r >= 0)
         r = request(socket4, SIOCSIFMTU, &ifr, "set the MTU", err);
     if (r >= 0)
-        r = set_up(socket4, TAP, true, err);
+        r = set_up(socket4, nic->tap, true, err);
     if (r >= 0)
         *ret_fd = TAKE_FD(fd);
     return r;
 }
 
-static int join(int socket4, struct error *err)
+static int join(const struct nic *nic, int socket4, struct error *err)
 {
-    static const char *const members[] = {LINK, TAP};
+    const char *const members[] = {nic->link, nic->tap};
     int r = 0;
 
-    if (ioctl(socket4, SIOCBRADDBR, BRIDGE) < 0)
+    if (ioctl(socket4, SIOCBRADDBR, nic->bridge) < 0)
         return error_errno(err, errno, "cannot make the bridge inside the container's network");
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(members); i++) {
-        struct ifreq ifr = named(BRIDGE);
+        struct ifreq ifr = named(nic->bridge);
         ifr.ifr_ifindex = (int)if_nametoindex(members[i]);
         r = request(socket4, SIOCBRADDIF, &ifr, "add a member", err);
     }
-    return r < 0 ? r : set_up(socket4, BRIDGE, true, err);
+    return r < 0 ? r : set_up(socket4, nic->bridge, true, err);
 }
 
-static int open_inside(struct str *out, int *ret_fd, struct error *err)
+static int open_one(const struct nic *nic, struct str *out, int *ret_fd, struct error *err)
 {
     CLEANUP_CLOSE int socket4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     CLEANUP_CLOSE int tap = -EBADF;
-    struct ifreq ifr = named(LINK);
+    struct ifreq ifr = named(nic->link);
     int r;
 
-    if (if_nametoindex(LINK) == 0) {
+    if (if_nametoindex(nic->link) == 0) {
         *ret_fd = -EBADF;
         return 0;
     }
@@ -249,25 +250,46 @@ static int open_inside(struct str *out, int *ret_fd, struct error *err)
     (void)file_write_text(AT_FDCWD, "/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
     r = request(socket4, SIOCGIFMTU, &ifr, "read the MTU", err);
     if (r >= 0)
-        r = make_tap(socket4, ifr.ifr_mtu, &tap, err);
+        r = make_tap(nic, socket4, ifr.ifr_mtu, &tap, err);
     if (r >= 0)
-        r = take_identity(socket4, out, err);
+        r = take_identity(nic, socket4, out, err);
     if (r >= 0)
-        r = join(socket4, err);
+        r = join(nic, socket4, err);
     if (r >= 0)
         *ret_fd = TAKE_FD(tap);
     return r;
 }
 
-int tap_open(const char *netns, struct str *out, int *ret_fd, struct error *err)
+static int open_inside(struct str *out, int fds[TAPS_MAX], struct error *err)
+{
+    for (int i = 0; i < TAPS_MAX; i++) {
+        struct nic nic;
+        int r;
+
+        snprintf(nic.link, sizeof(nic.link), "eth%d", i);
+        snprintf(nic.bridge, sizeof(nic.bridge), "tbq-bridge%d", i);
+        snprintf(nic.tap, sizeof(nic.tap), "tbq-tap%d", i);
+        r = open_one(&nic, out, &fds[i], err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int tap_open(const char *netns, struct str *out, int fds[TAPS_MAX], struct error *err)
 {
     CLEANUP_CLOSE int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     CLEANUP_CLOSE int other = open(netns, O_RDONLY | O_CLOEXEC);
+    char beyond[IFNAMSIZ];
     int r;
 
     if (own < 0 || other < 0 || setns(other, CLONE_NEWNET) < 0)
         return error_errno(err, errno, "cannot enter the container's network");
-    r = open_inside(out, ret_fd, err);
+    snprintf(beyond, sizeof(beyond), "eth%d", TAPS_MAX);
+    if (if_nametoindex(beyond))
+        r = error_set(err, ENOTSUP, "a container with a kernel of its own can be on %d networks at most", TAPS_MAX);
+    else
+        r = open_inside(out, fds, err);
     if (setns(own, CLONE_NEWNET) < 0)
         r = error_errno(err, errno, "cannot leave the container's network");
     return r;

@@ -1,7 +1,7 @@
 /* tap.h - a machine's way into its container's network namespace.
  *
- * The namespace is made and wired by core/network as for a process: eth0 with its
- * MAC, addresses and routes. Here eth0's identity is handed to the guest: its
+ * The namespace is made and wired by core/network as for a process: eth0 and so
+ * on with MAC, addresses and routes. Here eth0's identity is handed to the guest: its
  * addresses are read and taken off, it gets another MAC, and a bridge inside the
  * namespace joins it to a tap, whose fd is the worker's. The guest then is what
  * eth0 was; published ports, isolation and names work without knowing.
@@ -12,9 +12,13 @@
 #pragma once
 
 #include "base/str.h"
+#include "isolation/hyperv/machine.h"
 
 struct error;
 
-/* Appends RPC_TAG_INTERFACE records for the guest; *ret_fd is -EBADF where the
- * namespace has no eth0 (--network none). */
-int tap_open(const char *netns, struct str *out, int *ret_fd, struct error *err);
+#define TAPS_MAX MACHINE_NICS
+
+/* Appends RPC_TAG_INTERFACE records for the guest. fds: one each for eth0, eth1 ...,
+ * -EBADF where the namespace has none (--network none: nowhere); the caller's, also
+ * on failure. */
+int tap_open(const char *netns, struct str *out, int fds[TAPS_MAX], struct error *err);

@@ -52,7 +52,7 @@ int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err)
     if (r < 0)
         return r;
 
-    const struct machine machine = {
+    struct machine machine = {
         .id = spec->id,
         .accelerator = spec->setup->accelerator,
         .cpu = spec->setup->cpu,
@@ -69,18 +69,22 @@ int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err)
         .console_fd = FD_CONSOLE,
         .image_fd = spec->image_fd >= 0 ? FD_IMAGE : -EBADF,
         .scratch_fd = spec->scratch_fd >= 0 ? FD_SCRATCH : -EBADF,
-        .tap_fd = spec->tap_fd >= 0 ? FD_TAP : -EBADF,
     };
     const struct worker_fd all[] = {
         {qmp_theirs, FD_QMP},         {agent_theirs, FD_AGENT},     {files_theirs, FD_FILES},
         {console_theirs, FD_CONSOLE}, {spec->memory_fd, FD_MEMORY}, {spec->image_fd, FD_IMAGE},
-        {spec->scratch_fd, FD_SCRATCH}, {spec->tap_fd, FD_TAP},
+        {spec->scratch_fd, FD_SCRATCH},
     };
-    struct worker_fd fds[ARRAY_SIZE(all)];
+    struct worker_fd fds[ARRAY_SIZE(all) + MACHINE_NICS];
     size_t count = 0;
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         if (all[i].parent >= 0)
             fds[count++] = all[i];
+    for (int i = 0; i < MACHINE_NICS; i++) {
+        machine.tap_fds[i] = spec->tap_fds[i] >= 0 ? FD_TAP + i : -EBADF;
+        if (spec->tap_fds[i] >= 0)
+            fds[count++] = (struct worker_fd){spec->tap_fds[i], FD_TAP + i};
+    }
     argv = machine_arguments(&machine);
     const struct worker_spec worker = {
         .argv = argv,

@@ -30,7 +30,8 @@ struct vm_spec {
     bool boot;          /* cold; else waits for vm_restore() */
     int memory_fd;      /* template's (restore), or an empty one (boot) */
     bool shared_memory;
-    int image_fd, scratch_fd, tap_fd; /* -EBADF: placeholder or none */
+    int image_fd, scratch_fd; /* -EBADF: placeholder */
+    int tap_fds[MACHINE_NICS]; /* -EBADF: not connected */
 };
 
 int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err);

@@ -331,7 +331,7 @@ static void test_shared_directories(void **state)
  * its peer on the host's side with the gateway's address. */
 static int set_up_network(void **state)
 {
-    static char name[32], peer[16];
+    static char name[32], peer[16], second[16];
 
     snprintf(name, sizeof(name), "tbq-hv-%d", (int)getpid());
     snprintf(peer, sizeof(peer), "tbqhv%d", (int)getpid() % 100000);
@@ -344,6 +344,13 @@ static int set_up_network(void **state)
     IP("-n", name, "addr", "add", "10.231.77.2/24", "dev", "eth0");
     IP("-n", name, "link", "set", "eth0", "up");
     IP("-n", name, "route", "add", "default", "via", "10.231.77.1");
+    /* A second network, without a default route. */
+    snprintf(second, sizeof(second), "tbqhw%d", (int)getpid() % 100000);
+    IP("link", "add", second, "type", "veth", "peer", "name", "eth1", "netns", name);
+    IP("addr", "add", "10.231.78.1/24", "dev", second);
+    IP("link", "set", second, "up");
+    IP("-n", name, "addr", "add", "10.231.78.2/24", "dev", "eth1");
+    IP("-n", name, "link", "set", "eth1", "up");
     *state = name;
     return 0;
 }
@@ -363,14 +370,17 @@ static void test_network(void **state)
     struct plan *plan = make_plan(&container, (const char *const[]){"sh", "-c",
         "ping -c 2 -W 5 -q 10.231.77.1 | grep -o '2 packets received';"
         "cat /sys/class/net/eth0/address; ip -4 -o addr show dev eth0 | grep -o '10.231.77.2/24';"
-        "ip route | grep -o 'default via 10.231.77.1'", NULL}, false);
+        "ip route | grep -o 'default via 10.231.77.1';"
+        "ping -c 2 -W 5 -q 10.231.78.1 | grep -o '2 packets received'; ip -4 -o addr show dev eth1 | grep -o '10.231.78.2/24';"
+        "ip link show dev eth2 | grep -c LOWER_UP", NULL}, false);
     plan->namespaces[PLAN_NS_NET].mode = PLAN_NS_JOIN;
     plan->namespaces[PLAN_NS_NET].path = mem_printf("/run/netns/%s", (char *)*state);
     plan->process.caps.permitted |= 1 << 13; /* CAP_NET_RAW */
     if (isolation_hyperv_ops.start(container.instance, plan, &container.process, &err) < 0)
         fail_msg("%s", err.message);
     plan_free(plan);
-    assert_output(&container, "2 packets received\n02:42:0a:e7:4d:02\n10.231.77.2/24\ndefault via 10.231.77.1\n");
+    assert_output(&container, "2 packets received\n02:42:0a:e7:4d:02\n10.231.77.2/24\ndefault via 10.231.77.1\n"
+                              "2 packets received\n10.231.78.2/24\n0\n");
     container_close(&container);
 }
 
