@@ -243,7 +243,9 @@ static int authorise(struct request *request)
 
 /* --- audit --------------------------------------------------------------------------------------
  */
-static void audit(struct request *request)
+/* Before the answer leaves: whoever has it can rely on the line being there,
+ * also when the server is killed at that moment. */
+void dispatch_audit(struct request *request)
 {
     const struct route *route = request->route;
     struct store *store = request->server->options.store;
@@ -361,7 +363,7 @@ struct transport *dispatch_release(struct request *request)
         return NULL;
     struct server *server = request->server;
     respond_finish(request);
-    audit(request);
+    dispatch_audit(request);
     log_debug("%s %s %s %d", request->principal.from, request_method(request), request->path,
               request->status);
 

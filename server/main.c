@@ -278,6 +278,7 @@ static int run(const struct config *config, struct error *err)
         .bridge = config->bridge,
         .bip = config->bip,
         .address_pools = (const char *const *)config->address_pools,
+        .dns = (const char *const *)config->dns,
         .accelerator = config->accelerator,
         .history_retain_ns = config->history_retention,
         .audit_retain_ns = config->audit_retention,

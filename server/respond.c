@@ -57,6 +57,7 @@ static void begin_head(struct request *request, struct str *out, int status,
 {
     request->status = status;
     request->begun = true;
+    dispatch_audit(request);
     str_printf(out, "HTTP/1.1 %d %s\r\n", status, status_text(status));
     append_date(out);
     str_append(out, "Server: Tabique/" TABIQUE_VERSION " (linux)\r\n"
@@ -272,6 +273,7 @@ int respond_hijack(struct request *request, const char *content_type, struct dup
     CLEANUP_STR struct str out = STR_INIT;
     request->begun = request->ended = true;
     request->status = upgrade != NULL ? 101 : 200;
+    dispatch_audit(request);
     if (content_type == NULL)
         content_type = "application/vnd.docker.raw-stream";
     /* What Docker sends, byte for byte: old clients compare. */

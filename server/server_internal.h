@@ -132,6 +132,7 @@ int route_version(const char *path, int *ret_version, const char **ret_rest, str
  * one (bytes of which may be in transport->in already). */
 struct transport *dispatch(struct request *request);
 struct transport *dispatch_release(struct request *request);
+void dispatch_audit(struct request *request); /* once the status is known; repeats are nothing */
 /* Whether a Host header (with or without port) names this server; pure. */
 bool host_allowed(char *const *hosts, const char *host);
 /* Whether an Origin is the site that `host` names, over this scheme; pure. */

@@ -453,6 +453,7 @@ int web_socket_accept(struct request *request, const struct web_socket_handlers 
     struct transport *transport = request->transport;
     request->begun = request->ended = true;
     request->status = 101;
+    dispatch_audit(request);
     atomic_fetch_add(&sockets->count, 1);
     int r = transport_write(transport, head.data, head.length);
     if (r < 0) {

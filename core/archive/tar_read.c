@@ -9,6 +9,8 @@
 
 #include "archive/stream.h"
 #include "archive/tar.h"
+#include "archive/tar_pax.h"
+#include "archive/xattr.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -31,53 +33,11 @@ struct tar_reader {
     uint64_t extent_done;
 };
 
-/* What pax records and GNU long-name headers say of the next entry. */
-struct extras {
-    char *path, *link;
-    bool has_size, has_uid, has_gid, has_mtime;
-    uint64_t size;
-    uint32_t uid, gid;
-    int64_t mtime_ns;
-    struct tar_xattr *xattrs;
-    size_t xattr_count;
-    /* GNU.sparse.* */
-    int64_t sparse_major, sparse_minor; /* -1: absent */
-    char *sparse_name;
-    bool has_real_size;
-    uint64_t real_size;
-    struct tar_extent *extents;
-    size_t extent_count;
-    bool sparse;
-    bool expect_length; /* 0.0: an offset waits for its numbytes */
-    char *gnu_path, *gnu_link;
-};
-
-static void xattrs_free(struct tar_xattr *xattrs, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        free(xattrs[i].name);
-        free(xattrs[i].value);
-    }
-    free(xattrs);
-}
-
-static void extras_clear(struct extras *extras)
-{
-    free(extras->path);
-    free(extras->link);
-    free(extras->sparse_name);
-    free(extras->gnu_path);
-    free(extras->gnu_link);
-    free(extras->extents);
-    xattrs_free(extras->xattrs, extras->xattr_count);
-    *extras = (struct extras){.sparse_major = -1, .sparse_minor = -1};
-}
-
 static void entry_clear(struct tar_reader *reader)
 {
     free(reader->entry.path);
     free(reader->entry.link);
-    xattrs_free(reader->entry.xattrs, reader->entry.xattr_count);
+    xattr_list_free(reader->entry.xattrs, reader->entry.xattr_count);
     reader->entry = (struct tar_entry){0};
     free(reader->extents);
     reader->extents = NULL;
@@ -200,117 +160,11 @@ static int read_special(struct tar_reader *reader, uint64_t size, char **ret, st
     return 0;
 }
 
-/* --- numbers ------------------------------------------------------------------ */
-
-/* Octal text, or GNU's base-256: two's complement, first bit set. */
-static int parse_number(const uint8_t *field, size_t length, int64_t *ret)
-{
-    if (field[0] & 0x80) {
-        uint64_t fill = field[0] & 0x40 ? 0xff : 0;
-        uint64_t value = fill ? UINT64_MAX : 0;
-
-        for (size_t i = 0; i < length; i++) {
-            uint64_t byte = field[i];
-            if (i == 0)
-                byte = fill ? byte | 0x80 : byte & 0x7f;
-            if (value >> 56 != fill) /* bits would be lost */
-                return -ERANGE;
-            value = value << 8 | byte;
-        }
-        if ((fill != 0) != (value >> 63 != 0))
-            return -ERANGE;
-        *ret = (int64_t)value;
-        return 0;
-    }
-
-    while (length > 0 && (*field == ' ' || *field == '\0'))
-        field++, length--;
-    while (length > 0 && (field[length - 1] == ' ' || field[length - 1] == '\0'))
-        length--;
-    uint64_t value = 0;
-    for (size_t i = 0; i < length && field[i] != '\0'; i++) {
-        if (field[i] < '0' || field[i] > '7' || value >> 60)
-            return -EINVAL;
-        value = value << 3 | (uint64_t)(field[i] - '0');
-    }
-    *ret = (int64_t)value;
-    return 0;
-}
-
-/* A pax decimal: digits only. */
-static int parse_decimal(const char *text, uint64_t *ret)
-{
-    return *text >= '0' && *text <= '9' ? str_to_u64(text, ret) : -EINVAL;
-}
-
-/* Seconds with an optional fraction, also negative. */
-static int parse_time(const char *text, int64_t *ret)
-{
-    bool negative = *text == '-';
-    const char *at = text + (negative ? 1 : 0);
-    int64_t seconds = 0, fraction = 0, unit = 100000000;
-
-    if (*at < '0' || *at > '9')
-        return -EINVAL;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        if (seconds > INT64_C(9000000000))
-            return -ERANGE;
-        seconds = seconds * 10 + (*at - '0');
-    }
-    if (*at == '.')
-        for (at++; *at >= '0' && *at <= '9'; at++, unit /= 10)
-            fraction += (*at - '0') * unit;
-    if (*at || seconds > INT64_C(9000000000))
-        return -EINVAL;
-    int64_t ns = seconds * 1000000000 + fraction;
-    *ret = negative ? -ns : ns;
-    return 0;
-}
-
 /* --- sparse maps ---------------------------------------------------------------- */
-
-static int push_extent(struct tar_extent **extents, size_t *count, uint64_t offset, uint64_t length)
-{
-    if (*count >= TAR_EXTENTS_MAX)
-        return -E2BIG;
-    if ((*count & (*count - 1)) == 0) /* room for powers of two */
-        *extents = mem_grow(*extents, *count ? *count * 2 : 1, sizeof(**extents));
-    (*extents)[(*count)++] = (struct tar_extent){offset, length};
-    return 0;
-}
-
-/* 0.1: "offset,length,offset,length". */
-static int parse_map(struct extras *extras, const char *text)
-{
-    while (*text) {
-        uint64_t pair[2];
-
-        for (int i = 0; i < 2; i++) {
-            size_t n = strcspn(text, ",");
-            char number[24];
-
-            if (n == 0 || n >= sizeof(number))
-                return -EINVAL;
-            memcpy(number, text, n);
-            number[n] = '\0';
-            if (parse_decimal(number, &pair[i]) < 0)
-                return -EINVAL;
-            text += n;
-            if (*text == ',')
-                text++;
-            else if (i == 0)
-                return -EINVAL;
-        }
-        if (push_extent(&extras->extents, &extras->extent_count, pair[0], pair[1]) < 0)
-            return -EINVAL;
-    }
-    extras->sparse = true;
-    return 0;
-}
 
 /* 1.0: the map stands before the data: a count, then pairs, one number a line,
  * padded to a block. */
-static int read_map(struct tar_reader *reader, struct extras *extras, struct error *err)
+static int read_map(struct tar_reader *reader, struct tar_extras *extras, struct error *err)
 {
     uint8_t block[TAR_BLOCK_SIZE];
     uint64_t wanted = 1, seen = 0, value = 0, offset = 0;
@@ -339,7 +193,7 @@ static int read_map(struct tar_reader *reader, struct extras *extras, struct err
                 wanted = 1 + 2 * value;
             } else if (seen & 1) {
                 offset = value;
-            } else if (push_extent(&extras->extents, &extras->extent_count, offset, value) < 0) {
+            } else if (tar_push_extent(&extras->extents, &extras->extent_count, offset, value) < 0) {
                 return damaged(err, "a sparse file has too many pieces");
             }
             seen++;
@@ -351,7 +205,7 @@ static int read_map(struct tar_reader *reader, struct extras *extras, struct err
 }
 
 /* GNU's old format: four pieces in the header, 21 in each block that follows. */
-static int read_gnu_sparse(struct tar_reader *reader, const uint8_t *header, struct extras *extras,
+static int read_gnu_sparse(struct tar_reader *reader, const uint8_t *header, struct tar_extras *extras,
                            uint64_t *ret_real, struct error *err)
 {
     uint8_t block[TAR_BLOCK_SIZE];
@@ -360,7 +214,7 @@ static int read_gnu_sparse(struct tar_reader *reader, const uint8_t *header, str
     bool more = header[482] != 0;
     int64_t real;
 
-    if (parse_number(header + 483, 12, &real) < 0 || real < 0)
+    if (tar_number(header + 483, 12, &real) < 0 || real < 0)
         return damaged(err, "a sparse file's size is malformed");
     for (;;) {
         for (size_t i = 0; i < count; i++, pieces += 24) {
@@ -368,10 +222,10 @@ static int read_gnu_sparse(struct tar_reader *reader, const uint8_t *header, str
 
             if (pieces[0] == '\0')
                 break;
-            if (parse_number(pieces, 12, &offset) < 0 || parse_number(pieces + 12, 12, &length) < 0 ||
+            if (tar_number(pieces, 12, &offset) < 0 || tar_number(pieces + 12, 12, &length) < 0 ||
                 offset < 0 || length < 0)
                 return damaged(err, "a sparse file's map is malformed");
-            if (push_extent(&extras->extents, &extras->extent_count, (uint64_t)offset, (uint64_t)length) < 0)
+            if (tar_push_extent(&extras->extents, &extras->extent_count, (uint64_t)offset, (uint64_t)length) < 0)
                 return damaged(err, "a sparse file has too many pieces");
         }
         if (!more)
@@ -387,7 +241,7 @@ static int read_gnu_sparse(struct tar_reader *reader, const uint8_t *header, str
     return 0;
 }
 
-static int check_extents(const struct extras *extras, uint64_t real, uint64_t packed, struct error *err)
+static int check_extents(const struct tar_extras *extras, uint64_t real, uint64_t packed, struct error *err)
 {
     uint64_t end = 0, sum = 0;
 
@@ -402,148 +256,6 @@ static int check_extents(const struct extras *extras, uint64_t real, uint64_t pa
     if (sum != packed)
         return damaged(err, "a sparse file's pieces do not match its data");
     return 0;
-}
-
-/* --- pax records ------------------------------------------------------------------ */
-
-static void replace(char **text, const char *value)
-{
-    free(*text);
-    *text = *value ? mem_strdup(value) : NULL; /* an empty value takes the record back */
-}
-
-static int set_number(const char *value, bool *has, uint64_t limit, uint64_t *ret)
-{
-    *has = *value != '\0';
-    if (!*has)
-        return 0;
-    if (parse_decimal(value, ret) < 0 || *ret > limit)
-        return -EINVAL;
-    return 0;
-}
-
-static int set_id(const char *value, bool *has, uint32_t *ret)
-{
-    uint64_t number = 0;
-    int r = set_number(value, has, UINT32_MAX, &number);
-
-    *ret = (uint32_t)number;
-    return r;
-}
-
-static int add_xattr(struct extras *extras, const char *name, const char *value, size_t length)
-{
-    if (*name == '\0' || extras->xattr_count >= 1024)
-        return -EINVAL;
-    struct tar_xattr *xattr = NULL;
-    for (size_t i = 0; i < extras->xattr_count; i++)
-        if (strcmp(extras->xattrs[i].name, name) == 0)
-            xattr = &extras->xattrs[i];
-    if (!xattr) {
-        extras->xattrs = mem_grow(extras->xattrs, extras->xattr_count + 1, sizeof(*extras->xattrs));
-        xattr = &extras->xattrs[extras->xattr_count++];
-        *xattr = (struct tar_xattr){.name = mem_strdup(name)};
-    }
-    free(xattr->value);
-    xattr->value = mem_dup(length ? value : "", length ? length : 1);
-    xattr->length = length;
-    return 0;
-}
-
-static int set_record(struct extras *extras, const char *key, const char *value, size_t length)
-{
-    uint64_t number = 0;
-    bool has;
-
-    if (str_starts(key, "SCHILY.xattr."))
-        return add_xattr(extras, key + strlen("SCHILY.xattr."), value, length);
-    if (strlen(value) != length) /* a NUL inside: Go refuses it in names, and it fits nowhere else */
-        return strcmp(key, "path") == 0 || strcmp(key, "linkpath") == 0 || str_starts(key, "GNU.sparse.")
-                   ? -EINVAL : 0;
-    if (strcmp(key, "path") == 0)
-        return replace(&extras->path, value), 0;
-    if (strcmp(key, "linkpath") == 0)
-        return replace(&extras->link, value), 0;
-    if (strcmp(key, "size") == 0)
-        return set_number(value, &extras->has_size, INT64_MAX, &extras->size);
-    if (strcmp(key, "uid") == 0)
-        return set_id(value, &extras->has_uid, &extras->uid);
-    if (strcmp(key, "gid") == 0)
-        return set_id(value, &extras->has_gid, &extras->gid);
-    if (strcmp(key, "mtime") == 0) {
-        extras->has_mtime = *value != '\0';
-        return extras->has_mtime ? parse_time(value, &extras->mtime_ns) : 0;
-    }
-    if (!str_starts(key, "GNU.sparse."))
-        return 0;
-    key += strlen("GNU.sparse.");
-    if (strcmp(key, "name") == 0)
-        return replace(&extras->sparse_name, value), 0;
-    if (strcmp(key, "map") == 0) {
-        extras->extent_count = 0;
-        return parse_map(extras, value);
-    }
-    if (strcmp(key, "size") == 0 || strcmp(key, "realsize") == 0)
-        return set_number(value, &extras->has_real_size, INT64_MAX, &extras->real_size);
-    if (set_number(value, &has, INT64_MAX, &number) < 0 || !has)
-        return -EINVAL;
-    if (strcmp(key, "major") == 0) {
-        extras->sparse_major = (int64_t)number;
-    } else if (strcmp(key, "minor") == 0) {
-        extras->sparse_minor = (int64_t)number;
-    } else if (strcmp(key, "offset") == 0) {
-        if (extras->expect_length || push_extent(&extras->extents, &extras->extent_count, number, 0) < 0)
-            return -EINVAL;
-        extras->expect_length = extras->sparse = true;
-    } else if (strcmp(key, "numbytes") == 0) {
-        if (!extras->expect_length)
-            return -EINVAL;
-        extras->extents[extras->extent_count - 1].length = number;
-        extras->expect_length = false;
-    }
-    return 0;
-}
-
-/* Records are "LENGTH key=value\n", LENGTH counting all of itself. */
-static int parse_pax(struct extras *extras, char *text, size_t size)
-{
-    while (size > 0) {
-        size_t digits = 0, length = 0;
-
-        while (digits < size && text[digits] >= '0' && text[digits] <= '9') {
-            length = length * 10 + (size_t)(text[digits++] - '0');
-            if (length > size)
-                return -EINVAL;
-        }
-        if (digits == 0 || digits >= size || text[digits] != ' ' || length < digits + 4 ||
-            text[length - 1] != '\n')
-            return -EINVAL;
-        text[length - 1] = '\0';
-        char *key = text + digits + 1;
-        char *equals = memchr(key, '=', length - 1 - (digits + 1));
-        if (!equals || equals == key)
-            return -EINVAL;
-        *equals = '\0';
-        if (strlen(key) != (size_t)(equals - key))
-            return -EINVAL;
-        int r = set_record(extras, key, equals + 1, (size_t)(text + length - 1 - (equals + 1)));
-        if (r < 0)
-            return r;
-        text += length;
-        size -= length;
-    }
-    return extras->expect_length ? -EINVAL : 0;
-}
-
-/* A second pax header before an entry takes the first one's place. */
-static int replace_pax(struct extras *extras, char *text, size_t size)
-{
-    char *gnu_path = TAKE_PTR(extras->gnu_path), *gnu_link = TAKE_PTR(extras->gnu_link);
-
-    extras_clear(extras);
-    extras->gnu_path = gnu_path;
-    extras->gnu_link = gnu_link;
-    return parse_pax(extras, text, size);
 }
 
 /* --- headers ------------------------------------------------------------------------ */
@@ -562,7 +274,7 @@ static bool checksum_fits(const uint8_t *header)
 {
     int64_t stored, plain = 0, with_sign = 0;
 
-    if (parse_number(header + 148, 8, &stored) < 0)
+    if (tar_number(header + 148, 8, &stored) < 0)
         return false;
     for (size_t i = 0; i < TAR_BLOCK_SIZE; i++) {
         uint8_t byte = i >= 148 && i < 156 ? ' ' : header[i];
@@ -599,17 +311,17 @@ static const struct {
     {'2', TAR_SYMLINK},   {'3', TAR_CHARACTER}, {'4', TAR_BLOCK}, {'5', TAR_DIRECTORY}, {'6', TAR_FIFO},
 };
 
-static int header_ids(struct tar_reader *reader, const uint8_t *header, const struct extras *extras,
+static int header_ids(struct tar_reader *reader, const uint8_t *header, const struct tar_extras *extras,
                       struct error *err)
 {
     struct tar_entry *entry = &reader->entry;
     int64_t mode, uid, gid, mtime, major = 0, minor = 0;
 
-    if (parse_number(header + 100, 8, &mode) < 0 || parse_number(header + 108, 8, &uid) < 0 ||
-        parse_number(header + 116, 8, &gid) < 0 || parse_number(header + 136, 12, &mtime) < 0)
+    if (tar_number(header + 100, 8, &mode) < 0 || tar_number(header + 108, 8, &uid) < 0 ||
+        tar_number(header + 116, 8, &gid) < 0 || tar_number(header + 136, 12, &mtime) < 0)
         return damaged(err, "a header's numbers are malformed");
     if (entry->type == TAR_CHARACTER || entry->type == TAR_BLOCK)
-        if (parse_number(header + 329, 8, &major) < 0 || parse_number(header + 337, 8, &minor) < 0 ||
+        if (tar_number(header + 329, 8, &major) < 0 || tar_number(header + 337, 8, &minor) < 0 ||
             major < 0 || minor < 0 || major > 0xfff || minor > 0xfffff)
             return damaged(err, "a device's numbers are malformed");
     if (!extras->has_uid && (uid < 0 || uid > UINT32_MAX))
@@ -627,7 +339,7 @@ static int header_ids(struct tar_reader *reader, const uint8_t *header, const st
     return 0;
 }
 
-static int finish_sparse(struct tar_reader *reader, const uint8_t *header, struct extras *extras,
+static int finish_sparse(struct tar_reader *reader, const uint8_t *header, struct tar_extras *extras,
                          struct error *err)
 {
     struct tar_entry *entry = &reader->entry;
@@ -661,7 +373,7 @@ static int finish_sparse(struct tar_reader *reader, const uint8_t *header, struc
 }
 
 /* Fills reader->entry from a header proper. */
-static int finish_entry(struct tar_reader *reader, const uint8_t *header, struct extras *extras, int64_t size,
+static int finish_entry(struct tar_reader *reader, const uint8_t *header, struct tar_extras *extras, int64_t size,
                         struct error *err)
 {
     struct tar_entry *entry = &reader->entry;
@@ -713,13 +425,16 @@ static int finish_entry(struct tar_reader *reader, const uint8_t *header, struct
 }
 
 /* 1: an entry; 2: a header that says something of the next; 0: the end. */
-static int read_header(struct tar_reader *reader, struct extras *extras, struct error *err)
+static int read_header(struct tar_reader *reader, struct tar_extras *extras, struct error *err)
 {
     uint8_t header[TAR_BLOCK_SIZE];
     CLEANUP_FREE char *text = NULL;
     int64_t size;
 
+    bool first = archive_stream_bytes(reader->stream) == 0;
     int r = read_all(reader, header, sizeof(header), err);
+    if (r < 0 && first && archive_stream_bytes(reader->stream) < sizeof(header) && archive_stream_bytes(reader->stream) > 0)
+        return error_set(err, EINVAL, "this is no tar archive, or it is cut short");
     if (r < 0)
         return r;
     if (r == 0)
@@ -735,7 +450,7 @@ static int read_header(struct tar_reader *reader, struct extras *extras, struct 
     }
     if (!checksum_fits(header))
         return error_set(err, EINVAL, "invalid tar header: this is no tar archive, or it is damaged");
-    if (parse_number(header + 124, 12, &size) < 0 || size < 0)
+    if (tar_number(header + 124, 12, &size) < 0 || size < 0)
         return damaged(err, "a size is malformed");
 
     switch (header[156]) {
@@ -747,7 +462,7 @@ static int read_header(struct tar_reader *reader, struct extras *extras, struct 
             return r;
         if (header[156] == 'g') /* of the whole archive: comments in practice, and Go ignores it */
             return 2;
-        if (replace_pax(extras, text, (size_t)size) < 0)
+        if (tar_pax_parse(extras, text, (size_t)size) < 0)
             return damaged(err, "a pax header is malformed");
         return 2;
     case 'L':
@@ -755,7 +470,7 @@ static int read_header(struct tar_reader *reader, struct extras *extras, struct 
         r = read_special(reader, (uint64_t)size, &text, err);
         if (r < 0)
             return r;
-        replace(header[156] == 'L' ? &extras->gnu_path : &extras->gnu_link, text);
+        tar_replace_text(header[156] == 'L' ? &extras->gnu_path : &extras->gnu_link, text);
         return 2;
     default:
         r = finish_entry(reader, header, extras, size, err);
@@ -765,7 +480,7 @@ static int read_header(struct tar_reader *reader, struct extras *extras, struct 
 
 int tar_next(struct tar_reader *reader, const struct tar_entry **ret, struct error *err)
 {
-    struct extras extras = {0};
+    struct tar_extras extras = {0};
     int r;
 
     if (reader->ended)
@@ -775,13 +490,13 @@ int tar_next(struct tar_reader *reader, const struct tar_entry **ret, struct err
         return r;
     reader->payload = reader->padding = 0;
     entry_clear(reader);
-    extras_clear(&extras);
+    tar_extras_clear(&extras);
     bool pending = false;
     do {
         r = read_header(reader, &extras, err);
         pending = pending || r == 2;
     } while (r == 2);
-    extras_clear(&extras);
+    tar_extras_clear(&extras);
     if (r == 0) {
         if (pending && !reader->marker)
             return cut_short(err);

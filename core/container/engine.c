@@ -43,6 +43,7 @@ static void copy_options(struct engine_options *to, const struct engine_options 
     to->bridge = mem_strdup(from->bridge);
     to->bip = mem_strdup(from->bip);
     to->accelerator = mem_strdup(from->accelerator);
+    to->dns = from->dns ? (const char *const *)strv_dup((char *const *)from->dns) : NULL;
     to->address_pools = from->address_pools ? (const char *const *)strv_dup((char *const *)from->address_pools) : NULL;
 }
 
@@ -54,6 +55,7 @@ static void free_options(struct engine_options *options)
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         free((void *)texts[i]);
     strv_free((char **)options->address_pools);
+    strv_free((char **)options->dns);
 }
 
 /* Two servers with roots of their own must not meet in the cgroup tree. */

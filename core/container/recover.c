@@ -6,7 +6,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,7 @@
 #include "container/internal.h"
 #include "container/workers.h"
 #include "launch/cgroup.h"
+#include "tabique/store.h"
 
 enum fate {
     FATE_RESTS,   /* not running, and was not */
@@ -113,6 +116,53 @@ static void look(struct found *found, const char *boot)
         if (!ran)
             settle_start(found);
     }
+}
+
+/* --- events that were owed ---------------------------------------------------------------------- */
+
+/* State is written down before its event is: a server killed between the two owes
+ * the event. What was remembered last, a start or an end, tells. The other order
+ * would tell things twice, or of things that are not so. */
+#define OWED_AT_MOST_NS (24 * 3600 * NS_PER_SEC)
+
+static int note_sequence(void *user, const struct event *event)
+{
+    *(uint64_t *)user = event->sequence;
+    return 0;
+}
+
+static uint64_t last_event(struct container *container, const char *action)
+{
+    uint64_t sequence = 0;
+    struct error err = ERROR_INIT;
+    struct store_event_query query = {
+        .type = "container", .action = action, .actor_id = container->id, .limit = 1, .newest_first = true};
+
+    if (store_events(container->engine->store, &query, note_sequence, &sequence, &err) < 0)
+        log_warning("container %s: its events cannot be read: %s", container->id, err.message);
+    return sequence;
+}
+
+static void pay_start(struct container *container)
+{
+    uint64_t start = last_event(container, "start"), die = last_event(container, "die");
+
+    /* Of a long life the start may have been forgotten by now, as all old events are. */
+    if (die > start || (!start && clock_real_ns() - container->run.started_ns < OWED_AT_MOST_NS))
+        publish_container(container, "start", NULL);
+}
+
+static void pay_die(struct container *container)
+{
+    const struct run_state *run = &container->run;
+    char code[16], seconds[24];
+    int64_t ran_ns = run->finished_ns - run->started_ns;
+
+    if (!run->started_before || last_event(container, "start") <= last_event(container, "die"))
+        return;
+    snprintf(code, sizeof(code), "%d", run->exit_code);
+    snprintf(seconds, sizeof(seconds), "%" PRId64, ran_ns > 0 ? ran_ns / NS_PER_SEC : 0);
+    publish_container_at(container, run->finished_ns, "die", "execDuration", seconds, "exitCode", code, NULL);
 }
 
 /* --- putting it right --------------------------------------------------------------------------- */
@@ -236,15 +286,18 @@ static void settle(struct found *found)
 {
     switch (found->fate) {
     case FATE_RUNS:
+        pay_start(found->container);
         resume(found);
         break;
     case FATE_ENDED:
+        pay_start(found->container);
         end(found);
         break;
     case FATE_UNBORN:
         unborn(found);
         break;
     case FATE_RESTS:
+        pay_die(found->container);
         rest(found->container);
         break;
     case FATE_REMOVE:

@@ -121,9 +121,19 @@ static int copy_host_file(struct container *container, const struct spec *spec, 
     return write_in_place(container->dir, name, all.data ? all.data : "", err);
 }
 
+/* --dns, else the engine's own; none: the host's. */
+static char **name_servers(const struct container *container, const struct spec *spec)
+{
+    char **own = json_strv(spec->host_config, "Dns");
+
+    return strv_length(own) > 0 || !container->engine->options.dns
+               ? own
+               : strv_dup((char *const *)(const void *)container->engine->options.dns);
+}
+
 static int write_resolv(struct container *container, const struct spec *spec, bool host, struct error *err)
 {
-    CLEANUP_STRV char **servers = json_strv(spec->host_config, "Dns");
+    CLEANUP_STRV char **servers = name_servers(container, spec);
     CLEANUP_STRV char **search = json_strv(spec->host_config, "DnsSearch");
     CLEANUP_STRV char **options = json_strv(spec->host_config, "DnsOptions");
     bool plain = strv_length(servers) + strv_length(search) + strv_length(options) == 0;
@@ -361,7 +371,7 @@ int sandbox_open(struct container *container, const struct spec *spec, char **re
     container->sandbox_path = mem_strdup(path);
     pthread_mutex_unlock(&container->lock);
     if (strcmp(mode, "none") != 0 && !json_bool(spec->config, "NetworkDisabled", false)) {
-        CLEANUP_STRV char **servers = json_strv(spec->host_config, "Dns");
+        CLEANUP_STRV char **servers = name_servers(container, spec);
 
         if (strv_length(servers) > 0)
             r = network_set_nameservers(container->engine->networks, container->id, servers, err);

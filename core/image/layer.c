@@ -446,7 +446,7 @@ struct image_flusher {
     bool wanted, stop;
 };
 
-static void flush_layers(struct image_store *store)
+void image__flush_layers(struct image_store *store)
 {
     CLEANUP_STRV char **diff_ids = NULL;
     struct image_layer *layer, *next;
@@ -502,7 +502,7 @@ static void *flusher_main(void *user)
             break;
         flusher->wanted = false;
         pthread_mutex_unlock(&flusher->lock);
-        flush_layers(store);
+        image__flush_layers(store);
         pthread_mutex_lock(&flusher->lock);
     }
     pthread_mutex_unlock(&flusher->lock);

@@ -175,6 +175,7 @@ void image__layer_drop(struct image_store *store, struct image_layer *layer, str
 int image__flusher_start(struct image_store *store);
 void image__flusher_wake(struct image_store *store);
 void image__flusher_stop(struct image_store *store);
+void image__flush_layers(struct image_store *store); /* now, in this thread */
 int image__layer_write_meta(struct image_store *store, const struct image_layer *layer);
 
 /* --- temporary files --------------------------------------------------------------------- */

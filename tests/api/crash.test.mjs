@@ -85,13 +85,14 @@ function checkLog(name, lines) {
   return runs
 }
 
+// The making of machine templates is not a container's: it ends by itself.
 function leftovers(ids) {
   const found = []
   for (const entry of fs.readdirSync('/proc')) {
     if (!/^\d+$/.test(entry) || Number(entry) === server.child.pid) continue
     let command = ''
     try { command = fs.readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ') } catch { continue }
-    if (command.includes(server.root) && command.includes('tabique-shim')) found.push(`process ${entry}: ${command}`)
+    if (command.includes(server.root) && command.includes('tabique-shim') && !command.includes('--prepare-machines')) found.push(`process ${entry}: ${command}`)
   }
   for (const line of fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n'))
     if (ids.some((id) => line.includes(id))) found.push(`mount ${line}`)
@@ -185,13 +186,13 @@ test(`${ROUNDS} times kill -9 under load loses nothing`, { timeout: 120_000 + RO
   assert.ok(runs >= CONTAINERS, 'the load ran')
 
   const bridge = (await server.request('GET', '/networks/bridge')).json.Options['com.docker.network.bridge.name']
-  await Promise.all(containers.map(async ({ id }) => {
+  // One that was made as the server died is there, though nobody was told.
+  await Promise.all(listed.map(async (id) => {
     const gone = await server.request('DELETE', `/containers/${id}?force=1&v=1`)
     assert.equal(gone.status, 204, gone.text)
   }))
-  const ids = containers.map(({ id }) => id)
   let left = []
-  await until('nothing to be left', () => { left = leftovers(ids); return left.length === 0 }, 20_000).catch(() => {})
+  await until('nothing to be left', () => { left = leftovers(listed); return left.length === 0 }, 20_000).catch(() => {})
   assert.deepEqual(left, [])
   const ports = spawnSync('ip', ['-o', 'link', 'show', 'master', bridge], { encoding: 'utf8' }).stdout.trim()
   assert.equal(ports, '', `links still in ${bridge}`)

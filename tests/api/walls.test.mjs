@@ -159,7 +159,7 @@ const scenarios = [
       const id = name()
       await ok('run', '-d', '--isolation', other, '--name', id, IMAGE, 'sh', '-c', 'mkdir /w; echo hello > /w/index.html; httpd -f -p 80 -h /w')
       const address = (await server.info(id)).NetworkSettings.Networks.bridge.IPAddress
-      const result = await run('--rm', IMAGE, 'sh', '-c', `i=0; until wget -q -T 5 -O - http://${address}/; do i=$((i+1)); [ $i -lt 20 ] || exit 1; sleep 0.5; done`)
+      const result = await run('--rm', IMAGE, 'sh', '-c', `i=0; until wget -O - http://${address}/ 2>/dev/null; do i=$((i+1)); [ $i -lt 20 ] || exit 1; sleep 0.5; done`)
       assert.equal(result.stdout, 'hello\n', `${wall} to ${other}: ${result.stderr}`)
       await remove(id)
     }

@@ -31,6 +31,7 @@ struct engine_options {
     const char *cgroup_parent;  /* NULL: "tabique", made unique by data_dir where another uses it */
     const char *bridge, *bip;   /* network.h */
     const char *const *address_pools;
+    const char *const *dns;     /* name servers of containers that name none; NULL: the host's */
     const char *accelerator;    /* NULL: probe; or forced "kvm", "mshv", "tcg" */
     int64_t history_retain_ns, audit_retain_ns, history_max_bytes; /* store.h; 0 default */
     int64_t sample_interval_ns; /* recorder; 0: 1 s */

@@ -497,7 +497,10 @@ static int make_machine(struct isolation_instance *instance, const struct plan *
 static void mark_damaged(const struct machine_setup *setup)
 {
     CLEANUP_FREE char *path = path_join(setup->dir, "damaged");
-    CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        close(fd);
 }
 
 static void on_answer(void *user, uint64_t id, const void *data, size_t length)

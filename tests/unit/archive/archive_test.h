@@ -191,10 +191,35 @@ struct place {
     int dir_fd, root_fd;
 };
 
+/* Places of tests that failed half-way go at the end. */
+static char places_left[16][64];
+
+static UNUSED void remove_places_left(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(places_left); i++)
+        if (places_left[i][0])
+            path_remove_tree(AT_FDCWD, places_left[i]);
+}
+
+static UNUSED void remember_place(const char *dir, bool made)
+{
+    static bool registered;
+
+    if (!registered)
+        registered = atexit(remove_places_left) == 0;
+    for (size_t i = 0; i < ARRAY_SIZE(places_left); i++) {
+        if (strcmp(places_left[i], made ? "" : dir) != 0)
+            continue;
+        snprintf(places_left[i], sizeof(places_left[i]), "%s", made ? dir : "");
+        return;
+    }
+}
+
 static UNUSED void place_make(struct place *place)
 {
     strcpy(place->dir, "/tmp/tabique-test-XXXXXX");
     assert_non_null(mkdtemp(place->dir));
+    remember_place(place->dir, true);
     place->dir_fd = open(place->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(mkdirat(place->dir_fd, "root", 0755), 0);
     place->root_fd = openat(place->dir_fd, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -209,6 +234,7 @@ static UNUSED void place_remove(struct place *place)
     close(place->root_fd);
     close(place->dir_fd);
     assert_int_equal(path_remove_tree(AT_FDCWD, place->dir), 0);
+    remember_place(place->dir, false);
 }
 
 static UNUSED int count_entries(int at, const char *path)

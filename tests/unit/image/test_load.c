@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include "image_test.h"
+#include "image/store.h"
 
 
 static void test_docker_archive(void **state)
@@ -597,6 +598,16 @@ static void test_power_cut(void **state)
     assert_int_equal(image_get(f->store, "good:1", &again, &err), 0);
     CLEANUP(image_freep) struct image *none = NULL;
     assert_int_equal(image_get(f->store, "bad:1", &none, &err), -ENOENT);
+
+    /* Flushed: no longer in doubt at any boot. */
+    CLEANUP_FREE char *meta = mem_printf("%s/layers/%s.json", f->images, good->layers[0]);
+    CLEANUP_FREE char *before = NULL;
+    CLEANUP_FREE char *after = NULL;
+    assert_int_equal(file_read(AT_FDCWD, meta, 4096, &before, NULL), 0);
+    assert_non_null(strstr(before, "boot"));
+    image__flush_layers(f->store);
+    assert_int_equal(file_read(AT_FDCWD, meta, 4096, &after, NULL), 0);
+    assert_null(strstr(after, "boot"));
 }
 
 int main(void)
