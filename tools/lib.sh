@@ -52,7 +52,7 @@ build_tree() {
   if ! ninja -C "$dir" -n 2>/dev/null | grep -q 'no work to do'; then
     step "building $dir"
     ninja -C "$dir" >"$log" 2>&1 ||
-      { grep -E 'error|FAILED' -A4 "$log" | head -n 60 >&2; die "the build failed; the whole output is in $log"; }
+      { grep -aE 'error|FAILED' -A4 "$log" | head -n 60 >&2; die "the build failed; the whole output is in $log"; }
   fi
 }
 

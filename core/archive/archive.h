@@ -83,7 +83,8 @@ int archive_reassemble(int root_fd, int recipe_fd, archive_write_fn *write, void
  * component is packed as a link unless ARCHIVE_FOLLOW. `name` "" packs a
  * directory's contents without an entry for itself, "." with one ("./").
  * Sockets are left out, as Docker does. Reproducible order (sorted). With
- * ARCHIVE_LAYER overlayfs whiteouts become ".wh." entries. */
+ * ARCHIVE_LAYER overlayfs whiteouts become ".wh." entries; what really has such
+ * a name is left out. */
 int archive_create(int root_fd, const char *path, const char *name, unsigned flags,
                    archive_write_fn *write, void *user, struct error *err);
 

@@ -338,6 +338,9 @@ static int pack_entry(struct packing *packing, struct level **top, const char *b
     CLEANUP_FREE char *name = *level->name ? mem_printf("%s/%s", level->name, base) : mem_strdup(base);
     struct stat st;
 
+    /* In a layer such a name would mean another thing than itself: it cannot be said. */
+    if ((packing->flags & ARCHIVE_LAYER) && str_starts(base, ".wh."))
+        return 0;
     if (fstatat(level->fd, base, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
         return errno == ENOENT ? 0 : failed(packing, -errno, name);
     if (S_ISREG(st.st_mode))

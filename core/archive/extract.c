@@ -552,6 +552,15 @@ static int unpack_whiteout(struct extraction *ex, const char *base, const char *
     return r < 0 ? failed(err, r, name) : 0;
 }
 
+/* AUFS's own book-keeping, which old layers carry: means nothing here. */
+static bool is_aufs(const char *name)
+{
+    for (const char *at = name; at; at = strchr(at, '/') ? strchr(at, '/') + 1 : NULL)
+        if (str_starts(at, WHITEOUT_META) && strcmp(at, WHITEOUT_OPAQUE) != 0)
+            return true;
+    return false;
+}
+
 static int unpack_entry(struct extraction *ex, const struct tar_entry *entry, struct error *err)
 {
     CLEANUP_FREE char *name = NULL;
@@ -566,8 +575,7 @@ static int unpack_entry(struct extraction *ex, const struct tar_entry *entry, st
     if (*name == '\0')
         return unpack_root(ex, entry, err);
     bool whiteout = (ex->flags & ARCHIVE_LAYER) && str_starts(path_base(name), WHITEOUT_PREFIX);
-    /* AUFS's own book-keeping: means nothing here. */
-    if (whiteout && str_starts(path_base(name), WHITEOUT_META) && strcmp(path_base(name), WHITEOUT_OPAQUE) != 0)
+    if ((ex->flags & ARCHIVE_LAYER) && is_aufs(name))
         return 0;
     r = enter_parent(ex, name, &base);
     if (r < 0)

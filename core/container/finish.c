@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -114,7 +116,17 @@ static void finish(struct shim_box *box, struct run_exit *exit)
     snprintf(code, sizeof(code), "%d", exit->status);
     snprintf(seconds, sizeof(seconds), "%" PRId64, ran_ns > 0 ? ran_ns / NS_PER_SEC : 0);
     publish_container_at(container, exit->time_ns, "die", "execDuration", seconds, "exitCode", code, NULL);
-    /* Only now: its record is in state.json, so a killed server still knows. */
+    /* Only now: its record is in state.json, so a killed server still knows. A machine
+     * takes a while to close, and then its control group goes, which has the next run's
+     * name: the next start waits for it, see container__start(). */
+    if (box->shim && !exit->lost && spec->wall->capabilities & ISOLATION_OWN_KERNEL) {
+        int leaving = (int)syscall(SYS_pidfd_open, shim_pid(box->shim), 0);
+
+        pthread_mutex_lock(&container->lock);
+        cleanup_close(&container->leaving_fd);
+        container->leaving_fd = leaving;
+        pthread_mutex_unlock(&container->lock);
+    }
     if (box->shim)
         shim_shutdown(box->shim);
     CLEANUP_FREE char *dir = shim_dir(container, box->run);

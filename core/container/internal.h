@@ -146,6 +146,7 @@ struct container {
     struct run_state run;
     struct shim_box *box;    /* of the present run; may be there before start */
     bool finishing;          /* its process has ended, the traces are being removed */
+    int leaving_fd;          /* pidfd of the last run's shim, which may still close its machine */
     bool restarting_by_hand; /* container_restart(): no auto-removal in between */
     bool removal_begun;
     bool removed;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,6 +292,18 @@ static void note_failed(struct container *container, const struct error *err, in
     pthread_mutex_unlock(&container->lock);
 }
 
+/* Bounded: a machine that does not close must not keep its container down. */
+static void await_last_shim(struct container *container)
+{
+    pthread_mutex_lock(&container->lock);
+    CLEANUP_CLOSE int leaving = TAKE_FD(container->leaving_fd);
+    pthread_mutex_unlock(&container->lock);
+    struct pollfd wait = {.fd = leaving, .events = POLLIN};
+
+    if (leaving >= 0)
+        (void)poll(&wait, 1, 15000);
+}
+
 int container__start(struct container *container, bool by_hand, struct error *err)
 {
     CLEANUP_SPEC struct spec *spec = container__spec(container);
@@ -316,6 +329,7 @@ int container__start(struct container *container, bool by_hand, struct error *er
     }
     pthread_mutex_unlock(&container->lock);
 
+    await_last_shim(container);
     int r = run_it(container, spec, &box, &exit_code, e);
     if (r < 0) {
         drop_box(container, box);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <net/if.h> /* before the kernel's: they leave out what it defines */
 #include <net/if_arp.h>
+#include <linux/if_bridge.h>
 #include <linux/if_tun.h>
 #include <linux/ipv6.h>
 #include <linux/sockios.h>
@@ -227,6 +228,13 @@ static int join(const struct nic *nic, int socket4, struct error *err)
 
     if (ioctl(socket4, SIOCBRADDBR, nic->bridge) < 0)
         return error_errno(err, errno, "cannot make the bridge inside the container's network");
+    /* Two members: what comes in by one leaves by the other. It must not learn: the
+     * host's bridge reflects the guest's own multicasts (hairpin), and the guest's MAC
+     * would then be looked for on the wrong side. */
+    unsigned long no_ageing[4] = {BRCTL_SET_AGEING_TIME, 0};
+    struct ifreq bridge = named(nic->bridge);
+    bridge.ifr_data = (void *)no_ageing;
+    r = request(socket4, SIOCDEVPRIVATE, &bridge, "set the ageing time", err);
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(members); i++) {
         struct ifreq ifr = named(nic->bridge);
         ifr.ifr_ifindex = (int)if_nametoindex(members[i]);

@@ -30,6 +30,7 @@ static void test_whiteouts(void **state)
     add(&tar, TAR_FILE, "file2", "stays");
     add(&tar, TAR_FILE, ".wh.file2", NULL);
     add(&tar, TAR_FILE, ".wh..wh.plnk/12.34", "aufs");
+    add(&tar, TAR_FILE, ".wh.literal/file", "x"); /* a directory called so; packed, it would say another thing */
     add(&tar, TAR_FILE, ".wh..wh.aufs", NULL);
     add_end(&tar);
     if (extract_str(&place, &tar, ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER, &err) < 0)
@@ -46,7 +47,8 @@ static void test_whiteouts(void **state)
     assert_string_equal(first, "stays");
     assert_string_equal(second, "stays");
     assert_false(exists(&place, ".wh..wh.aufs"));
-    assert_true(exists(&place, ".wh..wh.plnk/12.34")); /* only its base name would say so */
+    assert_false(exists(&place, ".wh..wh.plnk"));
+    assert_true(exists(&place, ".wh.literal/file"));
 
     /* And back. */
     CLEANUP_STR struct str again = STR_INIT;
@@ -56,6 +58,7 @@ static void test_whiteouts(void **state)
     assert_int_equal(extract_str(&copy, &again, ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER, &err), 0);
     assert_true(whiteout(&copy, "etc/gone"));
     assert_true(opaque(&copy, "new") && opaque(&copy, "first") && opaque(&copy, "implied"));
+    assert_false(exists(&copy, "literal") || exists(&copy, ".wh.literal"));
     place_remove(&copy);
 
     /* Outside a layer these are names like any other. */
