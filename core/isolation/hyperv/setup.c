@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -310,6 +311,12 @@ int machine_prepare(const struct machine_prepare *prepare, struct error *err)
     r = path_mkdirs(prepare->dir, 0700);
     if (r < 0)
         return error_errno(err, -r, "cannot make %s", prepare->dir);
+    /* A server that was killed leaves its preparation running: the next one waits for
+     * it, and then finds everything done. */
+    CLEANUP_FREE char *lock_path = path_join(prepare->dir, "lock");
+    CLEANUP_CLOSE int lock = open(lock_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0 || flock(lock, LOCK_EX) < 0)
+        return error_errno(err, errno, "cannot lock %s", prepare->dir);
     r = make_key(prepare, &setup, setup.key, sizeof(setup.key), err);
     if (r < 0)
         return r;
