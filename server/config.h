@@ -18,7 +18,6 @@ struct config {
     char *tls_cert, *tls_key, *tls_client_ca;
     char *libexec_dir, *web_dir, *base_image;
     char *default_isolation, *accelerator;
-    int64_t vm_pool;
     char *bridge, *bip;
     char **address_pools, **dns;
     char **insecure_registries, **registry_mirrors;

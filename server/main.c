@@ -284,7 +284,6 @@ static int run(const struct config *config, struct error *err)
         .audit_retain_ns = config->audit_retention,
         .history_max_bytes = config->history_max_size,
         .sample_interval_ns = config->sample_interval,
-        .vm_pool_size = (int)config->vm_pool,
     };
     struct engine *engine = NULL;
     r = engine_open(&engine_options, &engine, err);

@@ -89,10 +89,6 @@ static int api_info(struct request *request)
     json_add_int(containers, "running", info.running);
     json_add_int(containers, "paused", info.paused);
     json_add_int(containers, "stopped", info.stopped);
-    cJSON *pool = json_add_object(json, "pool");
-    json_add_int(pool, "ready", info.pool_ready);
-    json_add_int(pool, "size", info.pool_size);
-    json_add_int(pool, "memoryBytes", (int64_t)info.pool_memory_bytes);
     return respond_json(request, 200, json);
 }
 

@@ -254,10 +254,6 @@ int system_metrics(struct request *request)
     single(&out, "tabique_images", "gauge", "Images in the store", images);
     single(&out, "tabique_image_store_bytes", "gauge", "Unpacked bytes of all layers",
            (double)image_store_size(engine_images(engine)));
-    single(&out, "tabique_vm_pool_ready", "gauge", "Warmed machines that wait", info.pool_ready);
-    single(&out, "tabique_vm_pool_size", "gauge", "Warmed machines wanted", info.pool_size);
-    single(&out, "tabique_vm_pool_memory_bytes", "gauge", "Memory of warmed machines",
-           (double)info.pool_memory_bytes);
     family(&out, "tabique_wall_available", "gauge", "Whether containers can run behind this wall");
     str_printf(&out, "tabique_wall_available{isolation=\"process\"} 1\n");
     str_printf(&out, "tabique_wall_available{isolation=\"hyperv\"} %d\n", info.hyperv_available);

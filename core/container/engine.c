@@ -527,7 +527,6 @@ void engine_info(struct engine *engine, struct engine_info *ret)
         .security_boundary = machines.accelerator && strcmp(machines.accelerator, "tcg") != 0,
         .hyperv_available = machines.state != MACHINES_NONE,
         .default_isolation = engine->options.default_isolation,
-        .pool_size = 0,
     };
     pthread_rwlock_rdlock(&engine->registry);
     for (struct container *c = engine->by_id; c; c = c->id_handle.next) {

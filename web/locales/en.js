@@ -161,7 +161,6 @@ export default {
   'overview.kernel': 'Kernel',
   'overview.system': 'System',
   'overview.running': 'running, {n} in all',
-  'overview.pool': '{ready} of {size} machines stand ready ({memory}).',
 
   'containers.search': 'Search name, image, command, address',
   'containers.shown': '{n} of {all}',

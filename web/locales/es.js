@@ -161,7 +161,6 @@ export default {
   'overview.kernel': 'Núcleo',
   'overview.system': 'Sistema',
   'overview.running': 'en marcha, {n} en total',
-  'overview.pool': '{ready} de {size} máquinas están listas ({memory}).',
 
   'containers.search': 'Buscar nombre, imagen, comando, dirección',
   'containers.shown': '{n} de {all}',

@@ -45,7 +45,6 @@ export default function Overview() {
             <span><strong>${t('wall.' + wall.name)}</strong><small>${wall.available === false ? t('wall.unavailable', { reason: wall.reason ?? '' }) : t('wall.' + wall.name + '.gives')}${wall.accelerator ? ' · ' + wall.accelerator : ''}</small></span>
             <span class="count"><strong>${mine.filter((c) => c.state === 'running').length}</strong><small>${t('overview.running', { n: mine.length })}</small></span></a>`;
         })}
-        ${i?.pool?.size > 0 && html`<p class="quiet-text">${t('overview.pool', { ready: i.pool.ready, size: i.pool.size, memory: bytes(i.pool.memoryBytes) })}</p>`}
       </section>
       <section class="card" aria-labelledby="card-states"><h2 id="card-states">${t('overview.states')}</h2>
         <ul class="state-list">${['running', 'paused', 'restarting', 'created', 'exited', 'dead'].map((state) => {

@@ -35,7 +35,6 @@ struct engine_options {
     const char *accelerator;    /* NULL: probe; or forced "kvm", "mshv", "tcg" */
     int64_t history_retain_ns, audit_retain_ns, history_max_bytes; /* store.h; 0 default */
     int64_t sample_interval_ns; /* recorder; 0: 1 s */
-    int vm_pool_size;           /* warmed machines kept ahead; 0 none */
 };
 
 int engine_open(const struct engine_options *options, struct engine **ret, struct error *err);
@@ -60,7 +59,5 @@ struct engine_info {
     bool hyperv_available;
     const char *default_isolation;
     int containers, running, paused, stopped;
-    int pool_ready, pool_size;   /* warmed machines */
-    uint64_t pool_memory_bytes;
 };
 void engine_info(struct engine *engine, struct engine_info *ret);
