@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -214,6 +215,8 @@ static void on_lost(void *user, const char *reason)
 {
     struct shim *shim = user;
 
+    /* Into the server's log, where somebody will look for it. */
+    dprintf(STDERR_FILENO, "tabique-shim: container %.12s lost its wall: %s\n", shim->options.id, reason);
     for (struct shim_process *p = shim->processes, *next; p; p = next) {
         next = p->next;
         if (p->started && !p->exited)
