@@ -155,6 +155,9 @@ int rpc_decode_error(const struct rpc_frame *frame, struct error *err, bool *ret
     }
     if (!wire_ok(&reader) || code == 0 || code > 4095)
         return error_set(err, EBADMSG, "malformed error reply");
+    /* It may have come from a guest, and goes on to clients as JSON. */
+    if (message)
+        str_make_printable(message);
     if (ret_exec_failed)
         *ret_exec_failed = exec_failed;
     return error_set(err, (int)code, "%s", message ? message : "failed");

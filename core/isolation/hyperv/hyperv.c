@@ -241,28 +241,6 @@ static void on_broken(void *user, const char *reason)
 
 /* --- the conversation ---------------------------------------------------------------------- */
 
-static void decode_failure(const struct rpc_frame *frame, struct error *err, bool *ret_exec_failed)
-{
-    struct wire_reader reader;
-    struct wire_field field;
-    int code = EIO;
-    CLEANUP_FREE char *message = NULL;
-    wire_read(&reader, frame->body, frame->length);
-    while (wire_next(&reader, &field)) {
-        if (field.tag == RPC_TAG_ERRNO)
-            code = (int)wire_i64(&reader, &field);
-        else if (field.tag == RPC_TAG_MESSAGE && !message)
-            message = wire_string(&reader, &field);
-        else if (field.tag == RPC_TAG_EXEC_FAILED)
-            *ret_exec_failed = wire_bool(&reader, &field);
-    }
-    if (code <= 0 || code > 4095)
-        code = EIO;
-    if (message)
-        str_make_printable(message);
-    error_set(err, code, "%s", message ? message : "the guest refused");
-}
-
 static void reply_received(struct isolation_instance *instance, const struct rpc_frame *frame)
 {
     struct job **job = job_find(instance, frame->id);
@@ -271,7 +249,7 @@ static void reply_received(struct isolation_instance *instance, const struct rpc
         struct error err = ERROR_INIT;
         bool unused;
         if (frame->flags & RPC_ERROR)
-            decode_failure(frame, &err, &unused);
+            (void)rpc_decode_error(frame, &err, &unused);
         job_end(instance, job, &err, frame->body, frame->length);
         return;
     }
@@ -279,7 +257,7 @@ static void reply_received(struct isolation_instance *instance, const struct rpc
         return;
     instance->pending.done = true;
     if (frame->flags & RPC_ERROR)
-        decode_failure(frame, &instance->pending.err, &instance->pending.exec_failed);
+        (void)rpc_decode_error(frame, &instance->pending.err, &instance->pending.exec_failed);
     else
         str_append_n(&instance->pending.body, frame->body, frame->length);
 }
@@ -697,25 +675,33 @@ static int op_open(const char *id, const char *dir, struct loop *loop, const str
     return 0;
 }
 
+/* The container's limits as its cgroup on the host has them: they bound the worker as
+ * well, and leave it what it needs itself. Pids and devices are the guest's own
+ * matter; the worker has few and none. */
+static int apply_limits(struct isolation_instance *instance, const struct plan_limits *limits, struct error *err)
+{
+    struct plan_limits outer = *limits;
+
+    if (outer.memory > 0)
+        outer.memory += WORKER_OVERHEAD;
+    if (outer.memory_swap > 0)
+        outer.memory_swap += WORKER_OVERHEAD;
+    outer.pids = 0;
+    outer.device_rules = NULL;
+    outer.device_rule_count = 0;
+    return cgroup_apply(instance->cgroup, &outer, err);
+}
+
 /* The cgroup with its limits, and in it the machine. */
 static int raise_limited(struct isolation_instance *instance, const struct plan *plan, struct error *err)
 {
-    struct plan_limits limits = plan->limits;
     int r;
 
     instance->cgroup = mem_strdup(plan->cgroup);
     r = cgroup_create(instance->cgroup, err);
     if (r < 0)
         return r;
-    if (limits.memory > 0)
-        limits.memory += WORKER_OVERHEAD;
-    if (limits.memory_swap > 0)
-        limits.memory_swap += WORKER_OVERHEAD;
-    /* Pids and devices are the guest's own matter; the worker has few and none. */
-    limits.pids = 0;
-    limits.device_rules = NULL;
-    limits.device_rule_count = 0;
-    r = cgroup_apply(instance->cgroup, &limits, err);
+    r = apply_limits(instance, &plan->limits, err);
     return r < 0 ? r : raise_machine(instance, plan, err);
 }
 
@@ -804,22 +790,12 @@ static int op_freeze(struct isolation_instance *instance, bool frozen, struct er
 static int op_update(struct isolation_instance *instance, const struct plan_limits *limits, struct error *err)
 {
     CLEANUP_STR struct str body = STR_INIT, encoded = STR_INIT;
-    struct plan_limits outer = *limits;
     int r;
 
     plan_limits_encode(limits, &encoded);
     wire_put_bytes(&body, RPC_TAG_LIMITS, encoded.data, encoded.length);
     r = ask(instance, RPC_UPDATE, &body, err);
-    if (r < 0)
-        return r;
-    if (outer.memory > 0)
-        outer.memory += WORKER_OVERHEAD;
-    if (outer.memory_swap > 0)
-        outer.memory_swap += WORKER_OVERHEAD;
-    outer.pids = 0;
-    outer.device_rules = NULL;
-    outer.device_rule_count = 0;
-    return cgroup_apply(instance->cgroup, &outer, err);
+    return r < 0 ? r : apply_limits(instance, limits, err);
 }
 
 static int op_root(struct isolation_instance *instance, int *ret_fd, struct error *err)
