@@ -33,6 +33,12 @@ static const struct {
     {"DELETE FROM audit WHERE id IN (SELECT id FROM audit INDEXED BY audit_time WHERE time < ?1 "
      "LIMIT ?2)",
      true},
+    {"DELETE FROM delivery WHERE id IN (SELECT id FROM delivery INDEXED BY delivery_created"
+     " WHERE created < ?1 LIMIT ?2)",
+     true},
+    {"DELETE FROM notification WHERE id IN (SELECT id FROM notification INDEXED BY notification_time"
+     " WHERE time < ?1 LIMIT ?2)",
+     true},
 };
 
 /* Deletes in chunks; the number of rows, or -errno. */

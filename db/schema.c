@@ -74,9 +74,27 @@ static const char *const steps[] = {
     " expires INTEGER NOT NULL, used INTEGER NOT NULL, origin TEXT NOT NULL, agent TEXT NOT NULL);"
     "CREATE INDEX token_account ON token (account);"
     "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
+
+    /* 2: notifications */
+    "CREATE TABLE notification (id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL,"
+    " ended INTEGER NOT NULL, rule TEXT NOT NULL, rule_name TEXT NOT NULL, kind TEXT NOT NULL,"
+    " container TEXT NOT NULL, name TEXT NOT NULL, detail TEXT NOT NULL, lasting INTEGER NOT NULL,"
+    " acknowledged INTEGER NOT NULL, acknowledged_by TEXT NOT NULL);"
+    "CREATE INDEX notification_time ON notification (time);"
+    "CREATE INDEX notification_rule ON notification (rule, container, id);"
+    "CREATE INDEX notification_open ON notification (id) WHERE lasting = 1 AND ended = 0;"
+    "CREATE INDEX notification_new ON notification (id) WHERE acknowledged = 0;"
+    "CREATE TABLE delivery (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " notification INTEGER NOT NULL, channel TEXT NOT NULL, what INTEGER NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL, created INTEGER NOT NULL,"
+    " next INTEGER NOT NULL, last INTEGER NOT NULL, status INTEGER NOT NULL, error TEXT NOT NULL);"
+    "CREATE INDEX delivery_due ON delivery (next) WHERE state = 'pending';"
+    "CREATE INDEX delivery_created ON delivery (created);"
+    "CREATE INDEX delivery_notification ON delivery (notification);"
+    "CREATE INDEX delivery_channel ON delivery (channel, id);",
 };
 
-const char *const db_salvage_tables[] = {"account", "token", "setting", "audit", "event", NULL};
+const char *const db_salvage_tables[] = {"account", "token",        "setting",  "audit",
+                                         "event",   "notification", "delivery", NULL};
 
 int db_migrate(struct db *db, struct error *err)
 {

@@ -35,7 +35,7 @@ extern char **environ;
 static const struct route *const tables[] = {
     routes_system,   routes_containers, routes_exec,    routes_images,
     routes_networks, routes_volumes,    routes_refused, routes_api,
-    routes_account,  routes_stream,     NULL,
+    routes_account,  routes_stream,     routes_notify, NULL,
 };
 
 /* --- can this machine do it?

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #include "history/history.h"
 #include "launch/cgroup.h"
 #include "tabique/host.h"
+#include "tabique/notify.h"
 #include "tabique/store.h"
 
 #define FINISHERS_MAX 16
@@ -320,6 +322,46 @@ static int start_recorder(struct engine *engine, struct error *err)
     return history_start(&options, &engine->history, err);
 }
 
+/* --- what the notifier asks ----------------------------------------------------------------------- */
+
+static int notify_running(void *user, notify_container_fn *fn, void *fn_user)
+{
+    struct container **all;
+    int count = registry_all(user, &all), r = 0;
+
+    for (int i = 0; i < count && r == 0; i++) {
+        if (container__state(all[i]) != CONTAINER_RUNNING)
+            continue;
+        CLEANUP_SPEC struct spec *spec = container__spec(all[i]);
+        CLEANUP_FREE char *name = container__name(all[i]);
+        const int64_t limit = json_int(spec->host_config, "Memory", 0);
+        const struct notify_container container = {
+            .id = all[i]->id, .name = name, .memory_limit = limit > 0 ? (uint64_t)limit : 0};
+        r = fn(fn_user, &container);
+    }
+    registry_all_free(all, count);
+    return r;
+}
+
+static int start_notifier(struct engine *engine, struct error *err)
+{
+    char host[256] = "";
+    struct sysinfo info = {0};
+
+    (void)gethostname(host, sizeof(host) - 1);
+    (void)sysinfo(&info);
+    const struct notify_options options = {
+        .store = engine->store,
+        .bus = engine->events,
+        .engine_id = engine->id,
+        .host = host,
+        .host_memory = (uint64_t)info.totalram * info.mem_unit,
+        .user = engine,
+        .containers = notify_running,
+    };
+    return notify_open(&options, &engine->notify, err);
+}
+
 int engine_open(const struct engine_options *options, struct engine **ret, struct error *err)
 {
     struct engine *engine = mem_new(struct engine);
@@ -353,6 +395,8 @@ int engine_open(const struct engine_options *options, struct engine **ret, struc
         r = start_recorder(engine, err);
     if (r == 0)
         r = recover_all(engine, err);
+    if (r == 0)
+        r = start_notifier(engine, err);
     if (r < 0) {
         engine_close(engine);
         return r;
@@ -418,6 +462,7 @@ void engine_close(struct engine *engine)
     atomic_store(&engine->closing, true);
     if (engine->loop)
         close_threads(engine);
+    notify_close(engine->notify);
     if (engine->history)
         history_stop(engine->history);
     if (engine->sampler)
@@ -483,6 +528,11 @@ struct sampler *engine_sampler(struct engine *engine)
 struct store *engine_store(struct engine *engine)
 {
     return engine->store;
+}
+
+struct notify *engine_notify(struct engine *engine)
+{
+    return engine->notify;
 }
 
 static int count_nodes(void)

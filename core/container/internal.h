@@ -54,6 +54,7 @@ struct engine {
     struct sampler *sampler;
     struct store *store;
     struct history *history;
+    struct notify *notify;
     struct machines *machines;     /* what the thick wall stands on */
     struct loop *loop;
     pthread_t loop_thread;

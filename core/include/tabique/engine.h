@@ -19,6 +19,7 @@ struct error;
 struct event_bus;
 struct image_store;
 struct network_manager;
+struct notify;
 struct sampler;
 struct store;
 struct volume_store;
@@ -48,6 +49,7 @@ struct volume_store *engine_volumes(struct engine *engine);
 struct event_bus *engine_events(struct engine *engine);
 struct sampler *engine_sampler(struct engine *engine);
 struct store *engine_store(struct engine *engine);
+struct notify *engine_notify(struct engine *engine);
 
 /* What stands here: for /info, /api/v1/info and the console. */
 struct engine_info {

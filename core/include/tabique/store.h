@@ -169,3 +169,74 @@ int store_tokens(struct store *store, const char *user /* NULL: all */, bool ses
 /* Small settings (key, JSON text). get: -ENOENT. */
 int store_setting_put(struct store *store, const char *key, const char *value);
 int store_setting_get(struct store *store, const char *key, char **ret);
+
+/* --- notifications and their deliveries (tabique/notify.h) -----------------------------
+ * Kept as long as the audit trail. Every write waits for the disk. */
+struct store_notification {
+    int64_t id;
+    int64_t time_ns;
+    int64_t ended_ns;         /* 0: the condition holds still, or is a moment */
+    const char *rule;         /* id, and the rule's name of then */
+    const char *rule_name;
+    const char *kind;
+    const char *container_id; /* "" none */
+    const char *container;    /* name of then */
+    const char *detail;       /* JSON object */
+    bool lasting;             /* has an end to come or come */
+    int64_t acknowledged_ns;  /* 0: not yet */
+    const char *acknowledged_by;
+};
+/* One commit: the notification, a pending delivery to each channel, and the
+ * sequence of the last event looked at (0: leave it). */
+int store_notification_put(struct store *store, const struct store_notification *notification,
+                           char *const *channels, uint64_t sequence, int64_t *ret_id, struct error *err);
+/* One commit: the end, and a pending delivery of it to each channel. -EALREADY: it has ended. */
+int store_notification_end(struct store *store, int64_t id, int64_t ended_ns, char *const *channels);
+/* id 0: all. -ENOENT: no such one (acknowledging twice changes nothing). */
+int store_notification_acknowledge(struct store *store, int64_t id, const char *who, int64_t time_ns,
+                                   struct error *err);
+struct store_notification_query {
+    int64_t id;                         /* 0: any */
+    const char *rule, *container_id;    /* NULL: any */
+    const char *kind;
+    int64_t since_ns, until_ns;
+    bool unacknowledged;
+    bool open;                          /* lasting and not ended */
+    int64_t before_id;                  /* paging, newest first */
+    size_t limit;                       /* 0: no limit */
+};
+typedef int store_notification_fn(void *user, const struct store_notification *notification);
+int store_notifications(struct store *store, const struct store_notification_query *query,
+                        store_notification_fn *fn, void *user, struct error *err);
+int64_t store_notifications_unacknowledged(struct store *store);
+/* How far the events have been looked at; 0: never. */
+uint64_t store_notification_sequence(struct store *store);
+int store_notification_seen(struct store *store, uint64_t sequence);
+
+struct store_delivery {
+    int64_t id, notification;
+    const char *channel;
+    bool end;             /* tells of the end, not of the beginning */
+    const char *state;    /* "pending", "delivered", "failed" */
+    int attempts;
+    int64_t created_ns;
+    int64_t next_ns;      /* of the next attempt, while pending */
+    int64_t last_ns;      /* of the last attempt; 0: none */
+    int status;           /* HTTP or SMTP reply; 0: none */
+    const char *error;    /* "" none */
+};
+int store_delivery_put(struct store *store, int64_t notification, const char *channel, int64_t time_ns,
+                       int64_t *ret_id, struct error *err);
+/* By id: state, attempts, next, last, status, error. -ENOENT. */
+int store_delivery_update(struct store *store, const struct store_delivery *delivery);
+struct store_delivery_query {
+    int64_t id, notification;    /* 0: any */
+    const char *channel, *state; /* NULL: any */
+    int64_t due_ns;              /* only pending ones whose turn has come, oldest first; 0: all, newest first */
+    int64_t before_id;
+    size_t limit;
+};
+typedef int store_delivery_fn(void *user, const struct store_delivery *delivery);
+int store_deliveries(struct store *store, const struct store_delivery_query *query, store_delivery_fn *fn,
+                     void *user, struct error *err);
+int64_t store_delivery_next(struct store *store); /* when the next pending one is due; 0: none pends */

@@ -46,7 +46,7 @@ static void files(void **state)
 
     assert_int_equal(stat(f->path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
-    assert_int_equal(peek(f, "PRAGMA user_version"), 1);
+    assert_int_equal(peek(f, "PRAGMA user_version"), 2);
     assert_int_equal(peek(f, "PRAGMA auto_vacuum"), 2);
     /* A newer schema is not touched. */
     peek(f, "PRAGMA user_version = 99");
