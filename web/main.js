@@ -24,6 +24,7 @@ const views = {
   volumes: () => import('./views/volumes.js'),
   networks: () => import('./views/networks.js'),
   events: () => import('./views/events.js'),
+  notifications: () => import('./views/notifications.js'),
   audit: () => import('./views/audit.js'),
   users: () => import('./views/users.js'),
   settings: () => import('./views/settings.js'),

@@ -20,6 +20,8 @@ const routes = [
   ['/volumes', 'volumes'],
   ['/networks', 'networks'],
   ['/events', 'events'],
+  ['/notifications', 'notifications'],
+  ['/notifications/:tab', 'notifications'],
   ['/audit', 'audit'],
   ['/users', 'users'],
   ['/users/:tab', 'users'],

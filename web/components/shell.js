@@ -9,14 +9,15 @@ import { go, link, useLocation } from '../app/router.js';
 import { commands, useCommands } from '../app/keys.js';
 import { fold, visible } from '../app/text.js';
 import { changeSettings, settings } from '../app/settings.js';
-import { Dialog, Menu } from './overlay.js';
+import { sentence, useNews } from '../app/notices.js';
+import { Dialog, Menu, toast } from './overlay.js';
 import { Icon } from './icons.js';
 import { WallGlyph } from './wall.js';
 
 /** @type {[string, string, string, string?][]} view, path, keys, permission */
 const places = [
   ['overview', '/', 'g o'], ['containers', '/containers', 'g c'], ['compare', '/compare', 'g m'], ['host', '/host', 'g h'],
-  ['images', '/images', 'g i'], ['volumes', '/volumes', 'g v'], ['networks', '/networks', 'g n'], ['events', '/events', 'g e'],
+  ['images', '/images', 'g i'], ['volumes', '/volumes', 'g v'], ['networks', '/networks', 'g n'], ['events', '/events', 'g e'], ['notifications', '/notifications', 'g t'],
   ['audit', '/audit', 'g a', 'admin'], ['users', '/users', 'g u'], ['settings', '/settings', 'g s'], ['about', '/about', 'g b'],
 ];
 const allowed = () => places.filter(([, , , permission]) => !permission || can(/** @type {any} */ (permission)));
@@ -59,6 +60,7 @@ export function Shell({ view, children }) {
         <button type="button" class="quiet icon-only drawer-button" aria-label=${t('nav.open')} onClick=${() => setDrawer(true)}><${Icon} name="menu" /></button>
         <button type="button" class="palette-button" onClick=${() => paletteOpen.set(true)}><${Icon} name="search" /><span>${t('palette.prompt')}</span><kbd>Ctrl K</kbd></button>
         <span class="grow"></span>
+        <${Bell} />
         <button type="button" class="quiet icon-only" aria-label=${t('keys.title')} title=${t('keys.title')} onClick=${() => helpOpen.set(true)}><kbd>?</kbd></button>
         <${Menu} title=${t('account.menu')} label=${html`<${Icon} name="users" />`} items=${[
           { label: user + ' · ' + t('role.' + role), run: () => go(link('/users/me')), icon: 'key' },
@@ -70,6 +72,22 @@ export function Shell({ view, children }) {
     ${showPalette && html`<${Palette} onClose=${() => paletteOpen.set(false)} />`}
     ${showHelp && html`<${KeyHelp} onClose=${() => helpOpen.set(false)} />`}
   </div>`;
+}
+
+/** How many are new; what comes while one looks is said once. */
+function Bell() {
+  const { data } = useNews();
+  const last = useRef(/** @type {number|null} */ (null));
+  const count = data?.unacknowledged ?? 0;
+  useEffect(() => {
+    if (!data) return;
+    const list = data.notifications, newest = list[0]?.id ?? 0;
+    const fresh = last.current === null ? [] : list.filter((n) => n.id > last.current);
+    last.current = Math.max(newest, last.current ?? 0);
+    if (fresh.length) toast(fresh.length === 1 ? sentence(fresh[0]) : t('notify.count', { n: fresh.length }), { life: 9000, action: { label: t('events.detail'), run: () => go(link('/notifications')) } });
+  }, [data]);
+  const label = t('nav.notifications') + (count ? ': ' + t('notify.count', { n: count }) : '');
+  return html`<a class="button quiet icon-only bell" href=${link('/notifications')} aria-label=${label} title=${label}><${Icon} name="notifications" />${count > 0 && html`<span class="bell-count" aria-hidden="true">${count > 99 ? '99+' : count}</span>`}</a>`;
 }
 
 function Connection() {

@@ -50,7 +50,7 @@ export function Happened({ query, container = '' }) {
         { label: 'CSV', run: () => saveAs('events.csv', 'text/csv', csv(['time', 'type', 'action', 'id', 'attributes'], rows.map((e) => [e.time, e.type, e.action, e.id, JSON.stringify(e.attributes)]))) },
         { label: 'JSON', run: () => saveAs('events.json', 'application/json', JSON.stringify(rows, null, 2)) }]} /></${Head}>`}
     <${Filterbar}><${Search} value=${query.q ?? ''} label=${t('events.search')} onChange=${(q) => setQuery({ q })} />
-      ${!container && html`<${Select} label=${t('events.type')} value=${query.type ?? ''} onChange=${(type) => setQuery({ type })} options=${[['', t('all')], ...['container', 'image', 'network', 'volume', 'engine', 'worker'].map((type) => [type, t('type.' + type)])]} />${views(query)}`}</${Filterbar}>
+      ${!container && html`<${Select} label=${t('events.type')} value=${query.type ?? ''} onChange=${(type) => setQuery({ type })} options=${[['', t('all')], ...['container', 'image', 'network', 'volume', 'engine', 'worker', 'notification'].map((type) => [type, t('type.' + type)])]} />${views(query)}`}</${Filterbar}>
     <${Problem} error=${live.error} stale=${live.stale} />
     <${Table} label=${t('nav.events')} columns=${columns} rows=${rows} rowKey=${(e) => String(e.sequence)} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${live.loading} empty=${t('events.none')}
       onActive=${setActive} onOpen=${(e) => e.type === 'container' && openView('/compare/' + encodeURIComponent(e.attributes.name ?? e.id), { at: e.time })} />

@@ -11,7 +11,7 @@ const places = {
   overview: '/', containers: '/containers', create: '/containers/new', summary: '/containers/shop', processes: '/containers/shop/processes', charts: '/containers/shop/charts',
   logs: '/containers/shop/logs', terminal: '/containers/shop/terminal', files: '/containers/shop/files', happened: '/containers/shop/events', inspect: '/containers/shop/inspect',
   compare: '/compare/pinger', 'compare-host': '/compare/pinger?others=shown', 'compare-thick': '/compare/vault', 'compare-two': '/compare/pinger?with=vault', 'compare-search': '/compare/vault?q=ping',
-  host: '/host', images: '/images', volumes: '/volumes', networks: '/networks', events: '/events', lives: '/events?view=lives', audit: '/audit', users: '/users', me: '/users/me', tokens: '/users/tokens',
+  host: '/host', images: '/images', volumes: '/volumes', networks: '/networks', notifications: '/notifications?show=all', rules: '/notifications/rules', channels: '/notifications/channels', deliveries: '/notifications/deliveries', events: '/events', lives: '/events?view=lives', audit: '/audit', users: '/users', me: '/users/me', tokens: '/users/tokens',
   sessions: '/users/sessions', settings: '/settings', about: '/about', nowhere: '/nowhere',
 }
 const contexts = { light: {}, dark: { colorScheme: 'dark' }, phone: { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 }, es: { locale: 'es-ES' } }
@@ -21,6 +21,8 @@ try {
   const { server } = it
   await server.ok('run', '-d', '--name', 'pinger', 'tabique/base', 'ping', 'localhost')
   await server.ok('run', '-d', '--name', 'shop', '-e', 'COLOUR=red', '-v', 'goods:/goods', '-p', '127.0.0.1::80', 'tabique/base', 'sh', '-c', 'echo "info: open"; echo "error: no luck" >&2; while true; do sleep 2; ls / >/dev/null; date > /goods/last; echo tick; done')
+  const hook = (await server.request('POST', '/api/v1/notification-channels', { body: { name: 'Helpdesk board', kind: 'webhook', url: 'http://127.0.0.1:1/tabique' } })).json
+  await server.request('PUT', '/api/v1/notification-rules/exit', { body: { channels: [hook.id] } })
   await server.docker('run', '--name', 'failed', 'tabique/base', 'sh', '-c', 'exit 3')
   await server.docker('run', '-d', '--isolation=hyperv', '--name', 'vault', 'tabique/base', 'ping', 'localhost', { timeout: 120_000 })
   for (let i = 0; i < 6; i++) await server.docker('create', '--name', 'batch-' + i, 'tabique/base', 'true')
