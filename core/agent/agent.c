@@ -142,9 +142,7 @@ static void on_frame(void *user, const struct rpc_frame *frame)
     }
     if (err.code) {
         str_clear(&reply);
-        wire_put_i64(&reply, RPC_TAG_ERRNO, err.code);
-        wire_put_string(&reply, RPC_TAG_MESSAGE, err.message);
-        wire_put_bool(&reply, RPC_TAG_EXEC_FAILED, exec_failed);
+        rpc_put_error(&reply, &err, exec_failed);
         mux_send(agent->mux, type, RPC_REPLY | RPC_ERROR, id, reply.data, reply.length);
     } else {
         mux_send(agent->mux, type, RPC_REPLY, id, reply.data, reply.length);

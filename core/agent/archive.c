@@ -192,8 +192,9 @@ static void child(const struct order *order, int container_root, int data, int r
     if (r < 0) {
         str_clear(&reply);
         str_append_n(&reply, "\1", 1);
-        wire_put_i64(&reply, RPC_TAG_ERRNO, err.code ? err.code : -r);
-        wire_put_string(&reply, RPC_TAG_MESSAGE, err.code ? err.message : strerror(-r));
+        if (!err.code)
+            error_set(&err, -r, "%s", strerror(-r));
+        rpc_put_error(&reply, &err, false);
     }
     (void)fd_write_all(result, reply.data, reply.length);
     _exit(0);
@@ -237,9 +238,10 @@ static void on_result(struct loop_source *source, int fd, uint32_t events, void 
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (job->result.length == 0) { /* killed, most likely for want of memory */
+        struct error err = ERROR_INIT;
+        error_set(&err, EIO, "the archiver inside the machine was killed");
         str_append_n(&job->result, "\1", 1);
-        wire_put_i64(&job->result, RPC_TAG_ERRNO, EIO);
-        wire_put_string(&job->result, RPC_TAG_MESSAGE, "the archiver inside the machine was killed");
+        rpc_put_error(&job->result, &err, false);
     }
     mux_send(job->agent->mux, job->type, (uint16_t)(RPC_REPLY | (job->result.data[0] ? RPC_ERROR : 0)), job->id,
              job->result.data + 1, job->result.length - 1);

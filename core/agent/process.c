@@ -7,6 +7,7 @@
  * is refused rather than guessed. */
 #include "agent/agent.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "host/process_wire.h"
 #include "launch/cgroup.h"
 #include "tabique/host.h"
@@ -136,6 +138,30 @@ static void use_disks(struct plan *plan)
     plan->cgroup = mem_strdup(AGENT_CGROUP);
 }
 
+/* "/dev" stands for every node there (--privileged). */
+static void use_devices(struct plan *plan)
+{
+    DIR *dir = plan->device_count == 1 && str_equal(plan->devices[0].host_path, "/dev") ? opendir("/dev") : NULL;
+    struct dirent *entry;
+
+    if (!dir)
+        return;
+    size_t count = 0;
+    struct plan_device *nodes = NULL, whole = plan->devices[0];
+    while ((entry = readdir(dir))) {
+        if ((entry->d_type != DT_CHR && entry->d_type != DT_BLK) || str_equal(entry->d_name, "console"))
+            continue;
+        CLEANUP_FREE char *path = path_join("/dev", entry->d_name);
+        nodes = mem_grow(nodes, count + 1, sizeof(*nodes));
+        nodes[count++] = (struct plan_device){mem_strdup(path), mem_strdup(path), mem_strdup(whole.permissions)};
+    }
+    closedir(dir);
+    free(whole.host_path), free(whole.path), free(whole.permissions);
+    free(plan->devices);
+    plan->devices = nodes;
+    plan->device_count = count;
+}
+
 /* The machine's network namespace is the container's own, but not a new one: what
  * the launcher would set in a new one is set here. */
 static void set_network_sysctls(struct plan *plan)
@@ -247,6 +273,7 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
         return r;
     agent->mounted = true;
     use_disks(plan);
+    use_devices(plan);
     set_network_sysctls(plan);
     r = shares ? files_mount(err) : 0;
     if (r >= 0)

@@ -372,6 +372,7 @@ int container_changes(struct container *container, container_change_fn *fn, void
 struct pump {
     pthread_t thread;
     struct container *guest; /* NULL: from root */
+    int (*layer)(struct container *guest, container_write_fn *write, void *user, struct error *err);
     int root;
     const char *path, *name;
     unsigned flags;
@@ -395,7 +396,7 @@ static void *pump_run(void *user)
     sigaddset(&pipe_signal, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
     if (pump->guest)
-        pump->result = guest_files_layer(pump->guest, pump_write, pump, &pump->err);
+        pump->result = pump->layer(pump->guest, pump_write, pump, &pump->err);
     else
         pump->result = archive_create(pump->root, pump->path, pump->name, pump->flags, pump_write, pump, &pump->err);
     close(pump->in);
@@ -474,6 +475,90 @@ int files_copy(int root_fd, const char *path, int to_fd, struct error *err)
     return pump_end(&pump, r, err);
 }
 
+/* --- from wall to wall ------------------------------------------------------------------------------- */
+
+/* Made aside and renamed: until then the host's directories are as they were. */
+static int move_to_host(struct container *container, struct error *err)
+{
+    CLEANUP_FREE char *upper = path_join(container->dir, "upper"), *aside = path_join(container->dir, "upper.new");
+    CLEANUP_CLOSE int fd = -EBADF;
+    struct pump pump = {.guest = container, .layer = guest_files_take_layer};
+    struct archive_result result;
+    int r;
+
+    if (!guest_files_exist(container)) {
+        files_forget_changes(container, wall_find("process", NULL));
+        return 0;
+    }
+    (void)path_remove_tree(AT_FDCWD, aside);
+    if (mkdir(aside, 0755) < 0 || (fd = open(aside, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return error_errno(err, errno, "cannot make %s", aside);
+    r = pump_begin(&pump, err);
+    if (r == 0) {
+        r = archive_extract(fd, "/", pump_read, &pump, ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER | ARCHIVE_STRICT_END, NULL, &result, err);
+        r = pump_end(&pump, r, err);
+    }
+    if (r == 0) {
+        files_forget_changes(container, wall_find("process", NULL));
+        if (rmdir(upper) < 0 || rename(aside, upper) < 0)
+            r = error_errno(err, errno, "cannot make %s", upper);
+    }
+    if (r < 0)
+        (void)path_remove_tree(AT_FDCWD, aside);
+    return r;
+}
+
+static int move_to_guest(struct container *container, struct error *err)
+{
+    CLEANUP_FREE char *upper = path_join(container->dir, "upper");
+    CLEANUP_CLOSE int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct pump pump = {.root = fd, .path = "/", .name = ".", .flags = ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER};
+
+    if (fd < 0)
+        return error_errno(err, EIO, "cannot open %s", upper);
+    if (files_is_empty(fd, "/")) {
+        guest_files_forget(container);
+        return 0;
+    }
+    int r = pump_begin(&pump, err);
+    if (r < 0)
+        return r;
+    r = guest_files_give_layer(container, pump_read, &pump, err);
+    r = pump_end(&pump, r, err);
+    if (r < 0)
+        guest_files_forget(container);
+    return r;
+}
+
+int files_move_changes(struct container *container, const struct wall *from, const struct wall *to, struct error *err)
+{
+    bool was_on_host = from->capabilities & ISOLATION_HOST_ROOT, is_on_host = to->capabilities & ISOLATION_HOST_ROOT;
+
+    if (was_on_host == is_on_host)
+        return 0;
+    int r = is_on_host ? move_to_host(container, err) : move_to_guest(container, err);
+    return r < 0 ? error_prefix(err, "cannot take the files of container %s to %s isolation", container->id, to->name) : 0;
+}
+
+void files_forget_changes(struct container *container, const struct wall *wall)
+{
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } dirs[] = {{"upper", 0755}, {"work", 0711}};
+
+    if (!(wall->capabilities & ISOLATION_HOST_ROOT)) {
+        guest_files_forget(container);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+        CLEANUP_FREE char *path = path_join(container->dir, dirs[i].name);
+        (void)path_remove_tree(AT_FDCWD, path);
+        if (mkdir(path, dirs[i].mode) == 0)
+            (void)chmod(path, dirs[i].mode);
+    }
+}
+
 /* --- commit ------------------------------------------------------------------------------------------ */
 
 static int commit_layer(struct container *container, const cJSON *config, const char *author, const char *comment,
@@ -482,7 +567,7 @@ static int commit_layer(struct container *container, const cJSON *config, const 
     CLEANUP_FREE char *upper = path_join(container->dir, "upper");
     CLEANUP_CLOSE int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct pump pump = {.root = fd, .path = "/", .name = "", .flags = ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER,
-                        .guest = is_guest(container) ? container : NULL};
+                        .guest = is_guest(container) ? container : NULL, .layer = guest_files_layer};
 
     if (fd < 0)
         return error_errno(err, EIO, "cannot open %s", upper);

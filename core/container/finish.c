@@ -44,6 +44,7 @@ static void find_out(struct shim_box *box, struct run_exit *exit)
         exit->oom_killed = record.oom_killed;
         exit->time_ns = record.time_ns;
         exit->lost = NULL;
+        memcpy(exit->wall, record.lost, sizeof(exit->wall));
         return;
     }
     CLEANUP_FREE char *cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, container->id);
@@ -54,7 +55,6 @@ static void find_out(struct shim_box *box, struct run_exit *exit)
         exit->status = 128 + SIGKILL;
         exit->time_ns = clock_real_ns();
     }
-    log_warning("container %s was ended: %s", container->id, exit->lost);
 }
 
 static void remove_by_itself(void *user)
@@ -78,6 +78,9 @@ static void finish(struct shim_box *box, struct run_exit *exit)
 
     if (exit->lost)
         find_out(box, exit);
+    const char *reason = exit->lost ? exit->lost : *exit->wall ? exit->wall : NULL;
+    if (reason)
+        log_warning("container %s was ended: %s", container->id, reason);
     health_end(container);
     exec_forget_all(container, exit->lost ? NULL : box->shim, false);
     finish_release(container, true);
@@ -92,9 +95,9 @@ static void finish(struct shim_box *box, struct run_exit *exit)
     run->finished_ns = exit->time_ns;
     run->pid = run->guest_pid = run->shim_pid = 0;
     run->pid_start_ticks = 0;
-    if (exit->lost) {
+    if (reason) {
         free(run->error);
-        run->error = mem_strdup(exit->lost);
+        run->error = mem_strdup(reason);
     }
     container__transition(container, restart ? STATE_RESTARTING : STATE_ENDED);
     if (restart) {
@@ -115,7 +118,8 @@ static void finish(struct shim_box *box, struct run_exit *exit)
     char code[16], seconds[24];
     snprintf(code, sizeof(code), "%d", exit->status);
     snprintf(seconds, sizeof(seconds), "%" PRId64, ran_ns > 0 ? ran_ns / NS_PER_SEC : 0);
-    publish_container_at(container, exit->time_ns, "die", "execDuration", seconds, "exitCode", code, NULL);
+    publish_container_at(container, exit->time_ns, "die", "execDuration", seconds, "exitCode", code,
+                         reason ? "error" : NULL, reason, NULL);
     /* Only now: its record is in state.json, so a killed server still knows. A machine
      * takes a while to close, and then its control group goes, which has the next run's
      * name: the next start waits for it, see container__start(). */

@@ -21,6 +21,7 @@
 #include "launch/plan.h"
 
 #define UTILITY_END_MS 10000
+#define LAYER (ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER)
 
 struct guest {
     struct shim *shim;
@@ -186,7 +187,39 @@ int guest_files_export(struct container *container, container_write_fn *write, v
 
 int guest_files_layer(struct container *container, container_write_fn *write, void *user, struct error *err)
 {
-    return get_tree(container, SHIM_TREE_CHANGES, ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER, write, user, err);
+    return get_tree(container, SHIM_TREE_CHANGES, LAYER, write, user, err);
+}
+
+int guest_files_take_layer(struct container *container, container_write_fn *write, void *user, struct error *err)
+{
+    CLEANUP_GUEST struct guest guest = GUEST_INIT;
+    int r = raise_utility(container, &guest, err);
+
+    return r < 0 ? r : shim_archive_get(guest.shim, SHIM_TREE_CHANGES, "/", ".", LAYER, write, user, err);
+}
+
+int guest_files_give_layer(struct container *container, container_read_fn *read, void *user, struct error *err)
+{
+    CLEANUP_GUEST struct guest guest = GUEST_INIT;
+    int r;
+
+    guest_files_forget(container);
+    r = raise_utility(container, &guest, err);
+    return r < 0 ? r : shim_archive_put(guest.shim, SHIM_TREE_CHANGES, "/", LAYER, read, user, err);
+}
+
+bool guest_files_exist(struct container *container)
+{
+    CLEANUP_FREE char *disk = path_join(container->dir, "scratch.ext4");
+
+    return access(disk, F_OK) == 0;
+}
+
+void guest_files_forget(struct container *container)
+{
+    CLEANUP_FREE char *disk = path_join(container->dir, "scratch.ext4");
+
+    (void)unlink(disk);
 }
 
 int guest_files_changes(struct container *container, container_change_fn *fn, void *user, struct error *err)

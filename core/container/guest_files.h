@@ -24,4 +24,10 @@ int guest_files_put(struct container *container, const char *path, unsigned flag
                     struct error *err);
 int guest_files_export(struct container *container, container_write_fn *write, void *user, struct error *err);
 int guest_files_layer(struct container *container, container_write_fn *write, void *user, struct error *err);
+/* The same, and the way back into an empty disk, for a caller who has the operation
+ * lock of a container that does not run. */
+int guest_files_take_layer(struct container *container, container_write_fn *write, void *user, struct error *err);
+int guest_files_give_layer(struct container *container, container_read_fn *read, void *user, struct error *err);
+bool guest_files_exist(struct container *container);  /* its disk */
+void guest_files_forget(struct container *container);
 int guest_files_changes(struct container *container, container_change_fn *fn, void *user, struct error *err);

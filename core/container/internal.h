@@ -105,6 +105,7 @@ struct run_exit {
     bool oom_killed;
     int64_t time_ns;
     const char *lost; /* why it is gone, where the shim could not say; NULL otherwise */
+    char wall[SHIM_REASON_MAX]; /* why its wall fell, where the shim could; empty otherwise */
 };
 
 struct run_state {
@@ -210,9 +211,14 @@ char *shim_dir(const struct container *container, unsigned run);
 void finish_exited(struct shim_box *box, const struct run_exit *exit);
 void finish_release(struct container *container, bool publish); /* network, volumes; idempotent */
 
+/* update.c: the new spec (taken) takes the old one's place, on disk first */
+int container__replace_spec(struct container *container, struct spec *changed, struct error *err);
+
 /* lifecycle.c */
 int container__transition(struct container *container, enum state_event event); /* under lock */
 int container__start(struct container *container, bool by_hand, struct error *err); /* under operation */
+/* A machine takes a while to close. Bounded: one that does not must not keep its container down. */
+void container__await_last_shim(struct container *container);
 int container__kill_and_wait(struct container *container, int64_t timeout_ns, struct error *err);
 /* Waits until it is neither active nor finishing. -ETIMEDOUT. timeout_ns < 0: for ever. */
 int container__wait_stopped(struct container *container, int64_t timeout_ns);

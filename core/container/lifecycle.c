@@ -292,8 +292,7 @@ static void note_failed(struct container *container, const struct error *err, in
     pthread_mutex_unlock(&container->lock);
 }
 
-/* Bounded: a machine that does not close must not keep its container down. */
-static void await_last_shim(struct container *container)
+void container__await_last_shim(struct container *container)
 {
     pthread_mutex_lock(&container->lock);
     CLEANUP_CLOSE int leaving = TAKE_FD(container->leaving_fd);
@@ -329,7 +328,7 @@ int container__start(struct container *container, bool by_hand, struct error *er
     }
     pthread_mutex_unlock(&container->lock);
 
-    await_last_shim(container);
+    container__await_last_shim(container);
     int r = run_it(container, spec, &box, &exit_code, e);
     if (r < 0) {
         drop_box(container, box);

@@ -427,7 +427,12 @@ static int add_devices(const struct spec *spec, struct plan *plan, struct error 
 
     if (json_bool(spec->host_config, "Privileged", false)) {
         add_rule(&plan->limits, true, 'a', -1, -1, "rwm");
-        return add_device_tree(plan, "/dev", "/dev", "rwm", false, 6, err);
+        if (spec->wall->capabilities & ISOLATION_HOST_NAMESPACES)
+            return add_device_tree(plan, "/dev", "/dev", "rwm", false, 6, err);
+        /* All that its own kernel has: the agent looks. */
+        plan->devices = mem_array(1, sizeof(*plan->devices));
+        plan->devices[plan->device_count++] = (struct plan_device){mem_strdup("/dev"), mem_strdup("/dev"), mem_strdup("rwm")};
+        return 0;
     }
     add_rule(&plan->limits, false, 'a', -1, -1, "rwm");
     for (size_t i = 0; i < ARRAY_SIZE(default_devices); i++)

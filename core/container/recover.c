@@ -110,7 +110,7 @@ static void look(struct found *found, const char *boot)
         found->fate = FATE_RESTS;
     } else if (!same_boot) {
         found->fate = ran ? FATE_ENDED : FATE_UNBORN;
-        found->exit = (struct run_exit){EXIT_MACHINE_RESTARTED, false, clock_boot_ns(), "the machine was restarted"};
+        found->exit = (struct run_exit){.status = EXIT_MACHINE_RESTARTED, .time_ns = clock_boot_ns(), .lost = "the machine was restarted"};
     } else {
         reattach(found);
         if (!ran)
@@ -162,7 +162,8 @@ static void pay_die(struct container *container)
         return;
     snprintf(code, sizeof(code), "%d", run->exit_code);
     snprintf(seconds, sizeof(seconds), "%" PRId64, ran_ns > 0 ? ran_ns / NS_PER_SEC : 0);
-    publish_container_at(container, run->finished_ns, "die", "execDuration", seconds, "exitCode", code, NULL);
+    publish_container_at(container, run->finished_ns, "die", "execDuration", seconds, "exitCode", code,
+                         run->error && *run->error ? "error" : NULL, run->error, NULL);
 }
 
 /* --- putting it right --------------------------------------------------------------------------- */

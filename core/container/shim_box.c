@@ -91,8 +91,9 @@ static void on_exited(void *user, const struct shim_exit *exit)
     /* At once: whoever asks the shim anything afterwards finds the exec ended. */
     if (of_exec)
         exec_note_exit(((struct shim_box *)user)->container, exit->exec_id, exit->status);
-    post_notice(user, of_exec ? exit->exec_id : NULL,
-                &(struct run_exit){exit->status, exit->oom_killed, exit->time_ns, NULL});
+    struct run_exit end = {.status = exit->status, .oom_killed = exit->oom_killed, .time_ns = exit->time_ns};
+    memcpy(end.wall, exit->lost, sizeof(end.wall));
+    post_notice(user, of_exec ? exit->exec_id : NULL, &end);
 }
 
 static void handle_oom(void *user)

@@ -1,4 +1,4 @@
-/* update.c - new limits, another restart policy, another wall. Owner: container. */
+/* update.c - new limits, another restart policy. Owner: container. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,8 +68,7 @@ static cJSON *merged(const cJSON *old, const cJSON *wanted)
     return host;
 }
 
-/* The new spec takes the old one's place, on disk first. */
-static int replace(struct container *container, struct spec *changed, struct error *err)
+int container__replace_spec(struct container *container, struct spec *changed, struct error *err)
 {
     pthread_mutex_lock(&container->lock);
     struct spec *old = container->spec;
@@ -115,11 +114,11 @@ static int update_locked(struct container *container, const cJSON *wanted, struc
     struct spec *changed = spec_new(cJSON_Duplicate(old->config, true), merged(old->host_config, wanted),
                                     cJSON_Duplicate(old->networks, true));
     spec_ref(changed);
-    r = replace(container, changed, err);
+    r = container__replace_spec(container, changed, err);
     if (r == 0) {
         r = apply_limits(container, changed, err);
         if (r < 0)
-            replace(container, spec_ref(old), NULL);
+            container__replace_spec(container, spec_ref(old), NULL);
     }
     spec_unref(changed);
     return r;
@@ -150,70 +149,5 @@ int container_update(struct container *container, const cJSON *body, char ***ret
         strv_free(warnings);
     else
         *ret_warnings = warnings ? warnings : mem_array(1, sizeof(char *));
-    return r;
-}
-
-/* --- the other wall ---------------------------------------------------------------------- */
-
-static int change_wall(struct container *container, const struct wall *wall, struct error *err)
-{
-    CLEANUP_SPEC struct spec *old = container__spec(container);
-
-    int r = wall_check(wall, old->config, old->host_config, err);
-    if (r < 0 || wall == old->wall)
-        return r;
-    cJSON *host = cJSON_Duplicate(old->host_config, true);
-    cJSON_ReplaceItemInObjectCaseSensitive(host, "Isolation", cJSON_CreateString(wall->name));
-    /* A shim that waits for an attach belongs to the old wall. */
-    pthread_mutex_lock(&container->lock);
-    struct shim_box *waiting = TAKE_PTR(container->box);
-    if (waiting)
-        waiting->ended = true;
-    pthread_mutex_unlock(&container->lock);
-    if (waiting) {
-        shim_shutdown(waiting->shim);
-        shim_box_unref(waiting);
-    }
-    return replace(container, spec_new(cJSON_Duplicate(old->config, true), host, cJSON_Duplicate(old->networks, true)), err);
-}
-
-int container_set_isolation(struct container *container, const char *isolation, bool restart, struct error *err)
-{
-    struct engine *engine = container->engine;
-    const struct wall *wall = wall_find(isolation, engine->options.default_isolation);
-    struct engine_info info;
-
-    if (!wall)
-        return error_set(err, EINVAL, "invalid isolation mode: \"%s\": one of default, process and hyperv is expected",
-                         isolation ? isolation : "");
-    engine_info(engine, &info);
-    if (wall->capabilities & ISOLATION_OWN_KERNEL && !info.hyperv_available)
-        return error_set(err, EINVAL, "hyperv isolation is not available here: this engine has no virtual machine worker");
-
-    pthread_mutex_lock(&container->lock);
-    bool active = state_is_active(container->run.state) || container->finishing;
-    container->restarting_by_hand = restart && active;
-    pthread_mutex_unlock(&container->lock);
-    if (active && !restart)
-        return error_set(err, EBUSY, "container %s is running: stop it before changing its isolation, or ask for a restart",
-                         container->id);
-    int r = active ? container_stop(container, NULL, -1, err) : 0;
-    if (r == -EALREADY)
-        r = 0;
-    if (r == 0) {
-        pthread_mutex_lock(&container->operation);
-        if (state_is_active(container__state(container)))
-            r = error_set(err, EBUSY, "container %s was started meanwhile", container->id);
-        else
-            r = change_wall(container, wall, err);
-        if (r == 0 && active)
-            r = container__start(container, true, err);
-        pthread_mutex_unlock(&container->operation);
-    }
-    pthread_mutex_lock(&container->lock);
-    container->restarting_by_hand = false;
-    pthread_mutex_unlock(&container->lock);
-    if (r == 0)
-        publish_container(container, "update", "isolation", wall->name, NULL);
     return r;
 }

@@ -76,8 +76,9 @@ int container_wait_end(struct container_waiter *waiter, bool (*cancelled)(void *
         if (ret_status)
             *ret_status = container->run.exit_code;
         if (ret_error) {
-            /* Its removal is what was waited for, not why it ended. */
-            const char *text = container->removed ? NULL
+            /* Its removal is what was waited for, not why it ended; and an end has its
+             * status, which clients would give up for the error. */
+            const char *text = container->removed || container->ends > waiter->ends ? NULL
                                : container->removal_error ? container->removal_error
                                                           : container->run.error;
             *ret_error = text && *text ? mem_strdup(text) : NULL;

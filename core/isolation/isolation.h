@@ -24,14 +24,18 @@ enum isolation_capability {
     ISOLATION_OWN_KERNEL = 1 << 3,
 };
 
+#define ISOLATION_REASON_MAX 1024
+
 struct isolation_instance; /* one container behind this wall; made by open() */
 
 /* How an instance tells its shim; called from the loop. */
 struct isolation_events {
     void (*exited)(void *user, const char *exec_id, int status, bool oom_killed);
     void (*oom)(void *user);
-    /* The wall itself fell (worker killed, guest panic, agent lost). */
-    void (*lost)(void *user, const char *reason);
+    /* The wall itself fell (worker killed, guest panic, agent lost), and everything behind
+     * it has ended with this status. The reason is printable, one line, shorter than
+     * ISOLATION_REASON_MAX. */
+    void (*lost)(void *user, const char *reason, int status);
 };
 
 /* stdio of a started process: either pty or three pipes (or socket ends that

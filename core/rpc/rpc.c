@@ -122,14 +122,19 @@ void rpc_encode(struct str *out, uint16_t type, uint16_t flags, uint64_t id, con
         str_append_n(out, body, length);
 }
 
+void rpc_put_error(struct str *body, const struct error *error, bool exec_failed)
+{
+    wire_put_u64(body, RPC_TAG_ERRNO, (uint64_t)(error->code ? error->code : EIO));
+    wire_put_string(body, RPC_TAG_MESSAGE, error->message);
+    wire_put_bool(body, RPC_TAG_EXEC_FAILED, exec_failed);
+}
+
 void rpc_encode_error(struct str *out, uint16_t type, uint64_t id, const struct error *error,
                       bool exec_failed)
 {
     CLEANUP_STR struct str body = STR_INIT;
 
-    wire_put_u64(&body, RPC_TAG_ERRNO, (uint64_t)(error->code ? error->code : EIO));
-    wire_put_string(&body, RPC_TAG_MESSAGE, error->message);
-    wire_put_bool(&body, RPC_TAG_EXEC_FAILED, exec_failed);
+    rpc_put_error(&body, error, exec_failed);
     rpc_encode(out, type, RPC_REPLY | RPC_ERROR, id, body.data, body.length);
 }
 

@@ -143,7 +143,8 @@ int rpc_decoder_next(struct rpc_decoder *decoder, struct rpc_frame *ret); /* 1, 
 
 void rpc_encode(struct str *out, uint16_t type, uint16_t flags, uint64_t id, const void *body,
                 size_t length);
-/* Body of an error reply: errno, message, exec_failed. */
+/* An error reply, and its body alone: errno, message, exec_failed. */
+void rpc_put_error(struct str *body, const struct error *error, bool exec_failed);
 void rpc_encode_error(struct str *out, uint16_t type, uint64_t id, const struct error *error,
                       bool exec_failed);
 /* The other way round: fills err and returns its -code. ret_exec_failed may be NULL. */

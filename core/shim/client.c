@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mount.h>
@@ -82,7 +83,7 @@ static void tell_exit(struct shim *shim, const void *data, size_t length)
 {
     struct wire_reader reader;
     struct wire_field field;
-    CLEANUP_FREE char *exec_id = NULL;
+    CLEANUP_FREE char *exec_id = NULL, *lost = NULL;
     struct shim_exit end = {0};
     uint64_t status = 0;
 
@@ -96,9 +97,14 @@ static void tell_exit(struct shim *shim, const void *data, size_t length)
         case RPC_TAG_STATUS: status = wire_u64(&reader, &field); break;
         case RPC_TAG_TIME: end.time_ns = wire_i64(&reader, &field); break;
         case RPC_TAG_OOM: end.oom_killed = wire_bool(&reader, &field); break;
+        case RPC_TAG_MESSAGE:
+            free(lost);
+            lost = wire_string(&reader, &field);
+            break;
         default: break;
         }
     }
+    snprintf(end.lost, sizeof(end.lost), "%s", lost ? lost : "");
     if (!wire_ok(&reader) || status > 255 || is_quiet(shim))
         return;
     end.exec_id = exec_id ? exec_id : "";

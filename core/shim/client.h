@@ -26,11 +26,14 @@ struct shim;
 
 #define SHIM_TIMEOUT_MS 60000
 
+#define SHIM_REASON_MAX 1024 /* isolation.h's */
+
 struct shim_exit {
     const char *exec_id; /* "" for the container's own process */
     int status;          /* as Docker's: 0..255, 128+signal */
     bool oom_killed;
     int64_t time_ns;
+    char lost[SHIM_REASON_MAX]; /* why the wall fell with it; empty: it ended by itself */
 };
 
 struct shim_events {

@@ -1,6 +1,7 @@
 /* exit_record.c - reads what record.c of a shim has left. Owner: shim. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -33,6 +34,8 @@ int shim_read_exit(const char *state_dir, struct shim_exit *ret, struct error *e
             r = str_to_i64(space, &record.time_ns);
         else if (str_equal(*line, "oom") && (r = str_to_int(space, 0, 1, &oom)) == 0)
             record.oom_killed = oom == 1;
+        else if (str_equal(*line, "error"))
+            snprintf(record.lost, sizeof(record.lost), "%s", space);
         if (r < 0)
             break;
     }

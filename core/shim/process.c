@@ -284,7 +284,7 @@ static void announce(struct shim_process *p)
     p->linger = NULL;
     if (own) {
         shim_log_flush(&p->shim->log);
-        (void)shim_record_write(p->shim->options.state_dir, p->status, p->oom, p->time_ns);
+        (void)shim_record_write(p->shim->options.state_dir, p->status, p->oom, p->time_ns, p->shim->lost);
     }
     shim_server_tell_exit(p->shim, p);
 }

@@ -10,11 +10,13 @@
 #include "base/path.h"
 #include "shim/shim.h"
 
-int shim_record_write(const char *state_dir, int status, bool oom, int64_t time_ns)
+int shim_record_write(const char *state_dir, int status, bool oom, int64_t time_ns, const char *lost)
 {
     CLEANUP_FREE char *path = path_join(state_dir, "exit");
     CLEANUP_STR struct str text = STR_INIT;
 
     str_printf(&text, "status %d\noom %d\ntime %lld\nboot %s\n", status, oom, (long long)time_ns, boot_id());
+    if (lost)
+        str_printf(&text, "error %s\n", lost);
     return file_write_atomic(AT_FDCWD, path, text.data, text.length, 0600);
 }

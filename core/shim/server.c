@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -176,6 +175,8 @@ static void put_exit(struct str *body, const struct shim_process *p)
     wire_put_u64(body, RPC_TAG_STATUS, (uint64_t)p->status);
     wire_put_i64(body, RPC_TAG_TIME, p->time_ns);
     wire_put_bool(body, RPC_TAG_OOM, p->oom);
+    if (!p->exec_id[0] && p->shim->lost)
+        wire_put_string(body, RPC_TAG_MESSAGE, p->shim->lost);
 }
 
 static void tell_all(struct shim *shim, uint16_t type, const struct str *body)
@@ -211,16 +212,15 @@ static void on_oom(void *user)
 }
 
 /* The wall fell: everything behind it is over. */
-static void on_lost(void *user, const char *reason)
+static void on_lost(void *user, const char *reason, int status)
 {
     struct shim *shim = user;
 
-    /* Into the server's log, where somebody will look for it. */
-    dprintf(STDERR_FILENO, "tabique-shim: container %.12s lost its wall: %s\n", shim->options.id, reason);
+    shim->lost = mem_strdup(reason);
     for (struct shim_process *p = shim->processes, *next; p; p = next) {
         next = p->next;
         if (p->started && !p->exited)
-            shim_process_exited(p, 137, false);
+            shim_process_exited(p, status, false);
     }
 }
 

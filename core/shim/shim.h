@@ -48,7 +48,8 @@ void shim_log_write(struct shim_log *log, int stream, const void *data, size_t l
 void shim_log_flush(struct shim_log *log); /* unfinished lines too: the streams have ended */
 
 /* --- record.c ---------------------------------------------------------------------- */
-int shim_record_write(const char *state_dir, int status, bool oom, int64_t time_ns);
+/* lost: why the wall fell, or NULL. */
+int shim_record_write(const char *state_dir, int status, bool oom, int64_t time_ns, const char *lost);
 
 /* --- process.c ----------------------------------------------------------------------- */
 struct shim;
@@ -122,6 +123,7 @@ struct shim {
     int listening;
     struct loop_source *listening_source;
     bool shutting_down;
+    char *lost;        /* why the wall fell; NULL: it stands */
     bool mounted;      /* a machine for the files of a container that does not run */
     bool quit_posted;
 };

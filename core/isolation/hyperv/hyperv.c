@@ -47,7 +47,8 @@
 #define SHUTDOWN_MS 3000
 #define WORKER_END_MS 200
 #define CONSOLE_KEEP 8192 /* a panic's report is about half of it */
-#define LAST_WORDS 500
+#define LAST_WORDS 600
+#define STATUS_LOST 255 /* nobody can say how the process ended */
 #define EXITS_MAX 1024
 /* What the worker itself needs beside the guest's memory: translated code, its
  * own heap and stacks. Added to the container's limit on the host's side. */
@@ -150,8 +151,8 @@ static void jobs_fail(struct isolation_instance *instance, const char *reason)
 
 /* --- when the wall falls ---------------------------------------------------------------- */
 
-/* The panic's own line if there is one, else what was said last; on one line. */
-static void last_words(struct isolation_instance *instance, char *out, size_t size)
+/* The panic's own line if there is one (then true), else what was said last; on one line. */
+static bool last_words(struct isolation_instance *instance, char *out, size_t size)
 {
     const char *text = instance->console, *panic = NULL, *at = text;
     size_t written = 0;
@@ -169,24 +170,48 @@ static void last_words(struct isolation_instance *instance, char *out, size_t si
         if (*text != '\r' && !(*text == '\n' && text[1] == '\0'))
             out[written++] = *text == '\n' ? ' ' : *text;
     out[written] = '\0';
+    return panic != NULL;
+}
+
+/* The signal that ended the worker; 0: none did, or it still runs. It stays to be reaped. */
+static int worker_signal(const struct isolation_instance *instance)
+{
+    siginfo_t info = {0};
+
+    if (instance->vm.pidfd < 0 || waitid(P_PIDFD, (id_t)instance->vm.pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+        info.si_pid == 0)
+        return 0;
+    return info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED ? info.si_status : 0;
 }
 
 static void fall(struct isolation_instance *instance, const char *reason)
 {
-    char words[LAST_WORDS + 1], text[LAST_WORDS + 256];
+    char words[LAST_WORDS + 1], killed[100], text[ISOLATION_REASON_MAX];
+    int signal_number = worker_signal(instance);
 
     if (instance->fallen || instance->ending)
         return;
     instance->fallen = true;
-    last_words(instance, words, sizeof(words));
-    snprintf(text, sizeof(text), "%s%s%s", reason, *words ? "; the guest's last words: " : "", words);
+    bool panicked = last_words(instance, words, sizeof(words));
+    bool oom = signal_number == SIGKILL && instance->cgroup && cgroup_oom_kills(instance->cgroup) > 0;
+    if (signal_number) {
+        snprintf(killed, sizeof(killed), "the machine's worker (vmwp) was killed%s (signal %d)",
+                 oom ? ", the container's memory on the host being used up" : "", signal_number);
+        reason = killed;
+    } else if (panicked) {
+        reason = "the guest's kernel panicked";
+    }
+    snprintf(text, sizeof(text), "%s%s%s", reason, *words ? "; its last words: " : "", words);
     str_make_printable(text);
     jobs_fail(instance, text);
     /* While it is being made nobody has it yet: the maker tells. */
-    if (instance->raising)
+    if (instance->raising) {
         error_set(&instance->fall, EPIPE, "%s", text);
-    else
-        instance->events.lost(instance->user, text);
+        return;
+    }
+    if (oom)
+        instance->events.oom(instance->user);
+    instance->events.lost(instance->user, text, signal_number ? 128 + signal_number : STATUS_LOST);
 }
 
 static void on_console(struct loop_source *source, int fd, uint32_t events, void *user)

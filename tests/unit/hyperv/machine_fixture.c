@@ -125,3 +125,122 @@ struct plan *fixture_plan(const char *id, const char *dir, const char *const *ar
     return plan;
 }
 
+/* --- one container ------------------------------------------------------------------- */
+
+static void on_exited(void *user, const char *exec_id, int status, bool oom)
+{
+    struct container *container = user;
+
+    snprintf(container->ended_exec, sizeof(container->ended_exec), "%s", exec_id);
+    container->status = status;
+    container->oom = oom;
+    loop_stop(container->loop);
+}
+
+static void on_oom(void *user)
+{
+}
+
+static void on_lost(void *user, const char *reason, int status)
+{
+    struct container *container = user;
+
+    snprintf(container->lost, sizeof(container->lost), "%s", reason);
+    container->lost_status = status;
+    loop_stop(container->loop);
+}
+
+void container_open(struct container *container, const char *machines, int memory_fd)
+{
+    static const struct isolation_events events = {.exited = on_exited, .oom = on_oom, .lost = on_lost};
+    struct error err = ERROR_INIT;
+
+    *container = (struct container){.status = -1};
+    random_id(container->id);
+    container->dir = path_join(fixture_root, container->id);
+    assert_int_equal(path_mkdirs(container->dir, 0700), 0);
+    assert_int_equal(loop_new(&container->loop), 0);
+    hyperv_use(machines, memory_fd, TEST_FILES_PROGRAM);
+    if (isolation_hyperv_ops.open(container->id, container->dir, container->loop, &events, container,
+                                  &container->instance, &err) < 0)
+        fail_msg("%s", err.message);
+}
+
+int container_start(struct container *container, const char *const *argv, bool tty, struct error *err)
+{
+    struct plan *plan = fixture_plan(container->id, container->dir, argv, tty);
+    int r = isolation_hyperv_ops.start(container->instance, plan, &container->process, err);
+
+    plan_free(plan);
+    return r;
+}
+
+void container_run(struct container *container, const char *const *argv)
+{
+    struct error err = ERROR_INIT;
+
+    container_open(container, fixture_machines, fixture_memory_fd);
+    if (container_start(container, argv, false, &err) < 0)
+        fail_msg("%s", err.message);
+}
+
+static void assert_nothing_left(void)
+{
+    CLEANUP_FREE char *cgroup = mem_printf("/sys/fs/cgroup/memory/tabique-test-%d", (int)getpid());
+
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+    assert_int_equal(access(cgroup, F_OK), -1);
+}
+
+void container_close(struct container *container)
+{
+    char parent[64];
+
+    isolation_hyperv_ops.close(container->instance);
+    for (int i = 0; i < 3; i++)
+        cleanup_close(&container->process.stdio[i]);
+    cleanup_close(&container->process.pty_fd);
+    loop_free(container->loop);
+    free(container->dir);
+    snprintf(parent, sizeof(parent), "tabique-test-%d", (int)getpid());
+    (void)cgroup_remove(parent);
+    assert_nothing_left();
+}
+
+void container_wait_exit(struct container *container)
+{
+    while (container->status < 0 && !container->lost[0])
+        assert_int_equal(loop_run(container->loop), 0);
+    assert_string_equal(container->lost, "");
+}
+
+void container_assert_output(struct container *container, const char *expected)
+{
+    char text[4096] = "";
+    ssize_t n;
+
+    container_wait_exit(container);
+    /* What came with the exit is in the pipe; the loop has stopped feeding it. */
+    fd_set_nonblock(container->process.stdio[1], true);
+    n = fd_read_full(container->process.stdio[1], text, sizeof(text) - 1);
+    if (n < 0)
+        n = read(container->process.stdio[1], text, sizeof(text) - 1);
+    text[n > 0 ? n : 0] = '\0';
+    assert_string_equal(text, expected);
+}
+
+void container_wait_lost(struct container *container, const char *reason)
+{
+    while (!container->lost[0])
+        assert_int_equal(loop_run(container->loop), 0);
+    if (!strstr(container->lost, reason))
+        fail_msg("lost by another reason: %s", container->lost);
+}
+
+void plan_add_bind(struct plan *plan, const char *source, const char *target, uint64_t flags)
+{
+    plan->mounts = mem_grow(plan->mounts, plan->mount_count + 1, sizeof(*plan->mounts));
+    plan->mounts[plan->mount_count++] = (struct plan_mount){.type = mem_strdup("bind"), .source = mem_strdup(source),
+                                                            .target = mem_strdup(target), .flags = MS_BIND | MS_REC | flags};
+}

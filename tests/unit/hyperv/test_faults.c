@@ -30,144 +30,14 @@
 #include "tabique/error.h"
 #include "hyperv/machine_fixture.h"
 
-struct container {
-    struct loop *loop;
-    struct isolation_instance *instance;
-    struct isolation_process process;
-    char *dir;
-    char id[ID_LENGTH + 1];
-    char ended_exec[ID_LENGTH + 1];
-    int status;
-    bool oom;
-    char lost[512];
-};
-
-static void on_exited(void *user, const char *exec_id, int status, bool oom)
-{
-    struct container *container = user;
-
-    snprintf(container->ended_exec, sizeof(container->ended_exec), "%s", exec_id);
-    container->status = status;
-    container->oom = oom;
-    loop_stop(container->loop);
-}
-
-static void on_oom(void *user)
-{
-}
-
-static void on_lost(void *user, const char *reason)
-{
-    struct container *container = user;
-
-    snprintf(container->lost, sizeof(container->lost), "%s", reason);
-    loop_stop(container->loop);
-}
-
-/* --- one container ------------------------------------------------------------------- */
-
-static struct plan *make_plan(struct container *container, const char *const *argv, bool tty)
-{
-    return fixture_plan(container->id, container->dir, argv, tty);
-}
-
-static void container_open(struct container *container, bool with_template)
-{
-    static const struct isolation_events events = {.exited = on_exited, .oom = on_oom, .lost = on_lost};
-    struct error err = ERROR_INIT;
-
-    *container = (struct container){.status = -1};
-    random_id(container->id);
-    container->dir = path_join(fixture_root, container->id);
-    assert_int_equal(path_mkdirs(container->dir, 0700), 0);
-    assert_int_equal(loop_new(&container->loop), 0);
-    hyperv_use(fixture_machines, with_template ? fixture_memory_fd : -EBADF, TEST_FILES_PROGRAM);
-    if (isolation_hyperv_ops.open(container->id, container->dir, container->loop, &events, container,
-                                  &container->instance, &err) < 0)
-        fail_msg("%s", err.message);
-}
-
-static int container_start(struct container *container, const char *const *argv, bool tty, struct error *err)
-{
-    struct plan *plan = make_plan(container, argv, tty);
-    int r = isolation_hyperv_ops.start(container->instance, plan, &container->process, err);
-
-    plan_free(plan);
-    return r;
-}
-
-static void container_run(struct container *container, const char *const *argv)
-{
-    struct error err = ERROR_INIT;
-
-    container_open(container, true);
-    if (container_start(container, argv, false, &err) < 0)
-        fail_msg("%s", err.message);
-}
-
-static void assert_nothing_left(void)
-{
-    CLEANUP_FREE char *cgroup = mem_printf("/sys/fs/cgroup/memory/tabique-test-%d", (int)getpid());
-
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-    assert_int_equal(errno, ECHILD);
-    assert_int_equal(access(cgroup, F_OK), -1);
-}
-
-static void container_close(struct container *container)
-{
-    char parent[64];
-
-    isolation_hyperv_ops.close(container->instance);
-    for (int i = 0; i < 3; i++)
-        cleanup_close(&container->process.stdio[i]);
-    cleanup_close(&container->process.pty_fd);
-    loop_free(container->loop);
-    free(container->dir);
-    snprintf(parent, sizeof(parent), "tabique-test-%d", (int)getpid());
-    (void)cgroup_remove(parent);
-    assert_nothing_left();
-}
-
-static void wait_exit(struct container *container)
-{
-    while (container->status < 0 && !container->lost[0])
-        assert_int_equal(loop_run(container->loop), 0);
-    assert_string_equal(container->lost, "");
-}
-
-static void assert_output(struct container *container, const char *expected)
-{
-    char text[4096] = "";
-    ssize_t n;
-
-    wait_exit(container);
-    /* What came with the exit is in the pipe; the loop has stopped feeding it. */
-    fd_set_nonblock(container->process.stdio[1], true);
-    n = fd_read_full(container->process.stdio[1], text, sizeof(text) - 1);
-    if (n < 0)
-        n = read(container->process.stdio[1], text, sizeof(text) - 1);
-    text[n > 0 ? n : 0] = '\0';
-    assert_string_equal(text, expected);
-}
-
-/* --- tests ------------------------------------------------------------------------------- */
-
-static void wait_lost(struct container *container, const char *reason)
-{
-    while (!container->lost[0])
-        assert_int_equal(loop_run(container->loop), 0);
-    if (!strstr(container->lost, reason))
-        fail_msg("lost by another reason: %s", container->lost);
-}
-
 static void test_worker_killed(void **state)
 {
     struct container container;
 
     container_run(&container, (const char *const[]){"sleep", "1000", NULL});
     kill(container.process.pid, SIGKILL);
-    wait_lost(&container, "worker (vmwp) has ended");
+    container_wait_lost(&container, "worker (vmwp) was killed (signal 9)");
+    assert_int_equal(container.lost_status, 137);
     container_close(&container);
 }
 
@@ -176,7 +46,28 @@ static void test_panic(void **state)
     struct container container;
 
     container_run(&container, (const char *const[]){"sh", "-c", "echo c >/proc/sysrq-trigger", NULL});
-    wait_lost(&container, "Kernel panic");
+    container_wait_lost(&container, "the guest's kernel panicked; its last words: Kernel panic - not syncing: sysrq");
+    assert_int_equal(container.lost_status, 255);
+    container_close(&container);
+}
+
+/* Its code overwritten by a process that sees it; the end of that wakes it up. */
+static void test_agent_killed(void **state)
+{
+    struct container container;
+    struct error err = ERROR_INIT;
+
+    container_open(&container, fixture_machines, fixture_memory_fd);
+    struct plan *plan = fixture_plan(container.id, container.dir, (const char *const[]){"sh", "-c",
+        "start=$(sed -n '/ r-xp /{s/-.*//p;q}' /proc/1/maps);"
+        "dd if=/dev/zero of=/proc/1/mem bs=4096 seek=$((0x$start / 4096)) count=64 conv=notrunc 2>/dev/null", NULL}, false);
+    plan->namespaces[PLAN_NS_PID].mode = PLAN_NS_HOST;
+    plan->process.caps.bounding = plan->process.caps.permitted = (UINT64_C(1) << 41) - 1;
+    if (isolation_hyperv_ops.start(container.instance, plan, &container.process, &err) < 0)
+        fail_msg("%s", err.message);
+    plan_free(plan);
+    container_wait_lost(&container, "Attempted to kill init");
+    assert_int_equal(container.lost_status, 255);
     container_close(&container);
 }
 
@@ -186,7 +77,7 @@ static void test_disk_full(void **state)
 
     container_run(&container, (const char *const[]){"sh", "-c",
         "dd if=/dev/zero of=/fill bs=1M 2>&1 | grep -o 'No space left on device'; rm /fill; echo still >/here && cat /here", NULL});
-    assert_output(&container, "No space left on device\nstill\n");
+    container_assert_output(&container, "No space left on device\nstill\n");
     container_close(&container);
 }
 
@@ -199,21 +90,9 @@ static char *copy_of_machines(const char *name)
     return copy;
 }
 
-static void use(const char *dir, int memory)
-{
-    hyperv_use(dir, memory, TEST_FILES_PROGRAM);
-}
-
 static int start_in(struct container *container, const char *dir, int memory, struct error *err)
 {
-    container_open(container, true);
-    /* container_open() has taken the undamaged ones: again. */
-    isolation_hyperv_ops.close(container->instance);
-    use(dir, memory);
-    static const struct isolation_events events = {.exited = on_exited, .oom = on_oom, .lost = on_lost};
-    if (isolation_hyperv_ops.open(container->id, container->dir, container->loop, &events, container, &container->instance,
-                                  err) < 0)
-        return -1;
+    container_open(container, dir, memory);
     return container_start(container, (const char *const[]){"echo", "after all", NULL}, false, err);
 }
 
@@ -225,7 +104,7 @@ static void assert_falls_back(const char *dir, int memory)
 
     if (start_in(&container, dir, memory, &err) < 0)
         fail_msg("%s", err.message);
-    assert_output(&container, "after all\n");
+    container_assert_output(&container, "after all\n");
     container_close(&container);
     assert_int_equal(access(mark, F_OK), 0);
 }
@@ -297,6 +176,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worker_killed), cmocka_unit_test(test_panic),
+        cmocka_unit_test(test_agent_killed),
         cmocka_unit_test(test_hostile_guest), cmocka_unit_test(test_missing_qemu),
         cmocka_unit_test(test_damaged_state), cmocka_unit_test(test_damaged_memory),
         cmocka_unit_test(test_disk_full),

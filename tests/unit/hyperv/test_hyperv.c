@@ -29,132 +29,12 @@
 #include "tabique/error.h"
 #include "hyperv/machine_fixture.h"
 
-struct container {
-    struct loop *loop;
-    struct isolation_instance *instance;
-    struct isolation_process process;
-    char *dir;
-    char id[ID_LENGTH + 1];
-    char ended_exec[ID_LENGTH + 1];
-    int status;
-    bool oom;
-    char lost[512];
-};
-
-static void on_exited(void *user, const char *exec_id, int status, bool oom)
-{
-    struct container *container = user;
-
-    snprintf(container->ended_exec, sizeof(container->ended_exec), "%s", exec_id);
-    container->status = status;
-    container->oom = oom;
-    loop_stop(container->loop);
-}
-
-static void on_oom(void *user)
-{
-}
-
-static void on_lost(void *user, const char *reason)
-{
-    struct container *container = user;
-
-    snprintf(container->lost, sizeof(container->lost), "%s", reason);
-    loop_stop(container->loop);
-}
-
-/* --- one container ------------------------------------------------------------------- */
-
-static struct plan *make_plan(struct container *container, const char *const *argv, bool tty)
-{
-    return fixture_plan(container->id, container->dir, argv, tty);
-}
-
-static void container_open(struct container *container, bool with_template)
-{
-    static const struct isolation_events events = {.exited = on_exited, .oom = on_oom, .lost = on_lost};
-    struct error err = ERROR_INIT;
-
-    *container = (struct container){.status = -1};
-    random_id(container->id);
-    container->dir = path_join(fixture_root, container->id);
-    assert_int_equal(path_mkdirs(container->dir, 0700), 0);
-    assert_int_equal(loop_new(&container->loop), 0);
-    hyperv_use(fixture_machines, with_template ? fixture_memory_fd : -EBADF, TEST_FILES_PROGRAM);
-    if (isolation_hyperv_ops.open(container->id, container->dir, container->loop, &events, container,
-                                  &container->instance, &err) < 0)
-        fail_msg("%s", err.message);
-}
-
-static void add_bind(struct plan *plan, const char *source, const char *target, uint64_t flags)
-{
-    plan->mounts = mem_grow(plan->mounts, plan->mount_count + 1, sizeof(*plan->mounts));
-    plan->mounts[plan->mount_count++] = (struct plan_mount){.type = mem_strdup("bind"), .source = mem_strdup(source),
-                                                            .target = mem_strdup(target), .flags = MS_BIND | MS_REC | flags};
-}
-
-static int container_start(struct container *container, const char *const *argv, bool tty, struct error *err)
-{
-    struct plan *plan = make_plan(container, argv, tty);
-    int r = isolation_hyperv_ops.start(container->instance, plan, &container->process, err);
-
-    plan_free(plan);
-    return r;
-}
-
-static void container_run(struct container *container, const char *const *argv)
-{
-    struct error err = ERROR_INIT;
-
-    container_open(container, true);
-    if (container_start(container, argv, false, &err) < 0)
-        fail_msg("%s", err.message);
-}
-
-static void container_close(struct container *container)
-{
-    char parent[64];
-
-    isolation_hyperv_ops.close(container->instance);
-    for (int i = 0; i < 3; i++)
-        cleanup_close(&container->process.stdio[i]);
-    cleanup_close(&container->process.pty_fd);
-    loop_free(container->loop);
-    free(container->dir);
-    snprintf(parent, sizeof(parent), "tabique-test-%d", (int)getpid());
-    (void)cgroup_remove(parent);
-}
-
-static void wait_exit(struct container *container)
-{
-    while (container->status < 0 && !container->lost[0])
-        assert_int_equal(loop_run(container->loop), 0);
-    assert_string_equal(container->lost, "");
-}
-
-static void assert_output(struct container *container, const char *expected)
-{
-    char text[4096] = "";
-    ssize_t n;
-
-    wait_exit(container);
-    /* What came with the exit is in the pipe; the loop has stopped feeding it. */
-    fd_set_nonblock(container->process.stdio[1], true);
-    n = fd_read_full(container->process.stdio[1], text, sizeof(text) - 1);
-    if (n < 0)
-        n = read(container->process.stdio[1], text, sizeof(text) - 1);
-    text[n > 0 ? n : 0] = '\0';
-    assert_string_equal(text, expected);
-}
-
-/* --- tests ------------------------------------------------------------------------------- */
-
 static void test_output_and_status(void **state)
 {
     struct container container;
 
     container_run(&container, (const char *const[]){"sh", "-c", "echo hello from $(hostname); exit 7", NULL});
-    assert_output(&container, "hello from behind-the-wall\n");
+    container_assert_output(&container, "hello from behind-the-wall\n");
     assert_int_equal(container.status, 7);
     container_close(&container);
 }
@@ -164,10 +44,10 @@ static void test_cold_boot(void **state)
     struct container container;
     struct error err = ERROR_INIT;
 
-    container_open(&container, false);
+    container_open(&container, fixture_machines, -EBADF);
     if (container_start(&container, (const char *const[]){"echo", "cold", NULL}, false, &err) < 0)
         fail_msg("%s", err.message);
-    assert_output(&container, "cold\n");
+    container_assert_output(&container, "cold\n");
     container_close(&container);
 }
 
@@ -176,7 +56,7 @@ static void test_missing_program(void **state)
     struct container container;
     struct error err = ERROR_INIT;
 
-    container_open(&container, true);
+    container_open(&container, fixture_machines, fixture_memory_fd);
     assert_true(container_start(&container, (const char *const[]){"no-such-program", NULL}, false, &err) < 0);
     assert_true(container.process.exec_failed);
     assert_int_equal(err.code, ENOENT);
@@ -192,7 +72,7 @@ static void read_two(char *first, char *second, size_t size)
     for (int i = 0; i < 2; i++) {
         ssize_t n;
         container_run(&containers[i], argv);
-        wait_exit(&containers[i]);
+        container_wait_exit(&containers[i]);
         n = read(containers[i].process.stdio[1], out[i], size - 1);
         out[i][n > 0 ? n : 0] = '\0';
         container_close(&containers[i]);
@@ -230,7 +110,7 @@ static void test_exec_and_signal(void **state)
         fail_msg("%s", err.message);
     assert_int_equal(fd_write_all(process.stdio[0], "through the wall", 16), 0);
     cleanup_close(&process.stdio[0]);
-    wait_exit(&container);
+    container_wait_exit(&container);
     assert_string_equal(container.ended_exec, "e1");
     assert_int_equal(container.status, 0);
     assert_true(read(process.stdio[1], text, sizeof(text) - 1) > 0);
@@ -241,7 +121,7 @@ static void test_exec_and_signal(void **state)
 
     container.status = -1;
     assert_int_equal(isolation_hyperv_ops.signal(container.instance, "", SIGKILL, &err), 0);
-    wait_exit(&container);
+    container_wait_exit(&container);
     assert_string_equal(container.ended_exec, "");
     assert_int_equal(container.status, 137);
     container_close(&container);
@@ -303,16 +183,16 @@ static void test_shared_directories(void **state)
     assert_int_equal(path_mkdirs(writable, 0755), 0);
     assert_int_equal(path_mkdirs(readonly, 0755), 0);
     assert_int_equal(file_write_atomic(AT_FDCWD, hello, "from the host\n", 14, 0644), 0);
-    container_open(&container, true);
-    struct plan *plan = make_plan(&container, (const char *const[]){"sh", "-c",
+    container_open(&container, fixture_machines, fixture_memory_fd);
+    struct plan *plan = fixture_plan(container.id, container.dir, (const char *const[]){"sh", "-c",
         "cat /ro/hello; mkdir /rw/sub && echo from the guest >/rw/sub/made && chown 123:45 /rw/sub/made && chmod 640 /rw/sub/made;"
         "ln -s /etc/passwd /rw/link; cat /rw/link 2>&1; touch /ro/new 2>&1; ls /rw; ls /rw/.. | head -n 3 | wc -l", NULL}, false);
-    add_bind(plan, writable, "/rw", 0);
-    add_bind(plan, readonly, "/ro", MS_RDONLY);
+    plan_add_bind(plan, writable, "/rw", 0);
+    plan_add_bind(plan, readonly, "/ro", MS_RDONLY);
     if (isolation_hyperv_ops.start(container.instance, plan, &container.process, &err) < 0)
         fail_msg("%s", err.message);
     plan_free(plan);
-    assert_output(&container, "from the host\ncat: can't open '/rw/link': No such file or directory\n"
+    container_assert_output(&container, "from the host\ncat: can't open '/rw/link': No such file or directory\n"
                               "touch: /ro/new: Read-only file system\nlink\nsub\n3\n");
     assert_int_equal(file_read(AT_FDCWD, made, 100, &text, NULL), 0);
     assert_string_equal(text, "from the guest\n");
@@ -366,8 +246,8 @@ static void test_network(void **state)
     struct container container;
     struct error err = ERROR_INIT;
 
-    container_open(&container, true);
-    struct plan *plan = make_plan(&container, (const char *const[]){"sh", "-c",
+    container_open(&container, fixture_machines, fixture_memory_fd);
+    struct plan *plan = fixture_plan(container.id, container.dir, (const char *const[]){"sh", "-c",
         "ping -c 2 -W 5 -q 10.231.77.1 | grep -o '2 packets received';"
         "cat /sys/class/net/eth0/address; ip -4 -o addr show dev eth0 | grep -o '10.231.77.2/24';"
         "ip route | grep -o 'default via 10.231.77.1';"
@@ -379,7 +259,7 @@ static void test_network(void **state)
     if (isolation_hyperv_ops.start(container.instance, plan, &container.process, &err) < 0)
         fail_msg("%s", err.message);
     plan_free(plan);
-    assert_output(&container, "2 packets received\n02:42:0a:e7:4d:02\n10.231.77.2/24\ndefault via 10.231.77.1\n"
+    container_assert_output(&container, "2 packets received\n02:42:0a:e7:4d:02\n10.231.77.2/24\ndefault via 10.231.77.1\n"
                               "2 packets received\n10.231.78.2/24\n0\n");
     container_close(&container);
 }
