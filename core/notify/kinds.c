@@ -27,8 +27,8 @@ const struct notify_kind_row notify_kinds[NOTIFY_KINDS] = {
                                       "{container} terminó {count} veces en {seconds} s y se inicia de nuevo "
                                       "cada vez"}},
     [NOTIFY_WORKER_LOST] = {.name = "worker-lost",
-                            .text = {"{container} lost its virtual machine: {reason}",
-                                     "{container} perdió su máquina virtual: {reason}"}},
+                            .text = {"{container} lost what it ran in: {reason}",
+                                     "{container} perdió aquello en que se ejecutaba: {reason}"}},
     [NOTIFY_CPU] = {.name = "cpu",
                     .level = true,
                     .lasting = true,

@@ -478,7 +478,7 @@ static const struct {
     {"oom", "Out of memory", NOTIFY_OOM, true},
     {"unhealthy", "Unhealthy", NOTIFY_UNHEALTHY, true},
     {"restart-loop", "Restarts over and over", NOTIFY_RESTART_LOOP, true},
-    {"worker-lost", "Virtual machine lost", NOTIFY_WORKER_LOST, true},
+    {"worker-lost", "Worker lost", NOTIFY_WORKER_LOST, true},
     {"memory", "Memory nearly used up", NOTIFY_MEMORY, true},
     {"cpu", "Busy for long", NOTIFY_CPU, false},
 };

@@ -133,7 +133,8 @@ static cJSON *exit_detail(const struct look *look, const struct notify_rule *rul
     struct before before = {0};
     int number = 0;
 
-    if (!code || str_to_int(code, 0, 255, &number) < 0 || number == 0 ||
+    /* An error is the wall's, which a rule of its own tells. */
+    if (!code || str_to_int(code, 0, 255, &number) < 0 || number == 0 || event_attribute(event, "error") ||
         store_events(look->notify->options.store, &query, look_back, &before, NULL) < 0 || before.requested)
         return NULL;
     cJSON *detail = cJSON_CreateObject();
@@ -178,10 +179,12 @@ static cJSON *loop_detail(const struct look *look, const struct notify_rule *rul
 
 static cJSON *lost_detail(const struct look *look, const struct notify_rule *rule, const struct event *event)
 {
-    const char *reason = event_attribute(event, "reason");
-    cJSON *detail = cJSON_CreateObject();
+    const char *reason = event_attribute(event, "error");
 
-    json_add_string(detail, "reason", reason ? reason : "");
+    if (!reason)
+        return NULL;
+    cJSON *detail = cJSON_CreateObject();
+    json_add_string(detail, "reason", reason);
     return detail;
 }
 
@@ -199,7 +202,7 @@ static const struct {
     {"container", "die", NOTIFY_RESTART_LOOP, loop_detail},
     {"container", "oom", NOTIFY_OOM, no_detail},
     {"container", "health_status: unhealthy", NOTIFY_UNHEALTHY, no_detail},
-    {"worker", "lost", NOTIFY_WORKER_LOST, lost_detail},
+    {"container", "die", NOTIFY_WORKER_LOST, lost_detail},
 };
 
 static const struct {

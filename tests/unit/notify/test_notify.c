@@ -193,6 +193,12 @@ static void exits(void **state)
     happen(world, ONE, "oom", "web", NULL, NULL);
     seen = wait_for(world, 4);
     assert_string_equal(seen.rows[0].kind, "oom");
+    /* The wall fell: that is told, and not the exit code besides. */
+    change_rule(world, "exit", "{\"enabled\":true}");
+    event_publish(world->bus, "container", "die", ONE, "name", "web", "exitCode", "137", "error", "killed", NULL);
+    seen = wait_for(world, 5);
+    assert_string_equal(seen.rows[0].kind, "worker-lost");
+    assert_string_equal(seen.rows[0].detail, "{\"reason\":\"killed\"}");
 }
 
 static void health(void **state)
