@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -71,6 +72,16 @@ ssize_t fd_read_full(int fd, void *data, size_t length)
         done += (size_t)n;
     }
     return (ssize_t)done;
+}
+
+int fd_copy(int from, int to)
+{
+    ssize_t n;
+
+    do
+        n = sendfile(to, from, NULL, 1u << 30);
+    while (n > 0 || (n < 0 && errno == EINTR));
+    return n < 0 ? -errno : 0;
 }
 
 int file_read(int dirfd, const char *path, size_t limit, char **ret, size_t *ret_length)

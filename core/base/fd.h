@@ -16,6 +16,9 @@ struct error;
 int fd_write_all(int fd, const void *data, size_t length);
 /* Reads until length or end; returns the count. */
 ssize_t fd_read_full(int fd, void *data, size_t length);
+/* From one fd's place to its end, into another's place; of any two file systems,
+ * where copy_file_range() gives -EXDEV. */
+int fd_copy(int from, int to);
 /* Whole file into a NUL-terminated buffer (free() it); -EFBIG over limit.
  * Works for /proc files, whose st_size is 0. dirfd may be AT_FDCWD. */
 int file_read(int dirfd, const char *path, size_t limit, char **ret, size_t *ret_length);

@@ -85,7 +85,7 @@ int container_set_isolation(struct container *container, const char *isolation, 
                          isolation ? isolation : "");
     engine_info(engine, &info);
     if (wall->capabilities & ISOLATION_OWN_KERNEL && !info.hyperv_available)
-        return error_set(err, EINVAL, "hyperv isolation is not available here: this engine has no virtual machine worker");
+        return error_set(err, EINVAL, "hyperv isolation is not available here: %s", info.accelerator_reason);
     int r = can_change(container, wall, err);
     if (r < 0)
         return r;

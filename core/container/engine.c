@@ -559,6 +559,7 @@ void engine_facts(struct engine *engine, struct host_facts *ret)
         .memory_nodes = count_nodes(),
         .default_isolation = engine->options.default_isolation,
         .hyperv_available = info.hyperv_available,
+        .hyperv_reason = info.accelerator_reason,
     };
 }
 

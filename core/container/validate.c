@@ -706,8 +706,8 @@ int validate_create(const struct host_facts *facts, cJSON *config, cJSON *host, 
         return INVALID("invalid isolation mode: \"%s\": one of default, process and hyperv is expected",
                        isolation);
     if (wall->capabilities & ISOLATION_OWN_KERNEL && !facts->hyperv_available)
-        return INVALID("hyperv isolation is not available here: this engine has no virtual machine worker; "
-                       "use --isolation=process");
+        return INVALID("hyperv isolation is not available here: %s; use --isolation=process",
+                       facts->hyperv_reason ? facts->hyperv_reason : "this engine has no virtual machine worker");
     if ((r = check_config(config, err)) < 0 || (r = check_host_config(facts, config, host, warnings, err)) < 0 ||
         (r = check_networks(config, host, networks, err)) < 0 || (r = wall_check(wall, config, host, err)) < 0)
         return r;

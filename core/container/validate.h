@@ -20,6 +20,7 @@ struct host_facts {
     int memory_nodes;
     const char *default_isolation;
     bool hyperv_available;
+    const char *hyperv_reason; /* why not; NULL: nobody has looked */
 };
 
 /* Before the image is known: Config and HostConfig as they came, and the networks

@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "launch/launch_private.h"
 
 #define DEPTH_MAX 64
@@ -32,14 +32,9 @@ static int copy_file(int from_dir, int to_dir, const char *name, const struct st
 
     if (from < 0 || to < 0)
         return -errno;
-    for (;;) {
-        ssize_t n = sendfile(to, from, NULL, 1u << 20);
-
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-    }
+    int r = fd_copy(from, to);
+    if (r < 0)
+        return r;
     take_attributes(to, st);
     return 0;
 }

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { Server, sleep, until } from './lib/server.mjs'
@@ -118,6 +119,123 @@ describe('a machine is lost', () => {
     await server.spawn()
     await fell(info, since, /^137$/, /worker \(vmwp\) was killed \(signal 9\)/)
     await ok('rm', info.Id)
+  })
+})
+
+describe('the host is not as it should be', () => {
+  // A server of its own; what(server, root) after it has started.
+  const withServer = async (options, what) => {
+    const root = fs.mkdtempSync(path.join(os.tmpdir(), 'tabique-api-'))
+    fs.mkdirSync(path.join(root, 'data'))
+    let own
+    try {
+      if (options.size) assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${options.size}`, 'none', path.join(root, 'data')]).status, 0)
+      own = await Server.start({ root, args: TCG, ...options })
+      await what(own, root)
+    } finally {
+      if (own) await own.stop()
+      spawnSync('umount', ['-l', path.join(root, 'data')])
+      fs.rmSync(root, { recursive: true, force: true })
+    }
+  }
+
+  test('the disk is full: errors inside, the engine goes on, room comes back', { timeout: 300_000 }, () =>
+    withServer({ size: '250m' }, async (own) => {
+      const filler = await own.ok('run', '-d', '--isolation', 'hyperv', IMAGE, 'sh', '-c',
+        'echo up; cat; dd if=/dev/zero of=/fill bs=1M count=200; sync; echo synced; sleep 1000', SLOW)
+      await until('the disk to be full', async () => {
+        const { bavail, bsize } = fs.statfsSync(own.dataDir)
+        return bavail * bsize < 1 << 20
+      }, 120_000)
+      // Told to the guest as a disk's error; the machine lives and answers.
+      assert.match((await own.docker('exec', filler, 'sh', '-c', 'echo alive; touch /new || echo refused', SLOW)).stdout, /^alive\nrefused\n$/)
+      const another = await own.docker('run', '--isolation', 'hyperv', IMAGE, 'true', SLOW)
+      assert.equal(another.code, 125, another.stdout)
+      assert.match(another.stderr, /No space left on device/)
+      for (const id of (await own.ok('ps', '-aq', '--no-trunc')).split('\n').filter(Boolean)) {
+        await own.ok('rm', '-f', id)
+        await nothingLeft(id, own)
+      }
+      assert.equal(await own.ok('run', '--rm', '--isolation', 'hyperv', IMAGE, 'echo', 'again', SLOW), 'again')
+    }))
+
+  test('a damaged template: machines boot cold, the next server makes a new one', { timeout: 300_000 }, () =>
+    withServer({}, async (own) => {
+      const machines = path.join(own.dataDir, 'machines')
+      assert.equal(await own.ok('run', '--rm', '--isolation', 'hyperv', IMAGE, 'echo', 'whole', SLOW), 'whole')
+      await own.halt()
+      fs.writeFileSync(path.join(machines, 'state'), Buffer.alloc(300_000, 0x5a))
+      await own.spawn()
+      assert.equal(await own.ok('run', '--rm', '--isolation', 'hyperv', IMAGE, 'echo', 'cold', SLOW), 'cold')
+      assert.ok(fs.existsSync(path.join(machines, 'damaged')))
+      await own.halt()
+      await own.spawn()
+      assert.equal(await own.ok('run', '--rm', '--isolation', 'hyperv', IMAGE, 'echo', 'new', SLOW), 'new')
+      assert.ok(!fs.existsSync(path.join(machines, 'damaged')))
+      assert.notDeepEqual([...fs.readFileSync(path.join(machines, 'state')).subarray(0, 4)], [0x5a, 0x5a, 0x5a, 0x5a])
+    }))
+
+  test('no QEMU: the thick wall is refused with the reason, the thin one works', { timeout: 300_000 }, () =>
+    withServer({ wrap: ['unshare', '--mount', 'sh', '-c', 'mount --bind /dev/null /usr/bin/qemu-system-x86_64 && exec "$@"', 'sh'] }, async (own) => {
+      const result = await until('the search to end', async () => {
+        const tried = await own.docker('run', '--rm', '--isolation', 'hyperv', IMAGE, 'true', SLOW)
+        return tried.code !== 0 && tried
+      })
+      assert.equal(result.code, 125)
+      assert.match(result.stderr, /QEMU is not installed.*apt-get install qemu-system-x86/)
+      assert.match((await own.docker('info')).stderr, /WARNING: hyperv isolation is not available: QEMU is not installed/)
+      assert.equal(await own.ok('run', '--rm', IMAGE, 'echo', 'thin'), 'thin')
+      assert.equal(await own.ok('ps', '-aq'), '')
+    }))
+})
+
+describe('what holds the worker', () => {
+  const status = (pid, field) => fs.readFileSync(`/proc/${pid}/status`, 'utf8').match(new RegExp(`^${field}:[ \\t]*(.*)$`, 'm'))[1]
+
+  test('user, capabilities, seccomp, namespaces, root, fds, control group', SLOW, async () => {
+    const [one, two] = [await start('-m', '64m', IMAGE, 'sleep', '1000'), await start(IMAGE, 'sleep', '1000')]
+    const [pid, other] = [one.State.Pid, two.State.Pid]
+    assert.equal(status(pid, 'Name'), 'vmwp')
+    const uids = status(pid, 'Uid').split('\t')
+    assert.equal(new Set([...uids, ...status(pid, 'Gid').split('\t')]).size, 1)
+    assert.ok(Number(uids[0]) >= 0x50000000, uids[0])
+    assert.notEqual(uids[0], status(other, 'Uid').split('\t')[0])
+    assert.equal(status(pid, 'Groups').trim(), '')
+    for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) assert.match(status(pid, set), /^0+$/, set)
+    assert.equal(status(pid, 'NoNewPrivs'), '1')
+    // Every thread of it: a filter holds for the one that installed it and its children.
+    for (const thread of fs.readdirSync(`/proc/${pid}/task`)) {
+      const text = fs.readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8')
+      assert.match(text, /^Seccomp:\s+2$/m)
+      assert.match(text, /^CapEff:\s+0+$/m)
+    }
+    for (const kind of ['mnt', 'pid', 'net', 'ipc', 'uts']) {
+      const own = fs.readlinkSync(`/proc/${pid}/ns/${kind}`)
+      assert.notEqual(own, fs.readlinkSync(`/proc/self/ns/${kind}`), kind)
+      assert.notEqual(own, fs.readlinkSync(`/proc/${other}/ns/${kind}`), kind)
+    }
+    // Its network namespace has nothing in it: the tap was opened elsewhere.
+    assert.deepEqual(fs.readFileSync(`/proc/${pid}/net/dev`, 'utf8').match(/^ *\S+:/gm).map((line) => line.trim()), ['lo:'])
+    // Its root: QEMU, what it loads and boots; read-only, nothing of the host's.
+    assert.deepEqual(fs.readdirSync(`/proc/${pid}/root`).sort(), ['boot', 'dev', 'lib', 'lib64', 'proc', 'tmp', 'usr'].filter((name) => fs.existsSync(`/proc/${pid}/root/${name}`)))
+    const mounts = fs.readFileSync(`/proc/${pid}/mounts`, 'utf8').trim().split('\n').map((line) => line.split(' '))
+    assert.deepEqual(mounts.map((fields) => fields[1]).sort(), ['/', '/proc'])
+    assert.ok(mounts.find((fields) => fields[1] === '/')[3].split(',').includes('ro'))
+    assert.deepEqual(fs.readdirSync(`/proc/${pid}/root/usr/bin`), ['qemu'])
+    // Descriptors: null, the shim's socket pairs, memory, two disks, taps, and QEMU's own kind.
+    for (const fd of fs.readdirSync(`/proc/${pid}/fd`)) {
+      let target
+      try { target = fs.readlinkSync(`/proc/${pid}/fd/${fd}`) } catch { continue }
+      assert.match(target, new RegExp(`^((/dev)?/(null|kvm|net/tun)|pipe:.*|socket:.*|anon_inode:.*|/memfd:.*|.*/images/.*|.*/containers/${one.Id}/scratch\\.ext4)$`), `fd ${fd}`)
+    }
+    // The container's control group, whatever the hierarchy, and its limit with what the worker needs itself.
+    const groups = fs.readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().split('\n').filter((line) => line.includes(one.Id))
+    assert.ok(groups.some((line) => /memory|^0::/.test(line)), fs.readFileSync(`/proc/${pid}/cgroup`, 'utf8'))
+    // It dies with its shim: nobody adopts a machine.
+    const shim = status(pid, 'PPid')
+    assert.equal(status(shim, 'Name'), 'tabique-shim')
+    await ok('rm', '-f', one.Id, two.Id)
+    await nothingLeft(one.Id)
   })
 })
 

@@ -182,13 +182,9 @@ static int copy_into(const char *from_dir, const char *name, const char *to_dir,
     CLEANUP_FREE char *to = path_join(to_dir, name);
     CLEANUP_CLOSE int in = open(from, O_RDONLY | O_CLOEXEC);
     CLEANUP_CLOSE int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    ssize_t n = 1;
+    int r = in < 0 || out < 0 ? -errno : fd_copy(in, out);
 
-    while (in >= 0 && out >= 0 && n > 0)
-        n = copy_file_range(in, NULL, out, NULL, 1 << 30, 0);
-    if (in < 0 || out < 0 || n < 0)
-        return error_errno(err, errno, "cannot copy %s to %s", from, to);
-    return 0;
+    return r < 0 ? error_errno(err, -r, "cannot copy %s to %s", from, to) : 0;
 }
 
 /* An empty ext4, made once; each container's disk is a sparse copy of it. */

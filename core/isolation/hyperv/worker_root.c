@@ -33,7 +33,6 @@ static int copy_file(const char *from, const char *root, const char *to, mode_t 
     CLEANUP_CLOSE int in = open(from, O_RDONLY | O_CLOEXEC);
     CLEANUP_CLOSE int out = -EBADF;
     struct stat st;
-    ssize_t n = 1;
 
     if (in < 0 || fstat(in, &st) < 0)
         return error_errno(err, errno, "cannot read %s", from);
@@ -42,10 +41,9 @@ static int copy_file(const char *from, const char *root, const char *to, mode_t 
             return 0;
         return error_errno(err, errno, "cannot make %s", target);
     }
-    while (n > 0)
-        n = copy_file_range(in, NULL, out, NULL, 1 << 30, 0);
-    if (n < 0)
-        return error_errno(err, errno, "cannot copy %s", from);
+    int r = fd_copy(in, out);
+    if (r < 0)
+        return error_errno(err, -r, "cannot copy %s", from);
     fchmod(out, mode);
     return 0;
 }

@@ -84,7 +84,8 @@ function makeBaseImage(dir) {
 }
 
 export class Server {
-  // options: args (more flags), listen (false: socket only), root (an old one's, to start again on)
+  // options: args (more flags), listen (false: socket only), root (an old one's, to start again
+  // on), wrap (a command before the server's own)
   static async start(options = {}) {
     const server = new Server()
     try {
@@ -98,7 +99,8 @@ export class Server {
     return server
   }
 
-  async #prepare({ args = [], listen = true, root }) {
+  async #prepare({ args = [], listen = true, root, wrap = [] }) {
+    this.wrap = wrap
     const build = process.env.TABIQUE_BUILD
     if (!build) throw new Error('TABIQUE_BUILD is not set: run tools/test, or name a build tree')
     this.binary = path.join(build, 'server/tabique')
@@ -120,7 +122,8 @@ export class Server {
   }
 
   async spawn() {
-    this.child = spawn(this.binary, this.args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const [program, ...args] = [...this.wrap, this.binary, ...this.args]
+    this.child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     const keep = (chunk) => { this.log = (this.log + chunk).slice(-200_000) }
     this.child.stdout.on('data', keep)
     this.child.stderr.on('data', keep)

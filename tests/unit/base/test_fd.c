@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
@@ -37,6 +38,24 @@ static void *write_much(void *user)
     free(data);
     close(s->fd);
     return NULL;
+}
+
+/* Between file systems of two kinds, from the middle, and where it cannot be. */
+static void copies(void **state)
+{
+    int from = -1, to = memfd_create("copy", MFD_CLOEXEC), dir;
+    char *path = scratch_new(&dir), text[16] = "";
+
+    from = openat(dir, "from", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(fd_write_all(from, "0123456789", 10), 0);
+    assert_int_equal(lseek(from, 3, SEEK_SET), 3);
+    assert_int_equal(fd_copy(from, to), 0);
+    assert_int_equal(pread(to, text, sizeof(text), 0), 7);
+    assert_string_equal(text, "3456789");
+    assert_int_equal(fd_copy(from, -1), -EBADF);
+    close(from);
+    close(to);
+    scratch_remove(path, dir);
 }
 
 static void whole_reads_and_writes(void **state)
@@ -322,7 +341,7 @@ int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_reads_and_writes), cmocka_unit_test(flags),
+        cmocka_unit_test(copies), cmocka_unit_test(whole_reads_and_writes), cmocka_unit_test(flags),
         cmocka_unit_test(reading_files),          cmocka_unit_test(writing_text),
         cmocka_unit_test(atomic_writes),          cmocka_unit_test(passing),
         cmocka_unit_test(unix_sockets),
