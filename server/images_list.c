@@ -23,7 +23,8 @@ struct layer_use {
 struct gather {
     struct request *request;
     const cJSON *filters;
-    bool shared_sizes, counts;
+    bool all, shared_sizes, counts;
+    char **parents; /* of nameless images and others: with repetitions */
     int64_t before_ns, since_ns, until_ns;
     bool has_dangling, dangling;
     struct layer_use *layers;
@@ -143,10 +144,13 @@ static int prepare(struct gather *gather, struct error *err)
 static int add_image(void *user, const struct image *image)
 {
     struct gather *gather = user;
-    const bool dangling = !image->names || !image->names[0];
+    const bool nameless = !image->names || !image->names[0];
+    /* What others were built from is a step: neither shown by itself nor dangling. */
+    const bool step = nameless && strv_contains(gather->parents, image->id);
+    const bool dangling = nameless && !step;
     const cJSON *labels = json_get(json_get(image->config, "config"), "Labels");
 
-    if ((gather->has_dangling && gather->dangling != dangling) ||
+    if ((step && (!gather->all || gather->has_dangling)) || (gather->has_dangling && gather->dangling != dangling) ||
         (gather->before_ns && image->created_ns >= gather->before_ns) ||
         (gather->since_ns && image->created_ns <= gather->since_ns) ||
         (gather->until_ns && image->created_ns > gather->until_ns) ||
@@ -161,6 +165,14 @@ static int add_image(void *user, const struct image *image)
     return 0;
 }
 
+static int note_parent(void *user, const struct image *image)
+{
+    struct gather *gather = user;
+    if (image->parent && image->parent[0])
+        strv_push(&gather->parents, image->parent);
+    return 0;
+}
+
 static int note_image(void *user, struct container *container)
 {
     struct gather *gather = user;
@@ -170,15 +182,16 @@ static int note_image(void *user, struct container *container)
     return 0;
 }
 
-int images_summaries(struct request *request, const cJSON *filters, bool shared_sizes, bool counts, cJSON **ret,
+int images_summaries(struct request *request, const cJSON *filters, bool all, bool shared_sizes, bool counts, cJSON **ret,
                      struct error *err)
 {
     struct image_store *store = engine_images(request_engine(request));
     struct gather gather = {
-        .request = request, .filters = filters, .shared_sizes = shared_sizes, .counts = counts};
+        .request = request, .filters = filters, .all = all, .shared_sizes = shared_sizes, .counts = counts};
     int r = prepare(&gather, err);
     if (r < 0)
         return r;
+    image_each(store, note_parent, &gather);
     if (shared_sizes)
         image_each(store, count_layers, &gather);
     if (counts)
@@ -190,6 +203,7 @@ int images_summaries(struct request *request, const cJSON *filters, bool shared_
         free(gather.layers[i].diff_id);
     free(gather.layers);
     strv_free(gather.used_images);
+    strv_free(gather.parents);
     *ret = gather.array;
     return 0;
 }

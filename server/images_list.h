@@ -8,6 +8,9 @@
 struct error;
 struct request;
 
-/* filters: validated, or NULL. counts: how many containers use each; else -1. */
-int images_summaries(struct request *request, const cJSON *filters, bool shared_sizes, bool counts, cJSON **ret,
+/* filters: validated, or NULL. all: also the steps that other images were built from.
+ * counts: how many containers use each; else -1. */
+int images_summaries(struct request *request, const cJSON *filters, bool all, bool shared_sizes, bool counts, cJSON **ret,
                      struct error *err);
+/* routes_build.c: the build cache as /system/df lists it. */
+cJSON *build_cache_summaries(struct request *request);

@@ -23,6 +23,7 @@
 #include "config.h"
 #include "http.h"
 #include "server.h"
+#include "tabique/build.h"
 #include "tabique/engine.h"
 #include "tabique/error.h"
 #include "tabique/image.h"
@@ -34,8 +35,9 @@ extern char **environ;
 
 static const struct route *const tables[] = {
     routes_system,   routes_containers, routes_exec,    routes_images,
-    routes_networks, routes_volumes,    routes_refused, routes_api,
-    routes_account,  routes_stream,     routes_notify, NULL,
+    routes_build,    routes_networks,   routes_volumes, routes_refused,
+    routes_api,      routes_account,    routes_stream,  routes_notify,
+    NULL,
 };
 
 /* --- can this machine do it?
@@ -289,6 +291,7 @@ static int run(const struct config *config, struct error *err)
     r = engine_open(&engine_options, &engine, err);
     if (r < 0)
         goto out;
+    build_clean(engine);
     load_base_image(engine, config->base_image);
 
     const struct server_options server_options = {

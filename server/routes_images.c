@@ -42,7 +42,7 @@ static int images_list(struct request *request)
         json_push_string(json_add_array(filters, "reference"), old_filter);
     }
     if (r >= 0)
-        r = images_summaries(request, filters,
+        r = images_summaries(request, filters, request_query_bool(request, "all", false),
                              request_api_version(request) >= 142 &&
                                  request_query_bool(request, "shared-size", false),
                              request_api_version(request) >= 151, &json, &err);

@@ -36,26 +36,6 @@ static int plugin_not_found(struct request *request)
     return respond_status_error(request, 404, "plugin \"%s\" not found", request_param(request, "name"));
 }
 
-static int no_build(struct request *request)
-{
-    return respond_status_error(request, 501,
-                                "building images is not served yet: build elsewhere, and bring the image in with "
-                                "docker load");
-}
-
-static int build_prune(struct request *request)
-{
-    cJSON *json = cJSON_CreateObject();
-    json_add_null(json, "CachesDeleted");
-    json_add_int(json, "SpaceReclaimed", 0);
-    return respond_json(request, 200, json);
-}
-
-static int no_session(struct request *request)
-{
-    return respond_status_error(request, 501, "build sessions are not served yet");
-}
-
 static int no_distribution(struct request *request)
 {
     return respond_status_error(request, 501,
@@ -113,11 +93,6 @@ const struct route routes_refused[] = {
     {"POST", "/plugins/{name...}/push", RULE, plugin_not_found},
     {"POST", "/plugins/{name...}/set", RULE, plugin_not_found},
     {"DELETE", "/plugins/{name...}", RULE, plugin_not_found},
-    {"POST", "/build", DO, no_build},
-    {"POST", "/build/prune", DO, build_prune},
-    {"POST", "/build/cancel", DO, no_build},
-    {"POST", "/session", DO, no_session},
-    {"POST", "/grpc", DO, no_session},
     {"GET", "/distribution/{name...}/json", SEE, no_distribution},
     {"GET", "/containers/{id}/checkpoints", SEE, no_checkpoints},
     {"POST", "/containers/{id}/checkpoints", DO, no_checkpoints},

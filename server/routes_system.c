@@ -85,6 +85,16 @@ static int wanted_types(struct request *request, unsigned *ret, struct error *er
     return 0;
 }
 
+/* What is not counted with an image already. */
+static int64_t cache_size(const cJSON *entries)
+{
+    int64_t size = 0;
+    const cJSON *entry;
+    cJSON_ArrayForEach (entry, entries)
+        size += json_bool(entry, "Shared", false) ? 0 : json_int(entry, "Size", 0);
+    return size;
+}
+
 static int system_df(struct request *request)
 {
     struct error err = ERROR_INIT;
@@ -98,7 +108,7 @@ static int system_df(struct request *request)
     json_add_int(json, "LayersSize",
                  wanted & WANT_IMAGES ? image_store_size(engine_images(request_engine(request))) : 0);
     if (wanted & WANT_IMAGES)
-        images_summaries(request, NULL, true, true, &images, NULL);
+        images_summaries(request, NULL, false, true, true, &images, NULL);
     json_add(json, "Images", images);
     if (wanted & WANT_CONTAINERS) {
         struct usage usage = {request, json_add_array(json, "Containers")};
@@ -108,11 +118,11 @@ static int system_df(struct request *request)
     }
     json_add(json, "Volumes", wanted & WANT_VOLUMES ? volumes_usage(request) : NULL);
     if (wanted & WANT_BUILD_CACHE)
-        json_add_array(json, "BuildCache");
+        json_add(json, "BuildCache", build_cache_summaries(request));
     else
         json_add_null(json, "BuildCache");
     if (request_api_version(request) < 142)
-        json_add_int(json, "BuilderSize", 0);
+        json_add_int(json, "BuilderSize", cache_size(json_get(json, "BuildCache")));
     return respond_json(request, 200, json);
 }
 

@@ -28,6 +28,7 @@ enum archive_flags {
     ARCHIVE_DIFF_ID = 1 << 3,         /* compute SHA-256 of the uncompressed stream */
     ARCHIVE_FOLLOW = 1 << 4,          /* create: follow a symlink at the last component */
     ARCHIVE_STRICT_END = 1 << 5,      /* extract: refuse a tar without its end marker (cut short) */
+    ARCHIVE_NO_TIMES = 1 << 6,        /* create: all times are 0, so that equal trees give equal tars */
 };
 
 /* What an archive may grow to; 0 (or no limits at all) takes the default. Over
@@ -63,6 +64,17 @@ void archive_plain_freep(struct archive_plain **plain);
 /* Unpacks (any compression) below `path` inside root_fd ("/" for the root). */
 int archive_extract(int root_fd, const char *path, archive_read_fn *read, void *user, unsigned flags,
                     const struct archive_limits *limits, struct archive_result *ret, struct error *err);
+
+/* The same, everything owned and (where mode is not ARCHIVE_MODE_KEPT) permitted as said. */
+#define ARCHIVE_MODE_KEPT UINT32_MAX
+struct archive_owner {
+    uint32_t uid, gid, mode;
+};
+int archive_extract_as(int root_fd, const char *path, archive_read_fn *read, void *user, unsigned flags,
+                       const struct archive_owner *owner, const struct archive_limits *limits,
+                       struct archive_result *ret, struct error *err);
+/* Whether the file is a tar with something in it, compressed or not. Reads from its start. */
+bool archive_is_tar(int fd);
 
 /* The same for a layer (ARCHIVE_LAYER|KEEP_OWNER|DIFF_ID besides `flags`, root "/"), writing to
  * recipe_fd (empty, writable) what archive_reassemble() needs to give back the

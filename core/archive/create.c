@@ -77,12 +77,12 @@ static int64_t mtime_of(const struct stat *st)
     return seconds * 1000000000 + st->st_mtim.tv_nsec;
 }
 
-static void fill(struct tar_entry *entry, const struct stat *st)
+static void fill(const struct packing *packing, struct tar_entry *entry, const struct stat *st)
 {
     entry->mode = st->st_mode & 07777;
     entry->uid = st->st_uid;
     entry->gid = st->st_gid;
-    entry->mtime_ns = mtime_of(st);
+    entry->mtime_ns = packing->flags & ARCHIVE_NO_TIMES ? 0 : mtime_of(st);
 }
 
 /* The reader's end of the connection going away must keep its own code. */
@@ -142,7 +142,7 @@ static int pack_file(struct packing *packing, int parent, const char *base, cons
         return failed(packing, -errno, name);
     if (!S_ISREG(st.st_mode) || st.st_ino != seen->st_ino)
         return 0; /* replaced meanwhile */
-    fill(&entry, &st);
+    fill(packing, &entry, &st);
     const char *first = first_name(packing, &st, name);
     if (first) {
         entry.type = TAR_HARD_LINK;
@@ -169,7 +169,7 @@ static int pack_special(struct packing *packing, int parent, const char *base, c
         return errno == ENOENT ? 0 : failed(packing, -errno, name);
     if (fstat(fd, &st) < 0)
         return failed(packing, -errno, name);
-    fill(&entry, &st);
+    fill(packing, &entry, &st);
     switch (st.st_mode & S_IFMT) {
     case S_IFLNK:
         entry.type = TAR_SYMLINK;
@@ -266,7 +266,7 @@ static int pack_directory_entry(struct packing *packing, int fd, const char *nam
 
     if (fstat(fd, &st) < 0)
         return failed(packing, -errno, name);
-    fill(&entry, &st);
+    fill(packing, &entry, &st);
     xattr_get_all(fd, false, &entry.xattrs, &entry.xattr_count);
     int r = tar_write_entry(&packing->tar, &entry);
     xattr_list_free(entry.xattrs, entry.xattr_count);

@@ -43,6 +43,7 @@ struct extraction {
     int root_fd;
     char *base; /* below which to unpack; "" for the root */
     unsigned flags;
+    const struct archive_owner *owner; /* NULL: by flags */
     uint64_t max_bytes, max_entries;
     struct tar_reader *tar;
     struct recipe_writer *recipe; /* NULL: none wanted */
@@ -246,8 +247,13 @@ static void owner_of(const struct extraction *ex, const struct tar_entry *entry,
 {
     bool keep = ex->flags & ARCHIVE_KEEP_OWNER;
 
-    *ret_uid = keep ? entry->uid : 0;
-    *ret_gid = keep ? entry->gid : 0;
+    *ret_uid = ex->owner ? ex->owner->uid : keep ? entry->uid : 0;
+    *ret_gid = ex->owner ? ex->owner->gid : keep ? entry->gid : 0;
+}
+
+static mode_t mode_of(const struct extraction *ex, const struct tar_entry *entry)
+{
+    return ex->owner && ex->owner->mode != ARCHIVE_MODE_KEPT ? ex->owner->mode : entry->mode;
 }
 
 /* chown clears setuid bits and capabilities, so it comes first; a write would,
@@ -258,7 +264,7 @@ static int describe(const struct extraction *ex, int fd, const struct tar_entry 
     gid_t gid;
 
     owner_of(ex, entry, &uid, &gid);
-    if (fchown(fd, uid, gid) < 0 || fchmod(fd, entry->mode) < 0)
+    if (fchown(fd, uid, gid) < 0 || fchmod(fd, mode_of(ex, entry)) < 0)
         return -errno;
     return xattr_set_all(fd, false, entry->xattrs, entry->xattr_count);
 }
@@ -281,7 +287,7 @@ static int describe_special(const struct extraction *ex, const char *base, const
         return -errno;
     if (kind != S_IFLNK) {
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        if (chmod(path, entry->mode) < 0)
+        if (chmod(path, mode_of(ex, entry)) < 0)
             return -errno;
     }
     int r = xattr_set_all(fd, true, entry->xattrs, entry->xattr_count);
@@ -664,7 +670,27 @@ static int run(struct extraction *ex, archive_read_fn *read, void *user, const s
 int archive_extract(int root_fd, const char *path, archive_read_fn *read, void *user, unsigned flags,
                     const struct archive_limits *limits, struct archive_result *ret, struct error *err)
 {
-    CLEANUP(extraction_clear) struct extraction ex = {.root_fd = root_fd, .parent_fd = -EBADF, .flags = flags};
+    return archive_extract_as(root_fd, path, read, user, flags, NULL, limits, ret, err);
+}
+
+bool archive_is_tar(int fd)
+{
+    CLEANUP_STREAM struct archive_stream *stream = NULL;
+    CLEANUP(tar_reader_freep) struct tar_reader *tar = NULL;
+    const struct tar_entry *entry;
+
+    if (archive_stream_open(archive_read_fd, &fd, NULL, false, &stream, NULL) < 0)
+        return false;
+    tar = tar_reader_new(stream);
+    return tar_next(tar, &entry, NULL) > 0;
+}
+
+int archive_extract_as(int root_fd, const char *path, archive_read_fn *read, void *user, unsigned flags,
+                       const struct archive_owner *owner, const struct archive_limits *limits,
+                       struct archive_result *ret, struct error *err)
+{
+    CLEANUP(extraction_clear) struct extraction ex = {
+        .root_fd = root_fd, .parent_fd = -EBADF, .flags = flags, .owner = owner};
     struct archive_result ignored;
 
     ex.base = mem_strdup(path + strspn(path, "/"));

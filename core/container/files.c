@@ -10,13 +10,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "archive/archive.h"
+#include "archive/pump.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -365,87 +365,6 @@ int container_changes(struct container *container, container_change_fn *fn, void
     return r;
 }
 
-/* --- from a writer to a reader ------------------------------------------------------------------ */
-
-/* archive_create() pushes, archive_extract() and image_commit() pull: a pipe and
- * a thread join them. */
-struct pump {
-    pthread_t thread;
-    struct container *guest; /* NULL: from root */
-    int (*layer)(struct container *guest, container_write_fn *write, void *user, struct error *err);
-    int root;
-    const char *path, *name;
-    unsigned flags;
-    int in, out;
-    int result;
-    struct error err;
-};
-
-static int pump_write(void *user, const void *data, size_t size)
-{
-    return fd_write_all(((struct pump *)user)->in, data, size);
-}
-
-static void *pump_run(void *user)
-{
-    struct pump *pump = user;
-    sigset_t pipe_signal;
-
-    /* The reader may give up first. */
-    sigemptyset(&pipe_signal);
-    sigaddset(&pipe_signal, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
-    if (pump->guest)
-        pump->result = pump->layer(pump->guest, pump_write, pump, &pump->err);
-    else
-        pump->result = archive_create(pump->root, pump->path, pump->name, pump->flags, pump_write, pump, &pump->err);
-    close(pump->in);
-    return NULL;
-}
-
-static int pump_begin(struct pump *pump, struct error *err)
-{
-    int ends[2];
-
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return error_errno(err, errno, "cannot make a pipe");
-    pump->out = ends[0];
-    pump->in = ends[1];
-    int r = -pthread_create(&pump->thread, NULL, pump_run, pump);
-    if (r < 0) {
-        close(ends[0]);
-        close(ends[1]);
-        return error_errno(err, r, "cannot start a thread");
-    }
-    return 0;
-}
-
-/* The reader's result counts, unless it only fell over the writer's. */
-static int pump_end(struct pump *pump, int r, struct error *err)
-{
-    close(pump->out);
-    pthread_join(pump->thread, NULL);
-    if (pump->result < 0 && pump->result != -EPIPE) {
-        if (err)
-            *err = pump->err;
-        return pump->result;
-    }
-    return r;
-}
-
-static ssize_t pump_read(void *user, void *buffer, size_t size)
-{
-    struct pump *pump = user;
-
-    for (;;) {
-        ssize_t got = read(pump->out, buffer, size);
-        if (got >= 0)
-            return got;
-        if (errno != EINTR)
-            return -errno;
-    }
-}
-
 bool files_is_empty(int root_fd, const char *path)
 {
     CLEANUP_CLOSE int fd = path_open_in(root_fd, path, O_RDONLY | O_DIRECTORY, 0);
@@ -465,25 +384,29 @@ bool files_is_empty(int root_fd, const char *path)
 int files_copy(int root_fd, const char *path, int to_fd, struct error *err)
 {
     CLEANUP_FREE char *contents = mem_printf("%s/.", path);
-    struct pump pump = {.root = root_fd, .path = contents, .name = ".", .flags = ARCHIVE_KEEP_OWNER};
-    struct archive_result result;
+    const struct archive_tree from = {root_fd, contents, ".", ARCHIVE_KEEP_OWNER};
 
-    int r = pump_begin(&pump, err);
-    if (r < 0)
-        return r;
-    r = archive_extract(to_fd, "/", pump_read, &pump, ARCHIVE_KEEP_OWNER, NULL, &result, err);
-    return pump_end(&pump, r, err);
+    return archive_copy(&from, to_fd, "/", ARCHIVE_KEEP_OWNER, NULL, err);
 }
 
 /* --- from wall to wall ------------------------------------------------------------------------------- */
+
+static int produce_guest_layer(void *user, archive_write_fn *write, void *write_user, struct error *err)
+{
+    return guest_files_layer(user, write, write_user, err);
+}
+
+static int take_guest_layer(void *user, archive_write_fn *write, void *write_user, struct error *err)
+{
+    return guest_files_take_layer(user, write, write_user, err);
+}
 
 /* Made aside and renamed: until then the host's directories are as they were. */
 static int move_to_host(struct container *container, struct error *err)
 {
     CLEANUP_FREE char *upper = path_join(container->dir, "upper"), *aside = path_join(container->dir, "upper.new");
     CLEANUP_CLOSE int fd = -EBADF;
-    struct pump pump = {.guest = container, .layer = guest_files_take_layer};
-    struct archive_result result;
+    struct archive_pump *pump;
     int r;
 
     if (!guest_files_exist(container)) {
@@ -493,10 +416,10 @@ static int move_to_host(struct container *container, struct error *err)
     (void)path_remove_tree(AT_FDCWD, aside);
     if (mkdir(aside, 0755) < 0 || (fd = open(aside, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         return error_errno(err, errno, "cannot make %s", aside);
-    r = pump_begin(&pump, err);
+    r = archive_pump_begin(take_guest_layer, container, &pump, err);
     if (r == 0) {
-        r = archive_extract(fd, "/", pump_read, &pump, ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER | ARCHIVE_STRICT_END, NULL, &result, err);
-        r = pump_end(&pump, r, err);
+        r = archive_extract(fd, "/", archive_pump_read, pump, ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER | ARCHIVE_STRICT_END, NULL, NULL, err);
+        r = archive_pump_end(pump, r, err);
     }
     if (r == 0) {
         files_forget_changes(container, wall_find("process", NULL));
@@ -512,7 +435,8 @@ static int move_to_guest(struct container *container, struct error *err)
 {
     CLEANUP_FREE char *upper = path_join(container->dir, "upper");
     CLEANUP_CLOSE int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct pump pump = {.root = fd, .path = "/", .name = ".", .flags = ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER};
+    struct archive_tree tree = {fd, "/", ".", ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER};
+    struct archive_pump *pump;
 
     if (fd < 0)
         return error_errno(err, EIO, "cannot open %s", upper);
@@ -520,11 +444,11 @@ static int move_to_guest(struct container *container, struct error *err)
         guest_files_forget(container);
         return 0;
     }
-    int r = pump_begin(&pump, err);
+    int r = archive_pump_begin(archive_tree_produce, &tree, &pump, err);
     if (r < 0)
         return r;
-    r = guest_files_give_layer(container, pump_read, &pump, err);
-    r = pump_end(&pump, r, err);
+    r = guest_files_give_layer(container, archive_pump_read, pump, err);
+    r = archive_pump_end(pump, r, err);
     if (r < 0)
         guest_files_forget(container);
     return r;
@@ -561,22 +485,59 @@ void files_forget_changes(struct container *container, const struct wall *wall)
 
 /* --- commit ------------------------------------------------------------------------------------------ */
 
-static int commit_layer(struct container *container, const cJSON *config, const char *author, const char *comment,
-                        char *const *changes, const char *name, char **ret_id, struct error *err)
+/* Calls make with the container's changes as a layer's tar. */
+typedef int layer_fn(void *user, image_read_fn *read, void *read_user, struct error *err);
+static int with_layer(struct container *container, layer_fn *make, void *user, struct error *err)
 {
     CLEANUP_FREE char *upper = path_join(container->dir, "upper");
     CLEANUP_CLOSE int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct pump pump = {.root = fd, .path = "/", .name = "", .flags = ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER,
-                        .guest = is_guest(container) ? container : NULL, .layer = guest_files_layer};
+    struct archive_tree tree = {fd, "/", "", ARCHIVE_LAYER | ARCHIVE_KEEP_OWNER};
+    struct archive_pump *pump;
 
     if (fd < 0)
         return error_errno(err, EIO, "cannot open %s", upper);
-    int r = pump_begin(&pump, err);
+    int r = is_guest(container) ? archive_pump_begin(produce_guest_layer, container, &pump, err)
+                                : archive_pump_begin(archive_tree_produce, &tree, &pump, err);
     if (r < 0)
         return r;
-    r = image_commit(container->engine->images, container->image_id, pump_read, &pump, config, author, comment, changes,
-                     name, ret_id, err);
-    return pump_end(&pump, r, err);
+    r = make(user, archive_pump_read, pump, err);
+    return archive_pump_end(pump, r, err);
+}
+
+struct commit {
+    struct container *container;
+    const cJSON *config;
+    const char *author, *comment, *name;
+    char *const *changes;
+    const struct image_step *step;
+    char *id;
+};
+
+static int commit_image(void *user, image_read_fn *read, void *read_user, struct error *err)
+{
+    struct commit *commit = user;
+    struct container *container = commit->container;
+
+    if (commit->step)
+        return image_step(container->engine->images, container->image_id, read, read_user, commit->step, &commit->id, err);
+    return image_commit(container->engine->images, container->image_id, read, read_user, commit->config, commit->author,
+                        commit->comment, commit->changes, commit->name, &commit->id, err);
+}
+
+int container_commit_step(struct container *container, const struct image_step *step, char **ret_image_id,
+                          struct error *err)
+{
+    struct commit commit = {.container = container, .step = step};
+
+    int r = check_whole(container, "commit", err);
+    if (r == 0)
+        r = with_layer(container, commit_image, &commit, err);
+    if (r == 0)
+        publish_container(container, "commit", "comment", "", "imageID", commit.id, "imageRef", "", NULL);
+    if (r == 0)
+        *ret_image_id = TAKE_PTR(commit.id);
+    free(commit.id);
+    return r;
 }
 
 int container_commit(struct container *container, const char *repo, const char *tag, const char *author,
@@ -599,7 +560,9 @@ int container_commit(struct container *container, const char *repo, const char *
         name = tag && *tag ? mem_printf("%s:%s", repo, tag) : mem_strdup(repo);
     if (pause && container__state(container) == CONTAINER_RUNNING)
         paused = container_pause(container, NULL) == 0;
-    r = commit_layer(container, merged, author, comment, changes, name, &id, err);
+    struct commit commit = {container, merged, author, comment, name, changes, NULL, NULL};
+    r = with_layer(container, commit_image, &commit, err);
+    id = commit.id;
     if (paused)
         container_unpause(container, NULL);
     if (r < 0)

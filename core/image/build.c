@@ -1,4 +1,4 @@
-/* build.c - new images: import of a root file system, commit of a container. Owner: image. */
+/* build.c - new images: import of a root file system, commit of a container, steps of a build. Owner: image. */
 #include <errno.h>
 #include <string.h>
 
@@ -176,67 +176,118 @@ static void pins_clear(struct pins *pins)
     pins->count = 0;
 }
 
-int image_commit(struct image_store *store, const char *parent_id, image_read_fn *read, void *user, const cJSON *config,
-                 const char *author, const char *comment, char *const *changes, const char *name, char **ret_id,
-                 struct error *err)
+/* What a new image's config says besides Config and layers. */
+struct making {
+    struct platform platform;
+    const char *created_by, *author, *comment;
+    bool built;
+};
+
+/* Consumes the pins, the topmost of which is new where `added`. */
+static int make_image(struct image_store *store, const struct image *parent, struct pins *pins, bool added,
+                      cJSON *config, const struct making *making, char *const *keys, char **ret_id, struct error *err)
 {
-    CLEANUP(pins_clear) struct pins pins = {.store = store};
-    CLEANUP(platform_clear) struct platform platform = {0};
-    CLEANUP(image_freep) struct image *parent = NULL;
     CLEANUP_JSON cJSON *json = cJSON_CreateObject();
-    CLEANUP_STRV char **keys = NULL;
-    struct image_layer *layer = NULL;
     char created[TIME_TEXT_MAX];
 
-    int r = platform_parse(NULL, &platform, err);
-    if (r == 0)
-        r = name_key(name, NULL, &keys, err);
-    cJSON *changed = config ? cJSON_Duplicate(config, true) : cJSON_CreateObject();
-    json_add(json, "config", changed);
-    if (r == 0)
-        r = image_apply_changes(changed, changes, err);
-    if (r == 0 && parent_id && *parent_id)
-        r = take_parent(store, parent_id, pins.layers, &pins.count, &parent, err);
-    if (r == 0)
-        r = unpack(store, read, user, &layer, err);
-    if (r < 0)
-        return r;
-
-    bool empty = strcmp(layer->diff_id, EMPTY_TAR) == 0;
-    if (empty)
-        image__layer_unpin(store, layer);
-    else
-        pins.layers[pins.count++] = layer;
+    json_add(json, "config", config);
     time_format(clock_real_ns(), created);
-    if (parent && *parent->architecture) {
-        json_add_string(json, "architecture", parent->architecture);
-        if (*parent->variant)
-            json_add_string(json, "variant", parent->variant);
-    } else {
-        json_add_string(json, "architecture", platform.architecture);
-    }
-    if (author && *author)
-        json_add_string(json, "author", author);
-    if (comment && *comment)
-        json_add_string(json, "comment", comment);
+    bool inherit = parent && *parent->architecture;
+    const char *variant = inherit ? parent->variant : making->platform.variant;
+    json_add_string(json, "architecture", inherit ? parent->architecture : making->platform.architecture);
+    if (variant && *variant)
+        json_add_string(json, "variant", variant);
+    if (making->author && *making->author)
+        json_add_string(json, "author", making->author);
+    if (making->comment && *making->comment)
+        json_add_string(json, "comment", making->comment);
     json_add_string(json, "created", created);
     cJSON *history = child_of(parent ? parent->config : NULL, "history");
     if (!cJSON_IsArray(history)) {
         cJSON_Delete(history);
         history = cJSON_CreateArray();
     }
-    CLEANUP_FREE char *command = command_text(config);
-    add_history(history, created, command, author, comment, empty);
+    add_history(history, created, making->created_by, making->author, making->comment, !added);
     json_add(json, "history", history);
-    json_add_string(json, "os", platform.os);
+    json_add_string(json, "os", making->platform.os);
     cJSON *rootfs = json_add_object(json, "rootfs");
     json_add_string(rootfs, "type", "layers");
     cJSON *diff_ids = json_add_array(rootfs, "diff_ids");
-    for (size_t i = 0; i < pins.count; i++)
-        json_push_string(diff_ids, pins.layers[i]->diff_id);
+    for (size_t i = 0; i < pins->count; i++)
+        json_push_string(diff_ids, pins->layers[i]->diff_id);
     CLEANUP_FREE char *text = json_print(json);
-    size_t count = pins.count;
-    pins.count = 0; /* image__add() takes them */
-    return image__add(store, text, strlen(text), pins.layers, count, parent ? parent->id : NULL, keys, NULL, NULL,
-                      ret_id, err);
+    size_t count = pins->count;
+    pins->count = 0; /* image__add() takes them */
+    return image__add_built(store, text, strlen(text), pins->layers, count, parent ? parent->id : NULL, making->built,
+                            keys, ret_id, err);
+}
+
+/* The new layer, unless there is nothing in it. */
+static int add_layer(struct image_store *store, image_read_fn *read, void *user, struct pins *pins, bool *ret_added,
+                     struct error *err)
+{
+    struct image_layer *layer = NULL;
+
+    int r = unpack(store, read, user, &layer, err);
+    if (r < 0)
+        return r;
+    *ret_added = strcmp(layer->diff_id, EMPTY_TAR) != 0;
+    if (*ret_added)
+        pins->layers[pins->count++] = layer;
+    else
+        image__layer_unpin(store, layer);
+    return 0;
+}
+
+int image_commit(struct image_store *store, const char *parent_id, image_read_fn *read, void *user, const cJSON *config,
+                 const char *author, const char *comment, char *const *changes, const char *name, char **ret_id,
+                 struct error *err)
+{
+    CLEANUP(pins_clear) struct pins pins = {.store = store};
+    CLEANUP(image_freep) struct image *parent = NULL;
+    CLEANUP_JSON cJSON *changed = config ? cJSON_Duplicate(config, true) : cJSON_CreateObject();
+    CLEANUP_FREE char *command = command_text(config);
+    CLEANUP_STRV char **keys = NULL;
+    struct making making = {.created_by = command, .author = author, .comment = comment};
+    bool added = false;
+
+    int r = platform_parse(NULL, &making.platform, err);
+    if (r == 0)
+        r = name_key(name, NULL, &keys, err);
+    if (r == 0)
+        r = image_apply_changes(changed, changes, err);
+    if (r == 0 && parent_id && *parent_id)
+        r = take_parent(store, parent_id, pins.layers, &pins.count, &parent, err);
+    if (r == 0)
+        r = add_layer(store, read, user, &pins, &added, err);
+    if (r == 0)
+        r = make_image(store, parent, &pins, added, TAKE_PTR(changed), &making, keys, ret_id, err);
+    platform_clear(&making.platform);
+    return r;
+}
+
+int image_step(struct image_store *store, const char *parent_id, image_read_fn *read, void *user,
+               const struct image_step *step, char **ret_id, struct error *err)
+{
+    CLEANUP(pins_clear) struct pins pins = {.store = store};
+    CLEANUP(image_freep) struct image *parent = NULL;
+    struct making making = {.created_by = step->created_by, .author = step->author, .built = true};
+    bool added = false;
+
+    int r = platform_parse(step->platform, &making.platform, err);
+    if (r == 0 && parent_id && *parent_id)
+        r = take_parent(store, parent_id, pins.layers, &pins.count, &parent, err);
+    if (r == 0 && step->diff_id) {
+        pins.layers[pins.count] = image__layer_pin(store, step->diff_id);
+        added = pins.layers[pins.count] != NULL;
+        pins.count += added;
+        if (!added)
+            r = error_set(err, ENOENT, "No such layer: %s", step->diff_id);
+    } else if (r == 0 && read) {
+        r = add_layer(store, read, user, &pins, &added, err);
+    }
+    if (r == 0)
+        r = make_image(store, parent, &pins, added, cJSON_Duplicate(step->config, true), &making, NULL, ret_id, err);
+    platform_clear(&making.platform);
+    return r;
 }

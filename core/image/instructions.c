@@ -11,144 +11,21 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "image/instructions.h"
 #include "image/store.h"
-
-#define CHANGES_MAX ((size_t)1 << 20)
+#include "image/words.h"
 
 struct applying {
+    struct image_changing *changing;
     cJSON *config;
-    bool cmd_set; /* by these changes: then ENTRYPOINT does not reset it */
     struct error *err;
 };
 
-/* --- words ------------------------------------------------------------------------------ */
-
-static const char *variable(const cJSON *config, const char *name, size_t length)
+static int expand(const struct applying *applying, const char *word, char **ret)
 {
-    const cJSON *item;
+    struct words_scope scope = {json_get(applying->config, "Env"), applying->changing->args, applying->changing->escape};
 
-    cJSON_ArrayForEach(item, json_get(config, "Env"))
-        if (cJSON_IsString(item) && strncmp(item->valuestring, name, length) == 0 && item->valuestring[length] == '=')
-            return item->valuestring + length + 1;
-    return NULL;
-}
-
-static size_t name_length(const char *at)
-{
-    size_t n = 0;
-
-    if (isalpha((unsigned char)*at) || *at == '_')
-        while (isalnum((unsigned char)at[n]) || at[n] == '_')
-            n++;
-    return n;
-}
-
-/* $NAME, ${NAME}, ${NAME:-word}, ${NAME:+word}; returns what was read of `at`, which
- * stands behind the dollar, or -1. */
-static ssize_t expand_variable(const cJSON *config, const char *at, struct str *out)
-{
-    size_t n = name_length(at);
-
-    if (*at != '{') {
-        if (n == 0) { /* a dollar before anything else is a dollar */
-            str_append_char(out, '$');
-            return 0;
-        }
-        const char *value = variable(config, at, n);
-        str_append(out, value ? value : "");
-        return (ssize_t)n;
-    }
-    n = name_length(at + 1);
-    const char *end = strchr(at, '}');
-    const char *behind = at + 1 + n;
-    if (n == 0 || !end)
-        return -1;
-    const char *value = variable(config, at + 1, n);
-    if (*behind == '}') {
-        str_append(out, value ? value : "");
-    } else if (behind[0] == ':' && (behind[1] == '-' || behind[1] == '+')) {
-        bool set = value && *value;
-
-        if (behind[1] == '-' && set)
-            str_append(out, value);
-        else if (behind[1] == '-' || set)
-            str_append_n(out, behind + 2, (size_t)(end - behind) - 2);
-    } else {
-        return -1;
-    }
-    return end - at + 1;
-}
-
-/* Takes quotes off and expands, as a shell would one word. */
-static int process_word(const cJSON *config, const char *word, char **ret, struct error *err)
-{
-    CLEANUP_STR struct str out = STR_INIT;
-    char quote = '\0';
-
-    str_append(&out, "");
-    for (const char *at = word; *at; at++) {
-        if (quote == '\'' ? *at == '\'' : (*at == '"' && quote == '"')) {
-            quote = '\0';
-        } else if (quote == '\0' && (*at == '\'' || *at == '"')) {
-            quote = *at;
-        } else if (*at == '\\' && quote != '\'' && at[1]) {
-            if (quote == '"' && !strchr("\"$\\", at[1]))
-                str_append_char(&out, '\\');
-            str_append_char(&out, *++at);
-        } else if (*at == '$' && quote != '\'') {
-            ssize_t n = expand_variable(config, at + 1, &out);
-
-            if (n < 0)
-                return error_set(err, EINVAL, "failed to process \"%s\": unsupported substitution", word);
-            at += n;
-        } else {
-            str_append_char(&out, *at);
-        }
-        if (out.length > CHANGES_MAX)
-            return error_set(err, EINVAL, "a change expands to too long a text");
-    }
-    if (quote)
-        return error_set(err, EINVAL, "failed to process \"%s\": unexpected end of statement while looking for matching %s",
-                         word, quote == '"' ? "double-quote" : "single-quote");
-    *ret = str_take(&out);
-    return 0;
-}
-
-/* Splits at blanks outside quotes; quotes stay. */
-static char **split_words(const char *text)
-{
-    char **words = NULL;
-
-    while (*text) {
-        while (isspace((unsigned char)*text))
-            text++;
-        const char *start = text;
-        char quote = '\0';
-        while (*text && (quote || !isspace((unsigned char)*text))) {
-            if (*text == '\\' && quote != '\'' && text[1])
-                text++;
-            else if (quote ? *text == quote : (*text == '"' || *text == '\''))
-                quote = quote ? '\0' : *text;
-            text++;
-        }
-        if (text > start)
-            strv_take(&words, mem_strndup(start, (size_t)(text - start)));
-    }
-    return words;
-}
-
-/* ["a", "b"]: NULL where it is not that. */
-static cJSON *json_form(const char *text)
-{
-    CLEANUP_JSON cJSON *json = NULL;
-    const cJSON *item;
-
-    if (*text != '[' || json_parse(text, strlen(text), &json, NULL) < 0 || !cJSON_IsArray(json))
-        return NULL;
-    cJSON_ArrayForEach(item, json)
-        if (!cJSON_IsString(item))
-            return NULL;
-    return TAKE_PTR(json);
+    return words_expand(&scope, word, ret, applying->err);
 }
 
 static void set(cJSON *config, const char *key, cJSON *value)
@@ -173,6 +50,8 @@ static cJSON *container(cJSON *config, const char *key, bool array)
 
 static cJSON *shell_form(const struct applying *applying, const char *text)
 {
+    if (*text == '\0')
+        return cJSON_CreateArray();
     const cJSON *shell = json_get(applying->config, "Shell");
     cJSON *list = cJSON_IsArray(shell) && cJSON_GetArraySize(shell) > 0 ? cJSON_Duplicate(shell, true) : NULL;
 
@@ -189,19 +68,19 @@ static cJSON *shell_form(const struct applying *applying, const char *text)
 
 static int do_cmd(struct applying *applying, const char *rest)
 {
-    cJSON *list = json_form(rest);
+    cJSON *list = words_list(rest);
 
     set(applying->config, "Cmd", list ? list : shell_form(applying, rest));
-    applying->cmd_set = true;
+    applying->changing->cmd_set = true;
     return 0;
 }
 
 static int do_entrypoint(struct applying *applying, const char *rest)
 {
-    cJSON *list = json_form(rest);
+    cJSON *list = words_list(rest);
 
     set(applying->config, "Entrypoint", list ? list : shell_form(applying, rest));
-    if (!applying->cmd_set)
+    if (!applying->changing->cmd_set)
         set(applying->config, "Cmd", NULL);
     return 0;
 }
@@ -236,9 +115,10 @@ static void set_label(cJSON *config, const char *name, const char *value)
 static int each_pair(struct applying *applying, const char *rest, const char *what,
                      void (*fn)(cJSON *config, const char *name, const char *value))
 {
-    CLEANUP_STRV char **words = split_words(rest);
+    CLEANUP_STRV char **words = words_split(rest, applying->changing->escape);
     /* Values see the environment as it was before this instruction. */
-    CLEANUP_JSON cJSON *before = cJSON_Duplicate(applying->config, true);
+    CLEANUP_JSON cJSON *env = cJSON_Duplicate(json_get(applying->config, "Env"), true);
+    struct words_scope before = {env, applying->changing->args, applying->changing->escape};
 
     if (!strchr(words[0], '=')) {
         const char *value = rest + strcspn(rest, " \t");
@@ -248,9 +128,9 @@ static int each_pair(struct applying *applying, const char *rest, const char *wh
         value += strspn(value, " \t");
         if (*value == '\0')
             return error_set(applying->err, EINVAL, "%s must have two arguments", what);
-        int r = process_word(before, words[0], &name, applying->err);
+        int r = words_expand(&before, words[0], &name, applying->err);
         if (r == 0)
-            r = process_word(before, value, &processed, applying->err);
+            r = words_expand(&before, value, &processed, applying->err);
         if (r == 0)
             fn(applying->config, name, processed);
         return r;
@@ -264,9 +144,9 @@ static int each_pair(struct applying *applying, const char *rest, const char *wh
             return error_set(applying->err, EINVAL,
                              "Syntax error - can't find = in \"%s\". Must be of the form: name=value", *word);
         *equals = '\0';
-        int r = process_word(before, *word, &name, applying->err);
+        int r = words_expand(&before, *word, &name, applying->err);
         if (r == 0)
-            r = process_word(before, equals + 1, &value, applying->err);
+            r = words_expand(&before, equals + 1, &value, applying->err);
         if (r < 0)
             return r;
         if (*name == '\0')
@@ -320,13 +200,13 @@ static int expose(struct applying *applying, const char *spec)
 
 static int each_word(struct applying *applying, const char *rest, int (*fn)(struct applying *applying, const char *word))
 {
-    CLEANUP_STRV char **words = split_words(rest);
+    CLEANUP_STRV char **words = words_split(rest, applying->changing->escape);
     int r = 0;
 
     for (char **word = words; r == 0 && *word; word++) {
         CLEANUP_FREE char *processed = NULL;
 
-        r = process_word(applying->config, *word, &processed, applying->err);
+        r = expand(applying, *word, &processed);
         if (r == 0)
             r = fn(applying, processed);
     }
@@ -351,7 +231,7 @@ static int add_volume(struct applying *applying, const char *path)
 
 static int do_volume(struct applying *applying, const char *rest)
 {
-    CLEANUP_JSON cJSON *list = json_form(rest);
+    CLEANUP_JSON cJSON *list = words_list(rest);
     const cJSON *item;
     int r = 0;
 
@@ -360,7 +240,7 @@ static int do_volume(struct applying *applying, const char *rest)
     cJSON_ArrayForEach(item, list) {
         CLEANUP_FREE char *processed = NULL;
 
-        r = process_word(applying->config, item->valuestring, &processed, applying->err);
+        r = expand(applying, item->valuestring, &processed);
         if (r == 0)
             r = add_volume(applying, processed);
         if (r < 0)
@@ -372,7 +252,7 @@ static int do_volume(struct applying *applying, const char *rest)
 static int do_user(struct applying *applying, const char *rest)
 {
     CLEANUP_FREE char *user = NULL;
-    int r = process_word(applying->config, rest, &user, applying->err);
+    int r = expand(applying, rest, &user);
 
     if (r == 0 && strpbrk(user, " \t"))
         r = error_set(applying->err, EINVAL, "USER requires exactly one argument");
@@ -385,7 +265,7 @@ static int do_workdir(struct applying *applying, const char *rest)
 {
     CLEANUP_FREE char *path = NULL;
     const char *now = json_string(applying->config, "WorkingDir", "/");
-    int r = process_word(applying->config, rest, &path, applying->err);
+    int r = expand(applying, rest, &path);
 
     if (r < 0)
         return r;
@@ -413,7 +293,7 @@ static bool signal_known(const char *text)
 static int do_stopsignal(struct applying *applying, const char *rest)
 {
     CLEANUP_FREE char *name = NULL;
-    int r = process_word(applying->config, rest, &name, applying->err);
+    int r = expand(applying, rest, &name);
 
     if (r < 0)
         return r;
@@ -487,7 +367,7 @@ static int do_healthcheck(struct applying *applying, const char *rest)
             return error_set(applying->err, EINVAL, "HEALTHCHECK NONE takes no arguments");
         json_push_string(test, "NONE");
     } else if (str_equal_nocase(kind, "CMD") && *rest) {
-        CLEANUP_JSON cJSON *list = json_form(rest);
+        CLEANUP_JSON cJSON *list = words_list(rest);
         const cJSON *item;
 
         json_push_string(test, list ? "CMD" : "CMD-SHELL");
@@ -504,16 +384,59 @@ static int do_healthcheck(struct applying *applying, const char *rest)
     return 0;
 }
 
-static const struct {
+/* Of a build only: a change to a finished image has no use for it. */
+static int do_shell(struct applying *applying, const char *rest)
+{
+    cJSON *list = words_list(rest);
+
+    if (!list)
+        return error_set(applying->err, EINVAL, "SHELL requires the arguments to be in JSON form");
+    if (cJSON_GetArraySize(list) == 0) {
+        cJSON_Delete(list);
+        return error_set(applying->err, EINVAL, "SHELL requires at least one argument");
+    }
+    set(applying->config, "Shell", list);
+    return 0;
+}
+
+static const struct instruction {
     const char *name;
     int (*fn)(struct applying *applying, const char *rest);
+    bool build_only;
 } instructions[] = {
     {"CMD", do_cmd},         {"ENTRYPOINT", do_entrypoint}, {"ENV", do_env},   {"EXPOSE", do_expose},
     {"LABEL", do_label},     {"ONBUILD", do_onbuild},       {"USER", do_user}, {"STOPSIGNAL", do_stopsignal},
     {"VOLUME", do_volume},   {"WORKDIR", do_workdir},       {"HEALTHCHECK", do_healthcheck},
+    {"SHELL", do_shell, true},
 };
 
-static int apply_line(struct applying *applying, char *line)
+static const struct instruction *find_instruction(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(instructions); i++)
+        if (str_equal_nocase(name, instructions[i].name))
+            return &instructions[i];
+    return NULL;
+}
+
+bool image_instruction_known(const char *name)
+{
+    return find_instruction(name) != NULL;
+}
+
+int image_instruction_apply(struct image_changing *changing, const char *name, const char *rest, struct error *err)
+{
+    struct applying applying = {.changing = changing, .config = changing->config, .err = err};
+    const struct instruction *instruction = find_instruction(name);
+
+    if (!instruction)
+        return error_set(err, EINVAL, "unknown instruction: %s", name);
+    /* An empty CMD takes the inherited one away. */
+    if (*rest == '\0' && instruction->fn != do_cmd && instruction->fn != do_entrypoint)
+        return error_set(err, EINVAL, "%s requires at least one argument", instruction->name);
+    return instruction->fn(&applying, rest);
+}
+
+static int apply_line(struct image_changing *changing, char *line, struct error *err)
 {
     while (isspace((unsigned char)*line))
         line++;
@@ -525,26 +448,25 @@ static int apply_line(struct applying *applying, char *line)
     size_t n = strcspn(line, " \t");
     CLEANUP_FREE char *name = mem_strndup(line, n);
     const char *rest = line + n + strspn(line + n, " \t");
-    for (size_t i = 0; i < ARRAY_SIZE(instructions); i++) {
-        if (!str_equal_nocase(name, instructions[i].name))
-            continue;
+    const struct instruction *instruction = find_instruction(name);
+    if (instruction && !instruction->build_only) {
         if (*rest == '\0')
-            return error_set(applying->err, EINVAL, "%s requires at least one argument", instructions[i].name);
-        return instructions[i].fn(applying, rest);
+            return error_set(err, EINVAL, "%s requires at least one argument", instruction->name);
+        return image_instruction_apply(changing, name, rest, err);
     }
     for (char *at = name; *at; at++)
         *at = (char)toupper((unsigned char)*at);
-    return error_set(applying->err, EINVAL, "%s is not a valid change command", name);
+    return error_set(err, EINVAL, "%s is not a valid change command", name);
 }
 
 int image_apply_changes(cJSON *config, char *const *changes, struct error *err)
 {
-    struct applying applying = {.config = config, .err = err};
+    struct image_changing changing = {.config = config, .escape = '\\'};
 
     for (char *const *change = changes; change && *change; change++) {
         CLEANUP_STR struct str text = STR_INIT;
 
-        if (strlen(*change) > CHANGES_MAX)
+        if (strlen(*change) > WORDS_LENGTH_MAX)
             return error_set(err, EINVAL, "a change is too long");
         /* A backslash at a line's end goes on in the next one. */
         for (const char *at = *change; *at; at++) {
@@ -555,7 +477,7 @@ int image_apply_changes(cJSON *config, char *const *changes, struct error *err)
         }
         CLEANUP_STRV char **lines = text.data ? strv_split(text.data, '\n') : NULL;
         for (char **line = lines; line && *line; line++) {
-            int r = apply_line(&applying, *line);
+            int r = apply_line(&changing, *line, err);
             if (r < 0)
                 return r;
         }

@@ -48,7 +48,15 @@ static void ask_use(struct image_store *store, const char *id, struct use *ret)
         snprintf(ret->container, sizeof(ret->container), "%.12s", container);
 }
 
-static bool has_children(struct image_store *store, const char *id)
+enum image_use image__ask_use(struct image_store *store, const char *id)
+{
+    struct use use;
+
+    ask_use(store, id, &use);
+    return use.kind;
+}
+
+bool image__has_children(struct image_store *store, const char *id)
 {
     struct image_record *record, *next;
 
@@ -85,7 +93,7 @@ static int conflict(struct image_store *store, const struct image_record *record
     const char *hex = digest_hex(record->id);
     CLEANUP_STRV char **names = image__names_of(store, record);
 
-    if ((mask & CONFLICT_CHILDREN) && has_children(store, record->id))
+    if ((mask & CONFLICT_CHILDREN) && image__has_children(store, record->id))
         return error_set(err, EBUSY, "conflict: unable to delete %.12s (cannot be forced) - image has dependent child images",
                          hex);
     if ((mask & CONFLICT_RUNNING) && use->kind == IMAGE_USED_RUNNING)
@@ -126,7 +134,7 @@ static void prune_parents(struct image_store *store, const char *first, struct i
         CLEANUP_STRV char **names = record ? image__names_of(store, record) : NULL;
 
         /* A hold stands for a container's use here: in_use cannot be asked now. */
-        if (!record || record->orphan || names || record->holds > 0 || has_children(store, id))
+        if (!record || record->orphan || names || record->holds > 0 || image__has_children(store, id))
             return;
         snprintf(id, sizeof(id), "%s", record->parent);
         image__forget(store, record, trash, &removal->deleted, reclaimed);
@@ -297,6 +305,16 @@ static int collect(void *user, const struct image *image)
     return 0;
 }
 
+/* By a build that is on its way. */
+static bool is_held(struct image_store *store, const char *id)
+{
+    pthread_rwlock_rdlock(&store->lock);
+    const struct image_record *record = image__find(store, id);
+    bool held = record && record->holds > 0;
+    pthread_rwlock_unlock(&store->lock);
+    return held;
+}
+
 /* Orphans no container came back for: their release was lost in a crash. */
 static void drop_orphans(struct image_store *store, int64_t *reclaimed)
 {
@@ -334,7 +352,7 @@ int image_prune(struct image_store *store, bool dangling_only, int64_t until_ns,
         struct use use;
 
         ask_use(store, *ref, &use);
-        if (use.kind != IMAGE_UNUSED || image_get(store, *ref, &image, NULL) < 0)
+        if (use.kind != IMAGE_UNUSED || is_held(store, *ref) || image_get(store, *ref, &image, NULL) < 0)
             continue;
         if (dangling_only && image->names)
             continue;

@@ -334,6 +334,8 @@ int image__save_index(struct image_store *store, struct error *err)
             json_add_string(image, "parent", record->parent);
         if (record->orphan)
             json_add_bool(image, "orphan", true);
+        if (record->built)
+            json_add_bool(image, "built", true);
         cJSON_AddItemToArray(images, image);
     }
     HASH_ITER(hh, store->names, name, next_name)
@@ -399,6 +401,7 @@ static void load_record(struct image_store *store, const cJSON *json)
     if (digest_valid(parent))
         memcpy(record->parent, parent, DIGEST_TEXT_MAX);
     record->orphan = json_bool(json, "orphan", false);
+    record->built = json_bool(json, "built", false);
     HASH_ADD_STR(store->records, id, record);
 }
 
@@ -608,9 +611,9 @@ static void unpin_all(struct image_store *store, struct image_layer **layers, si
         image__layer_unpin(store, layers[i]);
 }
 
-int image__add(struct image_store *store, const char *text, size_t length, struct image_layer **layers,
-               size_t layer_count, const char *parent, char *const *keys, image_progress_fn *progress, void *user,
-               char **ret_id, struct error *err)
+static int add(struct image_store *store, const char *text, size_t length, struct image_layer **layers,
+               size_t layer_count, const char *parent, bool built, char *const *keys, image_progress_fn *progress,
+               void *user, char **ret_id, struct error *err)
 {
     CLEANUP(image__config_freep) struct image_config *config = NULL;
     CLEANUP_STRV char **renamed = NULL; /* "KEY\nID" of images that lost a name */
@@ -643,6 +646,7 @@ int image__add(struct image_store *store, const char *text, size_t length, struc
         }
         if (parent && digest_valid(parent))
             memcpy(record->parent, parent, DIGEST_TEXT_MAX);
+        record->built = built;
         HASH_ADD_STR(store->records, id, record);
     }
     record->orphan = false;
@@ -668,6 +672,20 @@ int image__add(struct image_store *store, const char *text, size_t length, struc
     if (ret_id)
         *ret_id = mem_strdup(id);
     return 0;
+}
+
+int image__add(struct image_store *store, const char *text, size_t length, struct image_layer **layers,
+               size_t layer_count, const char *parent, char *const *keys, image_progress_fn *progress, void *user,
+               char **ret_id, struct error *err)
+{
+    return add(store, text, length, layers, layer_count, parent, false, keys, progress, user, ret_id, err);
+}
+
+int image__add_built(struct image_store *store, const char *text, size_t length, struct image_layer **layers,
+                     size_t layer_count, const char *parent, bool built, char *const *keys, char **ret_id,
+                     struct error *err)
+{
+    return add(store, text, length, layers, layer_count, parent, built, keys, NULL, NULL, ret_id, err);
 }
 
 int image_tag(struct image_store *store, const char *ref, const char *text, struct error *err)

@@ -43,6 +43,7 @@ struct image_record {
     size_t layer_count;
     int holds;
     bool orphan;         /* removed, but a container still stands on it */
+    bool built;          /* a step of a build: cached while it has no name */
     UT_hash_handle hh;   /* by id */
 };
 
@@ -138,6 +139,10 @@ int image__save_index(struct image_store *store, struct error *err);
 int image__add(struct image_store *store, const char *text, size_t length, struct image_layer **layers,
                size_t layer_count, const char *parent, char *const *keys, image_progress_fn *progress, void *user,
                char **ret_id, struct error *err);
+/* The same for commit and build, which tell nobody of renames; built: see struct image_record. */
+int image__add_built(struct image_store *store, const char *text, size_t length, struct image_layer **layers,
+                     size_t layer_count, const char *parent, bool built, char *const *keys, char **ret_id,
+                     struct error *err);
 /* Forgets a record without names, or makes it an orphan while it is held. Appends
  * digests of what went to *deleted and bytes to *reclaimed (both may be NULL).
  * Both locks held; what is returned in `trash` names is to be swept outside. */
@@ -177,6 +182,10 @@ void image__flusher_wake(struct image_store *store);
 void image__flusher_stop(struct image_store *store);
 void image__flush_layers(struct image_store *store); /* now, in this thread */
 int image__layer_write_meta(struct image_store *store, const struct image_layer *layer);
+
+/* --- remove.c; callers hold `lock` ------------------------------------------------------- */
+bool image__has_children(struct image_store *store, const char *id);
+enum image_use image__ask_use(struct image_store *store, const char *id); /* no lock held */
 
 /* --- temporary files --------------------------------------------------------------------- */
 /* A fresh directory below tmp/ (mode 0700); remove with image__tmp_remove(). */

@@ -207,6 +207,10 @@ int container_changes(struct container *container, container_change_fn *fn, void
 int container_commit(struct container *container, const char *repo, const char *tag, const char *author,
                      const char *comment, bool pause, char *const *changes, const cJSON *config,
                      char **ret_image_id, struct error *err);
+/* For a builder: the same with exactly the step's Config (tabique/image.h), nothing merged in. */
+struct image_step;
+int container_commit_step(struct container *container, const struct image_step *step, char **ret_image_id,
+                          struct error *err);
 
 /* --- networks of a container -------------------------------------------------------------------- */
 int container_connect(struct container *container, const char *network, const cJSON *endpoint_config,

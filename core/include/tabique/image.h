@@ -91,6 +91,39 @@ int image_commit(struct image_store *store, const char *parent_id, image_read_fn
                  const char *name, char **ret_id, struct error *err);
 int image_tag(struct image_store *store, const char *ref, const char *name, struct error *err);
 
+/* --- builds: steps, and the cache that they are ------------------------------------- */
+/* One step's image: over `parent_id` (NULL or "": nothing) the layer that is read as a
+ * tar (read NULL: none) or is here already (diff_id), with exactly this Config. A step
+ * is the cache of the next build of the same: nameless images with children. */
+struct image_step {
+    const cJSON *config;
+    const char *created_by;  /* in its history: what the step did, checksums of copied files included */
+    const char *author;
+    const char *platform;    /* without a parent: "linux/arm64"; NULL: this machine's */
+    const char *diff_id;
+};
+int image_step(struct image_store *store, const char *parent_id, image_read_fn *read, void *user,
+               const struct image_step *step, char **ret_id, struct error *err);
+/* The newest image that this step would make again, held (image_hold()) for the
+ * caller; -ENOENT: none. */
+int image_step_find(struct image_store *store, const char *parent_id, const struct image_step *step, char **ret_id);
+/* From another image's history (--cache-from): whether `ref` begins with parent's layers
+ * and history and goes on with this step. -ENOENT: no. *ret_diff_id NULL: without a layer. */
+int image_step_find_in(struct image_store *store, const char *ref, const char *parent_id, const char *created_by,
+                       char **ret_diff_id);
+
+struct image_cache_entry {
+    char *id, *parent, *description;
+    int64_t size;        /* of its own layer */
+    int64_t created_ns;
+    bool in_use;         /* an image with a name or a container stands on it */
+};
+typedef int image_cache_fn(void *user, const struct image_cache_entry *entry);
+int image_cache_each(struct image_store *store, image_cache_fn *fn, void *user);
+/* all: also the steps that images with names were built from (these stay whole). */
+int image_cache_prune(struct image_store *store, bool all, int64_t until_ns, char *const *ids, int64_t keep_bytes,
+                      char ***ret_deleted, int64_t *ret_reclaimed, struct error *err);
+
 struct image_removal {
     char **untagged;
     char **deleted;
