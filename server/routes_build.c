@@ -197,7 +197,7 @@ static int query_map(struct request *request, const char *name, bool nulls, cJSO
 {
     int r = query_json(request, name, cJSON_Object, ret, err);
     const cJSON *item;
-    cJSON_ArrayForEach (item, r < 0 ? NULL : *ret) {
+    cJSON_ArrayForEach (item, *ret) {
         if (!cJSON_IsString(item) && !(nulls && cJSON_IsNull(item)))
             return error_set(err, EINVAL, "error reading %s: the value of %s is no string", name, item->string);
     }
@@ -262,7 +262,7 @@ static int read_limits(struct request *request, cJSON *host, struct error *err)
 static int refuse(struct request *request, struct error *err)
 {
     const char *version = request_query(request, "version"), *remote = request_query(request, "remote");
-    const char *outputs = request_query(request, "outputs");
+    const char *outputs = request_query(request, "outputs"), *isolation = request_query(request, "isolation");
 
     if (version && strcmp(version, "2") == 0)
         return error_set(err, EINVAL, "BuildKit is not available on this server: set DOCKER_BUILDKIT=0 to build with "
@@ -274,6 +274,9 @@ static int refuse(struct request *request, struct error *err)
     if (remote && strcmp(remote, "client-session") == 0)
         return error_set(err, EINVAL, "build contexts over a session need BuildKit, which is not available on this "
                                       "server");
+    if (isolation && isolation[0] && !str_equal_nocase(isolation, "default") &&
+        !str_equal_nocase(isolation, "process") && !str_equal_nocase(isolation, "hyperv"))
+        return error_set(err, EINVAL, "unsupported isolation: \"%s\"", isolation);
     return 0;
 }
 

@@ -166,11 +166,10 @@ static int probe_others(struct build *build, struct image_step *step, char **ret
 
         if (image_step_find_in(build->images, *ref, build->state.image_id, step->created_by, &diff_id) < 0)
             continue;
+        step->diff_id = diff_id;
         if (image_step_find(build->images, build->state.image_id, step, ret_id) == 0)
             return 0;
-        step->diff_id = diff_id;
         int r = image_step(build->images, build->state.image_id, NULL, NULL, step, ret_id, NULL);
-        step->diff_id = NULL;
         if (r == 0 && image_hold(build->images, *ret_id, NULL) < 0) {
             free(TAKE_PTR(*ret_id));
             return -ENOENT;

@@ -21,8 +21,9 @@ static const cJSON *last_history(const struct image_record *record)
 static bool is_step(const struct image_record *record, const char *parent_id, const struct image_step *step)
 {
     const cJSON *config = json_get(record->config->json, "config");
+    const char *top = record->layer_count ? record->layers[record->layer_count - 1]->diff_id : "";
 
-    return strcmp(record->parent, parent_id) == 0 &&
+    return (!step->diff_id || strcmp(top, step->diff_id) == 0) && strcmp(record->parent, parent_id) == 0 &&
            strcmp(json_string(last_history(record), "created_by", ""), step->created_by) == 0 &&
            strcmp(json_string(record->config->json, "author", ""), step->author ? step->author : "") == 0 &&
            cJSON_Compare(config, step->config, true);

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "tabique/error.h"
 
+#define SHOWN_MAX 200
 #define DEPTH_MAX 32 /* of ${a:-${b:-...}} */
 
 struct expansion {
@@ -54,9 +55,13 @@ static size_t name_length(const char *at)
     return n;
 }
 
+/* The reason must be seen, however long the word is. */
 static int fail(struct expansion *ex, const char *why)
 {
-    return error_set(ex->err, EINVAL, "failed to process \"%s\": %s", ex->word, why);
+    size_t shown = str_cut_utf8(ex->word, SHOWN_MAX);
+
+    return error_set(ex->err, EINVAL, "failed to process \"%.*s%s\": %s", (int)shown, ex->word,
+                     ex->word[shown] ? "..." : "", why);
 }
 
 static int expand_until(struct expansion *ex, char stop, struct str *out);
