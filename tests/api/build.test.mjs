@@ -313,15 +313,15 @@ COPY *.txt /five/
 COPY d?r/[x] /six/
 COPY ["with space", "/seven and/"]
 COPY a b dir/x /etc/
-WORKDIR /work
+WORKDIR /here
 COPY a sub/
 COPY b .
 COPY ./dir/../a ./renamed
 COPY d* /all/
 COPY [[]odd] /odd`, context)
-    assert.equal(await sh(result.tag, 'cat /one; ls /two; find /three /four /five /six "/seven and" /work /all /odd -type f | sort'), ['Aa', 'b',
+    assert.equal(await sh(result.tag, 'cat /one; ls /two; find /three /four /five /six "/seven and" /here /all /odd -type f | sort'), ['Aa', 'b',
       '/all/.hidden', '/all/d.txt', '/all/sub/y', '/all/x', '/five/c.txt', '/five/d.txt', '/four/.hidden', '/four/sub/y', '/four/x', '/odd',
-      '/seven and/with space', '/six/x', '/three/.hidden', '/three/sub/y', '/three/x', '/work/b', '/work/renamed', '/work/sub/a'].join('\n'))
+      '/seven and/with space', '/six/x', '/three/.hidden', '/three/sub/y', '/three/x', '/here/b', '/here/renamed', '/here/sub/a'].join('\n'))
   })
 
   test('owners and modes', async () => {
