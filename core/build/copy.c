@@ -455,6 +455,9 @@ static int open_from(struct copy *copy, const char *from, struct error *err)
             r = error_set(err, EINVAL, "invalid from flag value %s: the stage has no image", from);
     } else if (index >= 0 && (size_t)index == now) {
         r = error_set(err, EINVAL, "invalid from flag value %s: refers to current build stage", from);
+    } else if (from[0] && from[strspn(from, "0123456789")] == '\0' && strlen(from) < 10) {
+        /* Not a beginning of some image's id. */
+        r = error_set(err, EINVAL, "invalid from flag value %s: index out of bounds", from);
     } else {
         r = build_find_image(build, from, build->options->platform, &id, err);
         if (r < 0)

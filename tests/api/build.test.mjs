@@ -320,8 +320,8 @@ COPY ./dir/../a ./renamed
 COPY d* /all/
 COPY [[]odd] /odd`, context)
     assert.equal(await sh(result.tag, 'cat /one; ls /two; find /three /four /five /six "/seven and" /here /all /odd -type f | sort'), ['Aa', 'b',
-      '/all/.hidden', '/all/d.txt', '/all/sub/y', '/all/x', '/five/c.txt', '/five/d.txt', '/four/.hidden', '/four/sub/y', '/four/x', '/odd',
-      '/seven and/with space', '/six/x', '/three/.hidden', '/three/sub/y', '/three/x', '/here/b', '/here/renamed', '/here/sub/a'].join('\n'))
+      '/all/.hidden', '/all/d.txt', '/all/sub/y', '/all/x', '/five/c.txt', '/five/d.txt', '/four/.hidden', '/four/sub/y', '/four/x', '/here/b', '/here/renamed', '/here/sub/a',
+      '/odd', '/seven and/with space', '/six/x', '/three/.hidden', '/three/sub/y', '/three/x'].join('\n'))
   })
 
   test('owners and modes', async () => {
