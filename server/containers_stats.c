@@ -79,16 +79,6 @@ static bool wait_until(struct request *request, int64_t deadline_ns)
     }
 }
 
-static int write_frame(struct request *request, cJSON *json)
-{
-    CLEANUP_FREE char *text = json_print(json);
-    cJSON_Delete(json);
-    if (!text)
-        return -ENOMEM;
-    const int r = respond_write(request, text, strlen(text));
-    return r < 0 ? r : respond_write(request, "\n", 1);
-}
-
 static int stream(struct request *request, struct container *container)
 {
     struct reading before = {0}, now = {0};
@@ -103,7 +93,7 @@ static int stream(struct request *request, struct container *container)
             break;
         take(container, &now);
         cJSON *json = frame(request, container, &now, first ? NULL : &before);
-        r = json ? write_frame(request, json) : -EPIPE;
+        r = json ? respond_json_line(request, json, "\n") : -EPIPE;
         reading_clear(&before);
         before = now;
         now = (struct reading){0};

@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -26,6 +29,7 @@
 
 #define BUFFER_MAX (256u << 10) /* held for a side that does not take it */
 #define DETACH_KEYS_MAX 16
+#define SETTLE_MAX_NS NS_PER_SEC
 
 struct duplex {
     struct transport *transport;
@@ -65,6 +69,21 @@ ssize_t duplex_read(struct duplex *duplex, void *buffer, size_t size, int timeou
 int duplex_write(struct duplex *duplex, const void *data, size_t size)
 {
     return transport_write(duplex->transport, data, size);
+}
+
+void duplex_settle(struct duplex *duplex)
+{
+    /* SIOCOUTQ counts what a unix peer has not read, and what a TCP peer's kernel has
+     * not acknowledged: there its program needs a moment more. */
+    const bool local = duplex->transport->kind == TRANSPORT_UNIX;
+    const struct timespec nap = {.tv_nsec = 200000}, moment = {.tv_nsec = 10000000};
+    const int64_t deadline = clock_mono_ns() + SETTLE_MAX_NS;
+    int unread = 0;
+
+    while (ioctl(duplex->transport->fd, SIOCOUTQ, &unread) == 0 && unread > 0 && clock_mono_ns() < deadline)
+        nanosleep(&nap, NULL);
+    if (!local)
+        nanosleep(&moment, NULL);
 }
 
 int duplex_fd(struct duplex *duplex)

@@ -78,6 +78,9 @@ void respond_header(struct request *request, const char *name, const char *value
  * client has gone; respond_write fits archive_write_fn with the request as user. */
 int respond_begin(struct request *request, int status, const char *content_type);
 int respond_write(void *request, const void *data, size_t length);
+/* One JSON text and its line end in one chunk, as Docker's encoder writes them:
+ * clients that read by chunks take a line end alone for a broken text. Takes json. */
+int respond_json_line(struct request *request, cJSON *json, const char *line_end);
 int respond_end(struct request *request);
 bool request_gone(void *request); /* client hung up: for cancelled() callbacks */
 
@@ -96,6 +99,9 @@ int request_detach(struct request *request, detached_fn *fn, void *user, void (*
  * one writer thread at a time. */
 ssize_t duplex_read(struct duplex *duplex, void *buffer, size_t size, int timeout_ms); /* 0 end, -ETIMEDOUT */
 int duplex_write(struct duplex *duplex, const void *data, size_t size);
+/* Waits, not for long, until the client has read what was written: some of them
+ * (docker-py) throw away whatever comes together with the head of the answer. */
+void duplex_settle(struct duplex *duplex);
 int duplex_fd(struct duplex *duplex);          /* for poll only */
 bool duplex_pending(struct duplex *duplex);    /* bytes already decrypted wait */
 void duplex_shutdown_write(struct duplex *duplex);

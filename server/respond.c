@@ -238,6 +238,18 @@ int respond_write(void *user, const void *data, size_t length)
     return put(request, out.data, out.length);
 }
 
+int respond_json_line(struct request *request, cJSON *json, const char *line_end)
+{
+    CLEANUP_FREE char *text = json_print(json);
+    cJSON_Delete(json);
+    if (text == NULL)
+        return -ENOMEM;
+    CLEANUP_STR struct str line = STR_INIT;
+    str_append(&line, text);
+    str_append(&line, line_end);
+    return respond_write(request, line.data, line.length);
+}
+
 int respond_end(struct request *request)
 {
     if (!request->begun || request->ended)
@@ -271,6 +283,12 @@ int respond_hijack(struct request *request, const char *content_type, struct dup
         return -EALREADY;
     const char *upgrade = request_header(request, "Upgrade");
     CLEANUP_STR struct str out = STR_INIT;
+    /* A body that the handler did not want (dockerode repeats its query there) is not
+     * the stream's beginning. A chunked one is: its end is the stream's. */
+    char dropped[4096];
+    if (!request->head.chunked)
+        while (request_read(request, dropped, sizeof(dropped)) > 0)
+            ;
     request->begun = request->ended = true;
     request->status = upgrade != NULL ? 101 : 200;
     dispatch_audit(request);

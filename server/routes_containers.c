@@ -258,15 +258,14 @@ static int wait_detached(struct request *request, void *user)
     if (begun < 0 || r == -ECANCELED) /* nobody is there to be told */
         return begun < 0 ? begun : r;
 
-    CLEANUP_JSON cJSON *json = cJSON_CreateObject();
-    json_add_int(json, "StatusCode", r < 0 ? -1 : status);
+    cJSON *json = cJSON_CreateObject();
     const char *text = r < 0 ? err.message : failure;
     if (text && text[0])
         json_add_string(json_add_object(json, "Error"), "Message", text);
-    CLEANUP_FREE char *line = json_print(json);
-    r = respond_write(request, line, strlen(line));
-    if (r >= 0)
-        r = respond_write(request, "\n", 1);
+    else if (request_api_version(request) < 142)
+        json_add_null(json, "Error");
+    json_add_int(json, "StatusCode", r < 0 ? -1 : status);
+    r = respond_json_line(request, json, "\n");
     return r < 0 ? r : respond_end(request);
 }
 

@@ -222,10 +222,7 @@ static int images_save(struct request *request)
 
 static int write_line(struct request *request, cJSON *json)
 {
-    CLEANUP_FREE char *text = json_print(json);
-    cJSON_Delete(json);
-    int r = text ? respond_write(request, text, strlen(text)) : -ENOMEM;
-    return r < 0 ? r : respond_write(request, "\r\n", 2);
+    return respond_json_line(request, json, "\r\n");
 }
 
 static int write_error(struct request *request, const struct error *err)

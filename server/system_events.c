@@ -55,9 +55,13 @@ static int collect(void *user, const struct event *event)
 
 static int send_page(struct events *events)
 {
+    const char *at = events->page.data, *end = at + events->page.length;
     int r = 0;
-    if (events->page.length)
-        r = respond_write(events->request, events->page.data, events->page.length);
+    /* A chunk each: clients parse what a chunk brings as one event. */
+    for (const char *next; r >= 0 && at < end; at = next) {
+        next = (const char *)memchr(at, '\n', (size_t)(end - at)) + 1;
+        r = respond_write(events->request, at, (size_t)(next - at));
+    }
     str_clear(&events->page);
     return r;
 }

@@ -50,7 +50,7 @@ static int change(struct container *container, const struct wall *wall, struct e
     cJSON *host = cJSON_Duplicate(old->host_config, true);
     cJSON_ReplaceItemInObjectCaseSensitive(host, "Isolation", cJSON_CreateString(wall->name));
     r = container__replace_spec(container,
-                                spec_new(cJSON_Duplicate(old->config, true), host, cJSON_Duplicate(old->networks, true)), err);
+                                spec_new(wall, cJSON_Duplicate(old->config, true), host, cJSON_Duplicate(old->networks, true)), err);
     if (r == 0)
         files_forget_changes(container, old->wall);
     return r;

@@ -161,7 +161,7 @@ static int build(struct container *container, struct request *request, struct er
     container->dir = mem_printf("%s/containers/%s", engine->options.data_dir, container->id);
     set_hostname(container, request->config, request->host);
     set_command(container, request->config);
-    container->spec = spec_new(TAKE_PTR(request->config), TAKE_PTR(request->host), TAKE_PTR(request->networks));
+    container->spec = spec_new(request->wall, TAKE_PTR(request->config), TAKE_PTR(request->host), TAKE_PTR(request->networks));
 
     int r = image_hold(engine->images, request->image->id, err);
     if (r < 0)

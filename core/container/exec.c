@@ -17,8 +17,7 @@
 
 #define KEEP_NS (5 * 60 * NS_PER_SEC) /* how long an ended one can be inspected */
 #define EXECS_MAX 65536
-#define EXIT_NOT_EXECUTABLE 126
-#define EXIT_NOT_FOUND 127
+#define EXIT_NOT_EXECUTABLE 126 /* not found, too: clients compare with what Docker 20.10 gives */
 #define EXITING_NS (2 * NS_PER_SEC) /* between closing its files and its end being told */
 #define GUEST_NS (20 * NS_PER_MS)   /* the same where nobody can look */
 
@@ -190,36 +189,36 @@ static int claim(struct engine *engine, const char *id, struct exec **ret, struc
     return r;
 }
 
-static void note_failed(struct engine *engine, struct exec *exec, int exit_code)
+static void note_failed(struct engine *engine, struct exec *exec)
 {
     pthread_mutex_lock(&engine->exec_lock);
     exec->busy = exec->running = false;
     exec->ended = true;
-    exec->exit_code = exit_code;
+    exec->exit_code = EXIT_NOT_EXECUTABLE;
     exec->ended_mono_ns = clock_mono_ns();
     pthread_cond_broadcast(&engine->exec_changed);
     pthread_mutex_unlock(&engine->exec_lock);
 }
 
-static int explain(const struct exec *exec, bool exec_failed, struct error *err, int *ret_code)
+static int explain(const struct exec *exec, bool exec_failed, struct error *err)
 {
     static const char *const prefix = "OCI runtime exec failed: exec failed: unable to start container process";
     const char *program = exec->argv[0];
     struct error reason = *err;
 
-    *ret_code = exec_failed && reason.code == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
     if (!exec_failed)
-        return error_set(err, reason.code == EINVAL ? EINVAL : EIO, "%s: %s", prefix, reason.message);
+        return error_set(err, reason.code == EINVAL ? EINVAL : EIO, "%s: %s: unknown", prefix, reason.message);
     if (reason.code == ENOENT && !strchr(program, '/'))
-        return error_set(err, EINVAL, "%s: exec: \"%s\": executable file not found in $PATH", prefix, program);
+        return error_set(err, EINVAL, "%s: exec: \"%s\": executable file not found in $PATH: unknown", prefix, program);
     if (reason.code == ENOENT)
-        return error_set(err, EINVAL, "%s: exec: \"%s\": stat %s: no such file or directory", prefix, program, program);
+        return error_set(err, EINVAL, "%s: exec: \"%s\": stat %s: no such file or directory: unknown", prefix, program,
+                         program);
     if (reason.code == EACCES || reason.code == EPERM || reason.code == EISDIR)
-        return error_set(err, EINVAL, "%s: exec: \"%s\": permission denied", prefix, program);
-    return error_set(err, EINVAL, "%s: exec: \"%s\": %s", prefix, program, reason.message);
+        return error_set(err, EINVAL, "%s: exec: \"%s\": permission denied: unknown", prefix, program);
+    return error_set(err, EINVAL, "%s: exec: \"%s\": %s: unknown", prefix, program, reason.message);
 }
 
-static int run(struct exec *exec, unsigned streams, int *ret_fd, int *ret_code, struct error *err)
+static int run(struct exec *exec, unsigned streams, int *ret_fd, struct error *err)
 {
     struct container *container = exec->container;
     CLEANUP_SPEC struct spec *spec = container__spec(container);
@@ -228,7 +227,6 @@ static int run(struct exec *exec, unsigned streams, int *ret_fd, int *ret_code, 
     struct plan_process process = {0};
     struct shim_started started = {0};
 
-    *ret_code = EXIT_NOT_EXECUTABLE;
     int r = check_running(container, err);
     if (r == 0)
         r = container__running_box(container, &box, err);
@@ -247,7 +245,7 @@ static int run(struct exec *exec, unsigned streams, int *ret_fd, int *ret_code, 
     r = shim_exec(box->shim, exec->id, &process, &started, err);
     plan_process_clear(&process);
     if (r < 0)
-        return explain(exec, started.exec_failed, err, ret_code);
+        return explain(exec, started.exec_failed, err);
     pthread_mutex_lock(&container->engine->exec_lock);
     exec->pid = started.guest_pid ? started.guest_pid : started.pid;
     exec->host_pid = started.guest_pid ? 0 : started.pid;
@@ -264,7 +262,6 @@ int exec_start(struct engine *engine, const char *exec_id, bool detach, bool tty
     struct error local = ERROR_INIT;
     struct error *e = err ? err : &local;
     struct exec *exec = NULL;
-    int code;
 
     (void)tty; /* what was said at create counts */
     int r = claim(engine, exec_id, &exec, e);
@@ -282,9 +279,9 @@ int exec_start(struct engine *engine, const char *exec_id, bool detach, bool tty
     CLEANUP_FREE char *line = command_line(exec->argv);
     CLEANUP_FREE char *action = mem_printf("exec_start: %s", line);
     publish_container(container, action, "execID", exec_id, NULL);
-    r = run(exec, streams, detach ? NULL : ret_fd, &code, e);
+    r = run(exec, streams, detach ? NULL : ret_fd, e);
     if (r < 0)
-        note_failed(engine, exec, code);
+        note_failed(engine, exec);
     container_put(container);
     return r;
 }

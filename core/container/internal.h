@@ -82,7 +82,8 @@ struct spec {
     cJSON *networks; /* EndpointsConfig: name -> EndpointSettings as asked for */
     const struct wall *wall;
 };
-struct spec *spec_new(cJSON *config, cJSON *host_config, cJSON *networks); /* takes all */
+/* Takes all. HostConfig.Isolation may be a client's "default": the wall says which. */
+struct spec *spec_new(const struct wall *wall, cJSON *config, cJSON *host_config, cJSON *networks);
 struct spec *spec_ref(struct spec *spec);
 void spec_unref(struct spec *spec);
 void spec_unrefp(struct spec **spec);

@@ -39,7 +39,7 @@ static int replace_networks(struct container *container, const struct spec *spec
 
     if (mode)
         cJSON_ReplaceItemInObjectCaseSensitive(host, "NetworkMode", cJSON_CreateString(mode));
-    struct spec *changed = spec_new(cJSON_Duplicate(spec->config, true), host, networks);
+    struct spec *changed = spec_new(spec->wall, cJSON_Duplicate(spec->config, true), host, networks);
     pthread_mutex_lock(&container->lock);
     struct spec *old = container->spec;
     container->spec = changed;

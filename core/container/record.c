@@ -68,6 +68,7 @@ int record_save_config(struct container *container, struct error *err)
     json_add_string(json, "ImageID", container->image_id);
     json_add_string(json, "Path", container->path);
     json_add(json, "Args", json_from_strv(container->args));
+    json_add_string(json, "Isolation", spec->wall->name);
     json_add(json, "Mounts", mount_list_to_json(&container->mounts));
     /* Borrowed for the printing only. */
     cJSON_AddItemReferenceToObject(json, "Config", spec->config);
@@ -186,7 +187,9 @@ int record_load(struct engine *engine, const char *id, struct container **ret, c
         if (!parts[i])
             parts[i] = cJSON_CreateObject();
     }
-    container->spec = spec_new(parts[0], parts[1], parts[2]);
+    const char *asked = json_string(parts[1], "Isolation", "");
+    const struct wall *wall = wall_find(json_string(config, "Isolation", asked), NULL);
+    container->spec = spec_new(wall ? wall : wall_find(NULL, NULL), parts[0], parts[1], parts[2]);
     load_state(container, state);
     snprintf(boot, 40, "%s", json_string(state, "BootId", ""));
     r = registry_reserve(container, json_string(config, "Name", ""), err);

@@ -11,7 +11,7 @@
 
 /* --- specs ---------------------------------------------------------------------- */
 
-struct spec *spec_new(cJSON *config, cJSON *host_config, cJSON *networks)
+struct spec *spec_new(const struct wall *wall, cJSON *config, cJSON *host_config, cJSON *networks)
 {
     struct spec *spec = mem_new(struct spec);
 
@@ -19,9 +19,7 @@ struct spec *spec_new(cJSON *config, cJSON *host_config, cJSON *networks)
     spec->config = config;
     spec->host_config = host_config;
     spec->networks = networks;
-    spec->wall = wall_find(json_string(host_config, "Isolation", ""), NULL);
-    if (!spec->wall)
-        spec->wall = wall_find("process", NULL);
+    spec->wall = wall;
     return spec;
 }
 

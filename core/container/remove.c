@@ -49,13 +49,10 @@ void container__destroy(struct container *container, bool volumes)
 
 static int refuse_running(struct container *container, enum container_state state, struct error *err)
 {
-    CLEANUP_FREE char *name = container__name(container);
+    const char *what = state == CONTAINER_PAUSED ? "Unpause and then stop" : "Stop";
 
-    if (state == CONTAINER_PAUSED)
-        return error_set(err, EBUSY, "cannot remove container \"/%s\": container is paused and must be unpaused first",
-                         name);
-    return error_set(err, EBUSY, "cannot remove container \"/%s\": container is %s: stop the container before "
-                                 "removing or force remove", name, container_state_name(state));
+    return error_set(err, EBUSY, "You cannot remove a %s container %s. %s the container before attempting removal or "
+                                 "force remove", container_state_name(state), container->id, what);
 }
 
 /* Until it has no process and will not get one. */

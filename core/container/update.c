@@ -111,7 +111,7 @@ static int update_locked(struct container *container, const cJSON *wanted, struc
     int r = check_conflicts(old->host_config, wanted, err);
     if (r < 0)
         return r;
-    struct spec *changed = spec_new(cJSON_Duplicate(old->config, true), merged(old->host_config, wanted),
+    struct spec *changed = spec_new(old->wall, cJSON_Duplicate(old->config, true), merged(old->host_config, wanted),
                                     cJSON_Duplicate(old->networks, true));
     spec_ref(changed);
     r = container__replace_spec(container, changed, err);

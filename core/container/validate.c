@@ -688,7 +688,9 @@ static void adapt(cJSON *config, cJSON *host, const struct wall *wall)
         set(host, "OomKillDisable", cJSON_CreateFalse());
     if (*json_string(host, "Runtime", "") == '\0')
         set_string(host, "Runtime", "runc");
-    set_string(host, "Isolation", wall->name);
+    /* Who asked for the default reads that, as Docker's clients expect; who said nothing, which wall it is. */
+    bool by_default = str_equal_nocase(json_string(host, "Isolation", ""), "default");
+    set_string(host, "Isolation", by_default ? "default" : wall->name);
     set_default_list(host, "MaskedPaths", masked_paths, ARRAY_SIZE(masked_paths), privileged);
     set_default_list(host, "ReadonlyPaths", readonly_paths, ARRAY_SIZE(readonly_paths), privileged);
 }

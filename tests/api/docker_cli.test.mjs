@@ -510,7 +510,7 @@ describe('attach and exec', () => {
     await ok('exec', '-d', id, 'touch', '/tmp/detached')
     await until('the detached exec', async () => (await docker('exec', id, 'test', '-e', '/tmp/detached')).code === 0)
     const unknown = await docker('exec', id, 'no-such-command')
-    assert.equal(unknown.code, 127)
+    assert.equal(unknown.code, 126)
     await remove(id)
   })
 

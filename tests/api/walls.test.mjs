@@ -57,7 +57,7 @@ const scenarios = [
     assert.match(tty.stdout, /\/dev\/pts\//)
     assert.equal(tty.code, 6)
     assert.equal(await ok('exec', '-u', '12:34', '-w', '/tmp', '-e', 'A=b', id, 'sh', '-c', 'echo $(id -u):$(id -g) $PWD $A'), '12:34 /tmp b')
-    assert.equal((await docker('exec', id, 'no-such')).code, 127)
+    assert.equal((await docker('exec', id, 'no-such')).code, 126)
     assert.equal((await docker('exec', id, '/etc/passwd')).code, 126)
     await remove(id)
   }],
