@@ -183,6 +183,21 @@ static int containers_remove(struct request *request)
     return route_done(request, r, &err, 204);
 }
 
+/* DELETE /containers/web/db?link=1: the link, not the container. */
+static int containers_remove_link(struct request *request)
+{
+    struct error err = ERROR_INIT;
+    CLEANUP_CONTAINER struct container *container = NULL;
+    const char *id = request_param(request, "id"), *alias = request_param(request, "alias");
+
+    if (!request_query_bool(request, "link", false))
+        return respond_status_error(request, 404, "No such container: %s/%s", id, alias);
+    int r = route_container(request, &container, &err);
+    if (r >= 0)
+        r = container_remove_link(container, alias, &err);
+    return route_done(request, r, &err, 204);
+}
+
 static int prune_detached(struct request *request, void *user)
 {
     static const char *const allowed[] = {"until", "label", "label!", NULL};
@@ -361,6 +376,7 @@ const struct route routes_containers[] = {
     {"POST", "/containers/{id}/resize", PERMISSION_EXEC, DOCKER, containers_resize},
     {"POST", "/containers/{id}/wait", PERMISSION_VIEW, DOCKER, containers_wait},
     {"DELETE", "/containers/{id}", PERMISSION_OPERATE, DOCKER_AUDIT, containers_remove, "container.remove"},
+    {"DELETE", "/containers/{id}/{alias}", PERMISSION_OPERATE, DOCKER_AUDIT, containers_remove_link, "container.remove"},
     {"POST", "/commit", PERMISSION_OPERATE, DOCKER_AUDIT, containers_commit, "container.commit"},
     {0},
 };

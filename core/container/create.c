@@ -131,24 +131,6 @@ static int make_dirs(struct container *container, struct error *err)
     return 0;
 }
 
-/* Links must name containers that are there. */
-static int check_links(struct engine *engine, const cJSON *host, struct error *err)
-{
-    const cJSON *item;
-
-    cJSON_ArrayForEach(item, json_get(host, "Links")) {
-        CLEANUP_STRV char **parts = strv_split(item->valuestring, ':');
-        struct container *target = NULL;
-
-        if (strv_length(parts) == 0 || strv_length(parts) > 2 || parts[0][0] == '\0')
-            return error_set(err, EINVAL, "bad format for links: %s", item->valuestring);
-        if (container_get(engine, parts[0], &target, NULL) < 0)
-            return error_set(err, EINVAL, "could not get container for %s: No such container: %s", parts[0], parts[0]);
-        container_put(target);
-    }
-    return 0;
-}
-
 /* Everything that leaves traces; on failure the caller takes them back. */
 static int build(struct container *container, struct request *request, struct error *err)
 {
@@ -197,7 +179,7 @@ static int create(struct engine *engine, const char *name, const char *platform,
     engine_facts(engine, &facts);
     int r = validate_create(&facts, request->config, request->host, request->networks, &request->wall, warnings, err);
     if (r == 0)
-        r = check_links(engine, request->host, err);
+        r = links_check(engine, request->host, err);
     if (r == 0)
         r = image_get(engine->images, json_string(request->config, "Image", ""), &request->image, err);
     if (r == 0)

@@ -24,6 +24,7 @@ void endpoint_copy(struct network_endpoint *to, const struct network_endpoint *f
     to->ipv6 = mem_strdup(from->ipv6);
     to->gateway6 = mem_strdup(from->gateway6);
     to->aliases = from->aliases ? strv_dup(from->aliases) : NULL;
+    to->links = from->links ? strv_dup(from->links) : NULL;
 }
 
 void endpoints_clear(struct container *container)

@@ -231,7 +231,8 @@ static int run(struct exec *exec, unsigned streams, int *ret_fd, struct error *e
     if (r == 0)
         r = container__running_box(container, &box, err);
     if (r == 0)
-        r = plan_build_exec(spec, exec->argv, exec->env, exec->user, exec->cwd, exec->tty, exec->privileged, &process, err);
+        r = plan_build_exec(container, spec, exec->argv, exec->env, exec->user, exec->cwd, exec->tty, exec->privileged,
+                            &process, err);
     process.rows = exec->rows;
     process.cols = exec->cols;
     process.no_stdin = !exec->in && !exec->tty;

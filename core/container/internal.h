@@ -283,6 +283,12 @@ void volumes_forget(struct container *container, bool remove_anonymous);
 int volumes_mount(struct container *container, struct error *err);
 void volumes_unmount(struct container *container, bool publish);
 
+/* links.c */
+int links_check(struct engine *engine, const cJSON *host, struct error *err);
+int links_check_running(struct container *container, const struct spec *spec, struct error *err);
+void links_add_hosts(const struct container *container, const struct spec *spec, struct str *text);
+char **links_env(struct container *container, const struct spec *spec);
+
 /* plan_build.c */
 struct plan;
 struct plan_process;
@@ -298,11 +304,11 @@ int plan_build(struct container *container, const struct spec *spec, const char 
                struct plan_sources *sources, struct plan **ret, struct error *err);
 int plan_build_limits(const cJSON *resources, struct plan_limits *ret, struct error *err);
 /* plan_process.c: the environment Docker gives every process, and the container's own over it */
-char **plan_build_env(const struct spec *spec, bool tty, const cJSON *more);
-int plan_build_process(const struct container *container, const struct spec *spec, struct plan_process *ret,
+char **plan_build_env(struct container *container, const struct spec *spec, bool tty, const cJSON *more);
+int plan_build_process(struct container *container, const struct spec *spec, struct plan_process *ret,
                        struct error *err);
 /* What an exec or a health check of this container runs with. */
-int plan_build_exec(const struct spec *spec, char *const *argv, const cJSON *env, const char *user,
+int plan_build_exec(struct container *container, const struct spec *spec, char *const *argv, const cJSON *env, const char *user,
                     const char *cwd, bool tty, bool privileged, struct plan_process *ret,
                     struct error *err);
 

@@ -39,20 +39,8 @@ static int replace_networks(struct container *container, const struct spec *spec
 
     if (mode)
         cJSON_ReplaceItemInObjectCaseSensitive(host, "NetworkMode", cJSON_CreateString(mode));
-    struct spec *changed = spec_new(spec->wall, cJSON_Duplicate(spec->config, true), host, networks);
-    pthread_mutex_lock(&container->lock);
-    struct spec *old = container->spec;
-    container->spec = changed;
-    pthread_mutex_unlock(&container->lock);
-    int r = record_save_config(container, err);
-    if (r < 0) {
-        pthread_mutex_lock(&container->lock);
-        container->spec = old;
-        pthread_mutex_unlock(&container->lock);
-        old = changed;
-    }
-    spec_unref(old);
-    return r;
+    return container__replace_spec(
+        container, spec_new(spec->wall, cJSON_Duplicate(spec->config, true), host, networks), err);
 }
 
 static bool runs(struct container *container)

@@ -41,7 +41,7 @@ static void put_env(char ***env, const char *variable)
         strv_push(env, variable);
 }
 
-char **plan_build_env(const struct spec *spec, bool tty, const cJSON *more)
+char **plan_build_env(struct container *container, const struct spec *spec, bool tty, const cJSON *more)
 {
     const cJSON *lists[] = {json_get(spec->config, "Env"), more}, *item;
     char **env = NULL;
@@ -50,6 +50,9 @@ char **plan_build_env(const struct spec *spec, bool tty, const cJSON *more)
     strv_take(&env, mem_printf("HOSTNAME=%s", json_string(spec->config, "Hostname", "")));
     if (tty)
         strv_push(&env, "TERM=xterm");
+    CLEANUP_STRV char **links = links_env(container, spec);
+    for (char **variable = links; variable && *variable; variable++)
+        put_env(&env, *variable);
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
         cJSON_ArrayForEach(item, lists[i])
             if (cJSON_IsString(item))
@@ -123,7 +126,7 @@ static int build(const struct spec *spec, bool privileged, struct plan_process *
 
 /* --- the two kinds ------------------------------------------------------------------------- */
 
-int plan_build_process(const struct container *container, const struct spec *spec, struct plan_process *ret,
+int plan_build_process(struct container *container, const struct spec *spec, struct plan_process *ret,
                        struct error *err)
 {
     const char *cwd = json_string(spec->config, "WorkingDir", "");
@@ -134,7 +137,7 @@ int plan_build_process(const struct container *container, const struct spec *spe
         strv_push(&ret->argv, *arg);
     ret->tty = json_bool(spec->config, "Tty", false);
     ret->no_stdin = !ret->tty && !json_bool(spec->config, "OpenStdin", false);
-    ret->env = plan_build_env(spec, ret->tty, NULL);
+    ret->env = plan_build_env(container, spec, ret->tty, NULL);
     ret->cwd = mem_strdup(*cwd ? cwd : "/");
     ret->user = mem_strdup(json_string(spec->config, "User", ""));
     if (cJSON_GetArraySize(size) == 2) {
@@ -144,14 +147,14 @@ int plan_build_process(const struct container *container, const struct spec *spe
     return build(spec, json_bool(spec->host_config, "Privileged", false), ret, err);
 }
 
-int plan_build_exec(const struct spec *spec, char *const *argv, const cJSON *env, const char *user, const char *cwd,
+int plan_build_exec(struct container *container, const struct spec *spec, char *const *argv, const cJSON *env, const char *user, const char *cwd,
                     bool tty, bool privileged, struct plan_process *ret, struct error *err)
 {
     const char *own_cwd = json_string(spec->config, "WorkingDir", "");
 
     ret->argv = strv_dup(argv);
     ret->tty = tty;
-    ret->env = plan_build_env(spec, tty, env);
+    ret->env = plan_build_env(container, spec, tty, env);
     ret->cwd = mem_strdup(cwd && *cwd ? cwd : *own_cwd ? own_cwd : "/");
     ret->user = mem_strdup(user && *user ? user : json_string(spec->config, "User", ""));
     return build(spec, privileged || json_bool(spec->host_config, "Privileged", false), ret, err);

@@ -147,7 +147,7 @@ int container__remove(struct container *container, bool volumes, bool force, str
 
 int container_remove(struct container *container, bool volumes, bool force, bool link, struct error *err)
 {
-    if (link)
+    if (link) /* container_remove_link() has the others */
         return error_set(err, EINVAL, "Conflict, cannot remove the default link name of the container");
     return container__remove(container, volumes, force, err);
 }

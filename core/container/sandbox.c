@@ -54,27 +54,6 @@ static void add_extra_hosts(struct container *container, const struct spec *spec
     }
 }
 
-/* --link CONTAINER[:ALIAS] on the default bridge: its address under both names. */
-static void add_links(struct container *container, const struct spec *spec, struct str *text)
-{
-    const cJSON *item;
-
-    cJSON_ArrayForEach(item, json_get(spec->host_config, "Links")) {
-        CLEANUP_STRV char **parts = strv_split(item->valuestring, ':');
-        struct container *target = NULL;
-
-        if (!parts[0] || container_get(container->engine, parts[0], &target, NULL) < 0)
-            continue;
-        CLEANUP_FREE char *name = container__name(target);
-        pthread_mutex_lock(&target->lock);
-        if (target->endpoint_count && target->endpoints[0].ipv4)
-            str_printf(text, "%s\t%s %.12s %s\n", target->endpoints[0].ipv4,
-                       parts[1] ? path_base(parts[1]) : name, target->id, name);
-        pthread_mutex_unlock(&target->lock);
-        container_put(target);
-    }
-}
-
 static int write_hosts(struct container *container, const struct spec *spec, struct error *err)
 {
     CLEANUP_STR struct str text = STR_INIT;
@@ -85,7 +64,7 @@ static int write_hosts(struct container *container, const struct spec *spec, str
                       "::1\tlocalhost ip6-localhost ip6-loopback\n"
                       "fe00::\tip6-localnet\nff00::\tip6-mcastprefix\n"
                       "ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
-    add_links(container, spec, &text);
+    links_add_hosts(container, spec, &text);
     pthread_mutex_lock(&container->lock);
     add_extra_hosts(container, spec, &text);
     for (size_t i = 0; i < container->endpoint_count; i++) {
@@ -115,7 +94,7 @@ static int copy_host_file(struct container *container, const struct spec *spec, 
     if (file_read(AT_FDCWD, path, HOST_FILE_MAX, &text, &length) == 0)
         str_append(&all, text);
     if (strcmp(name, "hosts") == 0) {
-        add_links(container, spec, &all);
+        links_add_hosts(container, spec, &all);
         add_extra_hosts(container, spec, &all);
     }
     return write_in_place(container->dir, name, all.data ? all.data : "", err);
@@ -295,6 +274,7 @@ void sandbox_wanted(struct container *container, const cJSON *settings, struct n
         .ipv4 = *ipv4 ? mem_strdup(ipv4) : NULL,
         .ipv6 = *ipv6 ? mem_strdup(ipv6) : NULL,
         .aliases = json_strv(settings, "Aliases"),
+        .links = json_strv(settings, "Links"),
     };
     snprintf(ret->container_id, sizeof(ret->container_id), "%s", container->id);
     snprintf(ret->mac, sizeof(ret->mac), "%s", json_string(settings, "MacAddress", ""));
@@ -355,6 +335,9 @@ int sandbox_open(struct container *container, const struct spec *spec, char **re
     CLEANUP_FREE char *path = NULL;
     int r;
 
+    r = links_check_running(container, spec, err);
+    if (r < 0)
+        return r;
     pthread_mutex_lock(&container->lock);
     endpoints_clear(container);
     pthread_mutex_unlock(&container->lock);

@@ -17,6 +17,17 @@ static bool is_name(const struct endpoint *e, const struct sandbox *sandbox, con
     return strlen(name) == 12 && strncmp(sandbox->id, name, 12) == 0;
 }
 
+/* What the asker calls `name` by a link of his own on this network; NULL: nothing. */
+static char *linked(const struct endpoint *asker, const char *name)
+{
+    for (char **link = asker->links; link && *link; link++) {
+        const char *colon = strrchr(*link, ':');
+        if (str_equal_nocase(colon ? colon + 1 : *link, name))
+            return mem_strndup(*link, colon ? (size_t)(colon - *link) : strlen(*link));
+    }
+    return NULL;
+}
+
 /* "web" and "web.front" on network "front". */
 static bool matches(const struct endpoint *e, const struct sandbox *sandbox, const char *name)
 {
@@ -81,10 +92,11 @@ void network__dns_lookup(void *user, const char *container_id, enum dns_question
         ret->forward = ret->forward || !net->internal;
         if (net->builtin || ret->known)
             continue;
+        CLEANUP_FREE char *target = question == DNS_REVERSE ? NULL : linked(&sandbox->endpoints[i], name);
         if (question == DNS_REVERSE)
             by_address(m, net, address, ret);
         else
-            by_name(m, net, question, name, ret);
+            by_name(m, net, question, target ? target : name, ret);
     }
     if (sandbox)
         ret->servers = strv_dup(sandbox->nameservers);

@@ -63,7 +63,7 @@ struct endpoint {
     struct net *net;
     char id[65];
     char *container_name;
-    char **aliases;
+    char **aliases, **links;
     char host_interface[IF_NAMESIZE]; /* empty: none (host, none) */
     char interface[IF_NAMESIZE];
     int index;                        /* inside; 0: not known */

@@ -64,6 +64,7 @@ static void endpoint_free(struct endpoint *e)
 {
     free(e->container_name);
     strv_free(e->aliases);
+    strv_free(e->links);
 }
 
 static void endpoint_release(struct endpoint *e)
@@ -495,6 +496,7 @@ static int prepare(struct sandbox *sandbox, struct net *net, const struct networ
     if (w) {
         e->container_name = mem_strdup(w->container_name);
         e->aliases = strv_dup(w->aliases);
+        e->links = strv_dup(w->links);
     }
     net->endpoint_count++;
     return 0;

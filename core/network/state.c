@@ -216,6 +216,7 @@ static cJSON *endpoint_write(const struct endpoint *e)
     if (e->v6.family)
         json_add_string(json, "v6", address_format(&e->v6, text));
     json_add(json, "aliases", json_from_strv(e->aliases));
+    json_add(json, "links", json_from_strv(e->links));
     return json;
 }
 
@@ -287,6 +288,7 @@ static int endpoint_read(struct network_manager *m, const cJSON *json, struct en
     snprintf(ret->interface, sizeof(ret->interface), "%s", json_string(json, "interface", ""));
     ret->container_name = mem_strdup(json_string(json, "name", NULL));
     ret->aliases = json_strv(json, "aliases");
+    ret->links = json_strv(json, "links");
     return 0;
 }
 
@@ -433,6 +435,7 @@ void network_endpoint_clear(struct network_endpoint *e)
     free(e->ipv6);
     free(e->gateway6);
     strv_free(e->aliases);
+    strv_free(e->links);
     *e = (struct network_endpoint){0};
 }
 

@@ -118,6 +118,8 @@ int container_unpause(struct container *container, struct error *err);
 int container_rename(struct container *container, const char *name, struct error *err);
 int container_update(struct container *container, const cJSON *body, char ***ret_warnings, struct error *err);
 int container_remove(struct container *container, bool volumes, bool force, bool link, struct error *err);
+/* --link's, by its alias. -ENOENT */
+int container_remove_link(struct container *container, const char *alias, struct error *err);
 int container_prune(struct engine *engine, int64_t until_ns, char *const *labels, char ***ret_ids,
                     int64_t *ret_reclaimed, struct error *err);
 /* Behind the other wall: of a stopped one, or with restart. */

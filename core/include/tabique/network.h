@@ -87,6 +87,7 @@ struct network_endpoint {
     int ipv6_prefix;
     char *gateway6;
     char **aliases;
+    char **links;         /* "CONTAINER:ALIAS": names that only this container's name server knows */
 };
 
 void network_free(struct network *network); /* a copy from get/each */

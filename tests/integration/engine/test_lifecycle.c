@@ -226,7 +226,7 @@ static void execs(void **state)
     assert_non_null(strstr(err.message, "executable file not found in $PATH"));
     assert_int_equal(exec_info(bench->engine, id, &info, &err), 0);
     assert_true(info->has_exit_code);
-    assert_int_equal(info->exit_code, 127);
+    assert_int_equal(info->exit_code, 126);
     exec_info_free(info);
     assert_int_equal(exec_start(bench->engine, id, true, false, 0, 0, NULL, &err), -EBUSY);
     assert_int_equal(exec_create(c, empty, id, &err), -EINVAL);
