@@ -17,6 +17,9 @@ int api_comparison(struct request *request);
 int api_signal(struct request *request);
 int api_owner(struct request *request);
 
+/* containers_files.c */
+int api_container_files(struct request *request);
+
 /* api_history.c */
 int api_events(struct request *request);
 int api_samples(struct request *request);

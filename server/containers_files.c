@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api_routes.h"
 #include "archive/archive.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "containers_routes.h"
 #include "routes.h"
@@ -75,6 +77,64 @@ static int archive_get_detached(struct request *request, void *user)
 int containers_archive_get(struct request *request)
 {
     return route_detach(request, archive_get_detached);
+}
+
+static const char *kind_of(uint32_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFDIR: return "directory";
+    case S_IFREG: return "file";
+    case S_IFLNK: return "link";
+    case S_IFCHR:
+    case S_IFBLK: return "device";
+    case S_IFIFO: return "pipe";
+    case S_IFSOCK: return "socket";
+    default: return NULL;
+    }
+}
+
+#define SECONDS_MAX (INT64_MAX / NS_PER_SEC)
+
+static int add_entry(void *user, const struct archive_entry *entry)
+{
+    cJSON *json = cJSON_CreateObject();
+    json_add_string(json, "name", entry->name);
+    json_add_string(json, "kind", kind_of(entry->mode));
+    json_add_int(json, "mode", entry->mode & 07777);
+    json_add_int(json, "uid", entry->uid);
+    json_add_int(json, "gid", entry->gid);
+    json_add_int(json, "size", entry->size);
+    /* A file system's times are whatever somebody wrote there. */
+    const bool known = entry->mtime_s > -SECONDS_MAX && entry->mtime_s < SECONDS_MAX;
+    shape_add_time_or_null(json, "modifiedAt", known ? entry->mtime_s * NS_PER_SEC : 0);
+    if (S_ISLNK(entry->mode)) {
+        json_add_string(json, "target", entry->link);
+        json_add_string(json, "targetKind", kind_of(entry->target_mode));
+    }
+    cJSON_AddItemToArray(user, json);
+    return 0;
+}
+
+static int list_detached(struct request *request, void *user)
+{
+    struct error err = ERROR_INIT;
+    CLEANUP_CONTAINER struct container *container = NULL;
+    const char *path = NULL;
+    cJSON *json = cJSON_CreateObject();
+
+    int r = path_of(request, &path, &err);
+    if (r >= 0)
+        r = route_container(request, &container, &err);
+    json_add_string(json, "path", path);
+    if (r >= 0)
+        r = container_list(container, path, add_entry, json_add_array(json, "entries"), &err);
+    json_add_bool(json, "truncated", r > 0);
+    return route_json(request, r < 0 ? r : 0, &err, 200, json);
+}
+
+int api_container_files(struct request *request)
+{
+    return route_detach(request, list_detached);
 }
 
 static int archive_put_detached(struct request *request, void *user)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "api_routes.h"
 #include "base/clock.h"
@@ -83,6 +84,12 @@ static int api_info(struct request *request)
     json_add_int(host, "cpus", machine.cpus);
     json_add_int(host, "memoryBytes", (int64_t)machine.memory);
     json_add_int(host, "cgroupVersion", info.cgroup_version);
+    /* Of the file system that images, layers and history are on. */
+    struct statvfs disk = {0};
+    if (statvfs(options->data_dir, &disk) == 0) {
+        json_add_number(host, "diskBytes", (double)disk.f_blocks * (double)disk.f_frsize);
+        json_add_number(host, "diskFreeBytes", (double)disk.f_bavail * (double)disk.f_frsize);
+    }
 
     cJSON *containers = json_add_object(json, "containers");
     json_add_int(containers, "total", info.containers);
@@ -191,6 +198,7 @@ const struct route routes_api[] = {
     {"GET", "/api/v1/containers", PERMISSION_VIEW, 0, api_containers},
     {"GET", "/api/v1/containers/{id}", PERMISSION_VIEW, 0, api_container},
     {"GET", "/api/v1/containers/{id}/comparison", PERMISSION_VIEW, 0, api_comparison},
+    {"GET", "/api/v1/containers/{id}/files", PERMISSION_OPERATE, 0, api_container_files},
     {"GET", "/api/v1/containers/{id}/processes", PERMISSION_VIEW, 0, api_container_processes},
     {"POST", "/api/v1/containers/{id}/processes/{pid}/signal", PERMISSION_OPERATE, ROUTE_AUDIT, api_signal,
      "process.signal"},

@@ -116,6 +116,7 @@ static handler_fn *const handlers[] = {
     [RPC_SHUTDOWN] = on_shutdown,   [RPC_MOUNT] = archive_mount,
     [RPC_ARCHIVE_GET] = archive_order, [RPC_ARCHIVE_PUT] = archive_order,
     [RPC_ARCHIVE_STAT] = archive_order, [RPC_CHANGES] = archive_order,
+    [RPC_ARCHIVE_LIST] = archive_order,
     [RPC_CANCEL] = archive_cancel,
 };
 

@@ -57,7 +57,7 @@ static int write_data(void *user, const void *data, size_t size)
     return fd_write_all(*(const int *)user, data, size);
 }
 
-static int flush_changes(struct output *output)
+static int flush_output(struct output *output)
 {
     int r = fd_write_all(output->fd, output->buffer.data, output->buffer.length);
 
@@ -72,7 +72,15 @@ static int put_change(void *user, const char *path, enum archive_change kind)
 
     str_append_n(&output->buffer, &digit, 1);
     str_append_n(&output->buffer, path, strlen(path) + 1);
-    return output->buffer.length > (32u << 10) ? flush_changes(output) : 0;
+    return output->buffer.length > (32u << 10) ? flush_output(output) : 0;
+}
+
+static int put_entry(void *user, const struct archive_entry *entry)
+{
+    struct output *output = user;
+
+    archive_entry_put(&output->buffer, entry);
+    return output->buffer.length > (32u << 10) ? flush_output(output) : 0;
 }
 
 /* Image and changes without what is mounted over them, in a namespace that goes
@@ -135,6 +143,14 @@ static int do_stat(const struct order *order, int root, struct str *reply, struc
     return 0;
 }
 
+static int do_list(const struct order *order, int root, int data, struct error *err)
+{
+    struct output output = {.fd = data};
+    int r = archive_list(root, order->path, put_entry, &output, err);
+
+    return r < 0 ? r : flush_output(&output);
+}
+
 static int do_changes(int data, struct error *err)
 {
     CLEANUP_CLOSE int upper = open("/scratch/upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -145,7 +161,7 @@ static int do_changes(int data, struct error *err)
     if (upper < 0 || lower < 0)
         return error_errno(err, errno, "cannot open the container's changes");
     r = archive_changes(upper, lower, put_change, &output, err);
-    return r < 0 ? r : flush_changes(&output);
+    return r < 0 ? r : flush_output(&output);
 }
 
 /* Of all that the agent has open, stdin ends of processes among it, the child must
@@ -186,6 +202,8 @@ static void child(const struct order *order, int container_root, int data, int r
             r = do_get(order, root, data, &err);
         else if (r >= 0 && order->type == RPC_ARCHIVE_PUT)
             r = do_put(order, root, data, &err);
+        else if (r >= 0 && order->type == RPC_ARCHIVE_LIST)
+            r = do_list(order, root, data, &err);
         else if (r >= 0)
             r = do_stat(order, root, &reply, &err);
     }

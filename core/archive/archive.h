@@ -109,6 +109,25 @@ struct archive_stat {
 };
 int archive_stat(int root_fd, const char *path, struct archive_stat *ret, struct error *err); /* -ENOENT */
 
+/* What is in a directory, one level deep, unsorted; nothing of it is opened. fn
+ * gives 0 to go on; 1 is returned when it was longer than ARCHIVE_LIST_MAX.
+ * -ENOENT, -EINVAL (not a directory). */
+#define ARCHIVE_LIST_MAX 10000
+struct archive_entry {
+    const char *name, *link; /* link: a symlink's own text, else ""; valid in the callback only */
+    uint32_t mode, target_mode; /* st_mode; of what a link leads to inside the root, 0: nowhere */
+    uint32_t uid, gid;
+    int64_t size, mtime_s;
+};
+typedef int archive_entry_fn(void *user, const struct archive_entry *entry);
+int archive_list(int root_fd, const char *path, archive_entry_fn *fn, void *user,
+                 struct error *err);
+/* As bytes, for a guest to send. take: what it sent is hostile; -EBADMSG. The
+ * entry points into the bytes, *at moves behind it. */
+struct str;
+void archive_entry_put(struct str *out, const struct archive_entry *entry);
+int archive_entry_take(const char **at, const char *end, struct archive_entry *ret);
+
 /* What a container changed: walks the overlay's upper directory. */
 enum archive_change { ARCHIVE_MODIFIED = 0, ARCHIVE_ADDED = 1, ARCHIVE_DELETED = 2 };
 typedef int archive_change_fn(void *user, const char *path, enum archive_change kind);

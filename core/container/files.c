@@ -192,6 +192,17 @@ int container_path_stat(struct container *container, const char *path, struct ar
     return r;
 }
 
+int container_list(struct container *container, const char *path, container_entry_fn *fn, void *user, struct error *err)
+{
+    CLEANUP_PLACE struct place place = {.root = -EBADF};
+
+    int r = find_place(container, path, false, &place, err);
+    if (r == 0)
+        r = place.guest ? guest_files_list(container, place.path, fn, user, err)
+                        : archive_list(place.root, place.path, fn, user, err);
+    return r == -ENOENT ? not_there(container, path, err) : r;
+}
+
 int container_archive_get(struct container *container, const char *path, container_write_fn *write, void *user,
                           struct error *err)
 {

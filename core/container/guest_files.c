@@ -145,6 +145,14 @@ int guest_files_stat(struct container *container, const char *path, struct archi
     return r < 0 ? r : shim_archive_stat(guest.shim, path, ret, err);
 }
 
+int guest_files_list(struct container *container, const char *path, container_entry_fn *fn, void *user, struct error *err)
+{
+    CLEANUP_GUEST struct guest guest = GUEST_INIT;
+    int r = guest_open(container, &guest, err);
+
+    return r < 0 ? r : shim_archive_list(guest.shim, path, fn, user, err);
+}
+
 int guest_files_get(struct container *container, const char *path, const char *name, container_write_fn *write,
                     void *user, struct error *err)
 {

@@ -17,6 +17,7 @@ struct spec;
 
 bool guest_files_apply(const struct spec *spec);
 int guest_files_stat(struct container *container, const char *path, struct archive_stat *ret, struct error *err);
+int guest_files_list(struct container *container, const char *path, container_entry_fn *fn, void *user, struct error *err);
 int guest_files_get(struct container *container, const char *path, const char *name, container_write_fn *write,
                     void *user, struct error *err);
 /* Any compression. flags: archive.h's. */

@@ -62,6 +62,7 @@ enum rpc_type {
     RPC_CANCEL = 25,     /* id: that of an archive order under way, whose reply nobody waits for any more */
     RPC_MOUNT = 26,      /* plan; the machine with its disks, but no process: for its files */
     RPC_RESOLVE = 27,    /* guest: a byte, 0 UDP or 1 TCP, and a DNS query for 127.0.0.11; reply: the answer, raw */
+    RPC_ARCHIVE_LIST = 28, /* one directory of it */
 };
 
 enum rpc_tag {
@@ -115,7 +116,8 @@ enum rpc_tag {
 
 /* Which tree an archive order is about. Its data (GET: a tar; PUT: a tar without
  * compression; CHANGES: for each a digit, enum archive_change, then the path and a
- * NUL) is the stream RPC_TAG_STREAM_BASE; its reply comes when all is done. */
+ * NUL; LIST: archive_entry_put()'s records) is the stream RPC_TAG_STREAM_BASE; its
+ * reply comes when all is done. */
 enum rpc_root {
     RPC_ROOT_CONTAINER = 0, /* as its processes see it, with what is mounted */
     RPC_ROOT_WHOLE = 1,     /* image and changes, without mounts; read only */

@@ -110,6 +110,7 @@ enum shim_tree {
     SHIM_TREE_WHOLE,     /* image and changes without mounts; read only */
     SHIM_TREE_CHANGES,   /* the writable layer */
 };
+struct archive_entry;
 struct archive_stat;
 typedef int shim_write_fn(void *user, const void *data, size_t size);
 typedef ssize_t shim_read_fn(void *user, void *buffer, size_t size);
@@ -122,6 +123,9 @@ int shim_archive_get(struct shim *shim, enum shim_tree tree, const char *path, c
 int shim_archive_put(struct shim *shim, enum shim_tree tree, const char *path, unsigned flags, shim_read_fn *read, void *user,
                      struct error *err);
 int shim_archive_stat(struct shim *shim, const char *path, struct archive_stat *ret, struct error *err);
+/* Of a directory, as archive_list(); 1: there were more. */
+typedef int shim_entry_fn(void *user, const struct archive_entry *entry);
+int shim_archive_list(struct shim *shim, const char *path, shim_entry_fn *fn, void *user, struct error *err);
 int shim_changes(struct shim *shim, shim_change_fn *fn, void *user, struct error *err);
 /* In place of shim_start(): the machine with the container's disks and no process,
  * for the files of a container that does not run. */

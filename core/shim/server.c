@@ -539,7 +539,7 @@ static const struct {
     {RPC_PROCESSES, do_processes}, {RPC_STATS, do_stats},   {RPC_FREEZE, do_freeze}, {RPC_UPDATE, do_update},
     {RPC_ATTACH, do_attach},       {RPC_STATUS, do_status}, {RPC_ROOT, do_root},     {RPC_PING, do_ping},
     {RPC_MOUNT, do_mount},         {RPC_ARCHIVE_GET, do_transfer}, {RPC_ARCHIVE_PUT, do_transfer},
-    {RPC_ARCHIVE_STAT, do_transfer}, {RPC_CHANGES, do_transfer},
+    {RPC_ARCHIVE_STAT, do_transfer}, {RPC_CHANGES, do_transfer}, {RPC_ARCHIVE_LIST, do_transfer},
 };
 
 static void reply_with_fd(struct shim_peer *peer, const struct rpc_frame *frame, int fd)

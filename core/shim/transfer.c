@@ -19,6 +19,7 @@
 
 #define CHUNK (64u << 10)
 #define CHANGES_MAX (64u << 20) /* bytes of paths a guest may have us keep */
+#define ENTRIES_MAX (16u << 20) /* bytes of a directory it may have us keep */
 #define TEXT_MAX 4096
 
 struct transfer {
@@ -208,29 +209,57 @@ int shim_archive_stat(struct shim *shim, const char *path, struct archive_stat *
     return 0;
 }
 
-struct changes {
+/* A guest's list, whole before anything of it is believed. */
+struct list {
     struct str text;
+    size_t most;
 };
 
-static int keep_changes(void *user, const void *data, size_t size)
+static int keep_list(void *user, const void *data, size_t size)
 {
-    struct changes *changes = user;
+    struct list *list = user;
 
-    if (changes->text.length + size > CHANGES_MAX)
+    if (list->text.length + size > list->most)
         return -EFBIG;
-    str_append_n(&changes->text, data, size);
+    str_append_n(&list->text, data, size);
     return 0;
+}
+
+int shim_archive_list(struct shim *shim, const char *path, shim_entry_fn *fn, void *user,
+                      struct error *err)
+{
+    CLEANUP_TRANSFER struct transfer t = TRANSFER_INIT;
+    CLEANUP_STR struct str body = STR_INIT;
+    struct list list = {.text = STR_INIT, .most = ENTRIES_MAX};
+    const char *at, *end;
+    int r;
+
+    wire_put_string(&body, RPC_TAG_PATH, path);
+    r = begin(shim, RPC_ARCHIVE_LIST, &body, &t, err);
+    if (r >= 0)
+        r = pull(&t, keep_list, &list, err);
+    at = list.text.data;
+    end = at ? at + list.text.length : at;
+    for (size_t count = 0; r == 0 && at < end; count++) {
+        struct archive_entry entry;
+        if (archive_entry_take(&at, end, &entry) < 0)
+            r = error_set(err, EBADMSG, "the guest's list of files is malformed");
+        else
+            r = count < ARCHIVE_LIST_MAX ? fn(user, &entry) : 1;
+    }
+    str_free(&list.text);
+    return r;
 }
 
 int shim_changes(struct shim *shim, shim_change_fn *fn, void *user, struct error *err)
 {
     CLEANUP_TRANSFER struct transfer t = TRANSFER_INIT;
-    struct changes changes = {.text = STR_INIT};
+    struct list changes = {.text = STR_INIT, .most = CHANGES_MAX};
     const char *at, *end;
     int r = begin(shim, RPC_CHANGES, NULL, &t, err);
 
     if (r >= 0)
-        r = pull(&t, keep_changes, &changes, err);
+        r = pull(&t, keep_list, &changes, err);
     /* Whole records only; what the callback keeps it copies. */
     at = changes.text.data;
     end = at ? at + changes.text.length : at;

@@ -194,11 +194,16 @@ int exec_info(struct engine *engine, const char *exec_id, struct exec_info **ret
 void exec_info_free(struct exec_info *info);
 
 /* --- files ------------------------------------------------------------------------------------ */
+struct archive_entry;
 struct archive_stat;
 typedef ssize_t container_read_fn(void *user, void *buffer, size_t size);
 typedef int container_write_fn(void *user, const void *data, size_t size);
 int container_path_stat(struct container *container, const char *path, struct archive_stat *ret,
                         struct error *err);
+/* A directory as archive_list() gives it; 1: there were more. */
+typedef int container_entry_fn(void *user, const struct archive_entry *entry);
+int container_list(struct container *container, const char *path, container_entry_fn *fn,
+                   void *user, struct error *err);
 int container_archive_get(struct container *container, const char *path, container_write_fn *write,
                           void *user, struct error *err);
 int container_archive_put(struct container *container, const char *path, bool no_overwrite_dir_non_dir,

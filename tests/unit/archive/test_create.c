@@ -204,6 +204,74 @@ static void test_stat(void **state)
     assert_int_equal(archive_stat(place->root_fd, "/out/canary", &st, &err), -ENOENT);
 }
 
+/* --- list -------------------------------------------------------------------------- */
+
+static int to_listing(void *user, const struct archive_entry *entry)
+{
+    str_printf(user, "%s|%s|%o|%o|%lld\n", entry->name, entry->link, entry->mode & S_IFMT, entry->target_mode & S_IFMT,
+               S_ISREG(entry->mode) ? (long long)entry->size : 0);
+    return 0;
+}
+
+static int to_bytes(void *user, const struct archive_entry *entry)
+{
+    archive_entry_put(user, entry);
+    return 0;
+}
+
+static void test_list(void **state)
+{
+    struct place *place = *state;
+    CLEANUP_STR struct str text = STR_INIT;
+    CLEANUP_STR struct str bytes = STR_INIT;
+    CLEANUP_STR struct str again = STR_INIT;
+    struct error err = ERROR_INIT;
+    struct archive_entry entry;
+
+    put(place, "d/f", "12345");
+    assert_int_equal(symlinkat("/d", place->root_fd, "d/up"), 0);
+    assert_int_equal(symlinkat("../../outside", place->root_fd, "d/out"), 0);
+    assert_int_equal(mkfifoat(place->root_fd, "d/pipe", 0600), 0);
+    assert_int_equal(archive_list(place->root_fd, "/d", to_listing, &text, &err), 0);
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const lines[] = {"f||100000|0|5\n", "up|/d|120000|40000|0\n", "out|../../outside|120000|0|0\n", "pipe||10000|0|0\n"};
+        assert_non_null(strstr(text.data, lines[i]));
+    }
+    assert_int_equal(archive_list(place->root_fd, "/d/f", to_listing, &text, &err), -EINVAL);
+    assert_int_equal(archive_list(place->root_fd, "/d/nope", to_listing, &text, &err), -ENOENT);
+    assert_int_equal(archive_list(place->root_fd, "/d/out", to_listing, &text, &err), -ENOENT);
+
+    assert_int_equal(archive_list(place->root_fd, "/d", to_bytes, &bytes, &err), 0);
+    const char *at = bytes.data, *end = at + bytes.length;
+    while (at < end) {
+        assert_int_equal(archive_entry_take(&at, end, &entry), 0);
+        to_listing(&again, &entry);
+    }
+    assert_string_equal(again.data, text.data);
+    /* Cut short anywhere, the last record is refused, not read over. */
+    for (size_t cut = 1; cut < 8; cut++) {
+        CLEANUP_FREE char *copy = mem_alloc(bytes.length - cut);
+        memcpy(copy, bytes.data, bytes.length - cut);
+        int r = 0;
+        for (at = copy, end = at + bytes.length - cut; r == 0 && at < end;)
+            r = archive_entry_take(&at, end, &entry);
+        assert_int_equal(r, -EBADMSG);
+    }
+    static const struct {
+        const char *data;
+        size_t size;
+    } bad[] = {
+#define BAD(text) {text, sizeof(text)}
+        BAD("100644 0 0 0 5 0 a/b\0"), BAD("100644 0 0 0 5 0 \0"), BAD("100644 0 0 0 -5 0 a\0"), BAD("nonsense\0"),
+        BAD("100644 0 0 0 99999999999999999999 0 a\0"), BAD("100644 0 0 0 5\0a\0"), BAD("100644 0 0 0 5 0 a"),
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        at = bad[i].data;
+        assert_int_equal(archive_entry_take(&at, bad[i].data + bad[i].size, &entry), -EBADMSG);
+        assert_ptr_equal(at, bad[i].data);
+    }
+}
+
 /* --- changes ------------------------------------------------------------------------- */
 
 static int to_lines(void *user, const char *path, enum archive_change kind)
@@ -272,7 +340,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_names), T(test_there_and_back), T(test_deep), T(test_stat), T(test_changes), T(test_digest),
+        T(test_names), T(test_there_and_back), T(test_deep), T(test_stat), T(test_list), T(test_changes), T(test_digest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

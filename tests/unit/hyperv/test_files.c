@@ -210,6 +210,13 @@ static int wait_for_file(struct guest *guest, const char *path)
 
 /* --- tests ------------------------------------------------------------------------------ */
 
+static int note_entry(void *user, const struct archive_entry *entry)
+{
+    str_printf(user, "%s %o %u:%u %lld %s\n", entry->name, entry->mode, entry->uid, entry->gid,
+               S_ISREG(entry->mode) ? (long long)entry->size : 0, entry->link);
+    return 0;
+}
+
 static void test_running(void **state)
 {
     struct guest guest;
@@ -225,6 +232,14 @@ static void test_running(void **state)
     assert_true(S_ISLNK(st.mode));
     assert_string_equal(st.link_target, "/etc/d/a");
     free(st.name), free(st.link_target);
+    CLEANUP_STR struct str listing = STR_INIT;
+    GOOD(shim_archive_list(guest.shim, "/etc/d", note_entry, &listing, &err));
+    assert_string_equal(listing.data, "a 100640 12:34 6 \n");
+    str_clear(&listing);
+    GOOD(shim_archive_list(guest.shim, "/etc", note_entry, &listing, &err));
+    assert_non_null(strstr(listing.data, "link 120777 0:0 0 d/a\n"));
+    assert_int_equal(shim_archive_list(guest.shim, "/etc/d/a", note_entry, &listing, NULL), -EINVAL);
+    assert_int_equal(shim_archive_list(guest.shim, "/nope", note_entry, &listing, NULL), -ENOENT);
     GOOD(shim_archive_get(guest.shim, SHIM_TREE_CONTAINER, "/etc/d", "d", ARCHIVE_KEEP_OWNER, memory_write, &tar, &err));
     unpack(&tar, "out1", ARCHIVE_KEEP_OWNER);
     assert_file("out1/d/a", "hello\n");
