@@ -96,7 +96,7 @@ test('the caller at ten past two: find a name, look at that moment, take it to t
   await row.waitFor()
   await row.getByRole('link').click()
   await page.waitForURL('**/ui/compare/pinger?at=**')
-  await page.locator('.pane.container tbody tr', { hasText: 'sleep' }).waitFor()
+  await page.locator('.pane.container tbody tr[aria-rowindex]', { hasText: 'sleep' }).waitFor()
   assert.ok(!(await text('.moment')).includes('Live'))
   await page.getByRole('button', { name: 'Copy for a ticket' }).click()
   const ticket = await until('the clipboard', async () => { const clip = await page.evaluate(() => navigator.clipboard.readText()); return clip.includes('pinger') && clip })
@@ -105,13 +105,13 @@ test('the caller at ten past two: find a name, look at that moment, take it to t
   // The link reopens that moment for somebody else who signs in.
   const other = await context.newPage()
   await other.goto(address)
-  await other.locator('.pane.container tbody tr', { hasText: 'sleep' }).waitFor()
+  await other.locator('.pane.container tbody tr[aria-rowindex]', { hasText: 'sleep' }).waitFor()
   await other.close()
   await page.getByRole('button', { name: 'Go live' }).click()
   await page.locator('.pane.container tbody tr[aria-rowindex]', { hasText: 'sleep' }).waitFor({ state: 'detached' })
   await page.getByRole('searchbox').fill('')
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Export' }).click().then(() => page.getByRole('menuitem', { name: 'CSV' }).click())])
-  assert.match(fs.readFileSync(await download.path(), 'utf8'), /^relation,containerPid,hostPid[^]*same,1,\d+,ping/)
+  assert.match(fs.readFileSync(await download.path(), 'utf8'), /^container,relation,containerPid,hostPid[^]*pinger,same,1,\d+,ping/)
 })
 
 test('two moments: what was born since', async () => {

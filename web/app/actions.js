@@ -5,7 +5,7 @@ import { docker } from './api.js';
 import { can } from './session.js';
 import { refreshAll } from './live.js';
 import { visible } from './text.js';
-import { attempt, confirm, toast } from '../components/overlay.js';
+import { attempt, confirm, progress, toast } from '../components/overlay.js';
 
 const running = (c) => c.state === 'running';
 const paused = (c) => c.state === 'paused';
@@ -39,14 +39,17 @@ export async function act(name, containers) {
   } else if (name === 'kill' || ((name === 'stop' || name === 'restart') && list.length > 1)) {
     if (!(await confirm({ title: t('confirm.' + name, { name: names }), action: t('action.' + name), danger: name === 'kill' }))) return false;
   }
-  let failed = 0;
+  let failed = 0, done = 0;
+  /* Many take a while: how far they are. */
+  const shown = list.length > 3 ? progress(t('bulk.progress', { action: t('action.' + name), done: 0, n: list.length })) : null;
   let message = '';
   /* A few at a time: two hundred at once would only queue in the server. */
   const queue = [...list];
   await Promise.all(Array.from({ length: Math.min(6, queue.length) }, async () => {
     for (let c = queue.shift(); c; c = queue.shift())
-      try { await action.run({ ...c, ...options }); } catch (error) { failed++; message = error.message; }
+      try { await action.run({ ...c, ...options }); } catch (error) { failed++; message = error.message; } finally { shown?.say(t('bulk.progress', { action: t('action.' + name), done: ++done, n: list.length })); }
   }));
+  shown?.end();
   refreshAll('');
   if (failed) toast(list.length === 1 ? message : t('bulk.failed', { n: failed, message }), { kind: 'error' });
   else toast(t('done.' + name, { name: names }), name === 'stop' && list.length === 1 ? { action: { label: t('undo'), run: () => attempt(() => docker.start(list[0].id).then(() => refreshAll(''))) } } : {});

@@ -1,6 +1,7 @@
 /* api.js - requests. Every error that leaves here is an ApiError with words that
  * can be shown as they are. */
 import { t } from './i18n.js';
+import { createStore } from './store.js';
 
 export const DOCKER = '/v1.51';
 
@@ -11,6 +12,18 @@ export class ApiError extends Error {
     this.status = status;
   }
 }
+
+/** How far this browser's clock is before the server's, in ms; by whole seconds, as the Date header has them. */
+export const skew = createStore(0);
+const SKEW_NOTICED = 5000;
+function told(date) {
+  const time = Date.parse(date ?? '');
+  if (Number.isNaN(time)) return;
+  const off = Date.now() - time;
+  skew.set(Math.abs(off) > SKEW_NOTICED ? Math.round(off / 1000) * 1000 : 0);
+}
+/** The time as the server has it, which wrote all the times that are shown. */
+export const serverNow = () => Date.now() - skew.get();
 
 let csrf = '';
 let onSignedOut = () => {};
@@ -31,12 +44,12 @@ export function url(path, query) {
  * @param {string} method
  * @param {string} path
  * @param {{query?: Record<string, any>, body?: any, raw?: BodyInit, type?: string, signal?: AbortSignal,
- *          accept?: string, quiet401?: boolean}} [options]
+ *          accept?: string, quiet401?: boolean, headers?: Record<string, string>}} [options]
  * @returns {Promise<Response>}
  */
 export async function send(method, path, options = {}) {
   /** @type {Record<string, string>} */
-  const headers = { Accept: options.accept ?? 'application/json' };
+  const headers = { Accept: options.accept ?? 'application/json', ...options.headers };
   if (method !== 'GET' && method !== 'HEAD' && csrf) headers['X-Tabique-CSRF'] = csrf;
   let body = options.raw;
   if (options.body !== undefined) {
@@ -51,6 +64,7 @@ export async function send(method, path, options = {}) {
     if (/** @type {Error} */ (error).name === 'AbortError') throw error;
     throw new ApiError(0, t('error.unreachable'));
   }
+  told(response.headers.get('date'));
   if (response.ok || response.status === 304) return response;
   let message = '';
   try { message = (await response.json()).message ?? ''; } catch { /* not JSON: the status must do */ }
@@ -94,11 +108,17 @@ export const docker = {
   imageRemove: (name, force = false) => del(`${DOCKER}/images/${id(name)}`, { force }),
   imagesPrune: () => post(`${DOCKER}/images/prune`, undefined, { query: { filters: { dangling: ['true'] } } }),
   volumes: () => get(`${DOCKER}/volumes`),
+  volume: (name) => get(`${DOCKER}/volumes/${id(name)}`),
   volumeCreate: (body) => post(`${DOCKER}/volumes/create`, body),
   volumeRemove: (name) => del(`${DOCKER}/volumes/${id(name)}`),
   volumesPrune: () => post(`${DOCKER}/volumes/prune`),
   networks: () => get(`${DOCKER}/networks`),
   network: (name) => get(`${DOCKER}/networks/${id(name)}`),
+  networkCreate: (body) => post(`${DOCKER}/networks/create`, body),
+  networkRemove: (name) => del(`${DOCKER}/networks/${id(name)}`),
+  networksPrune: () => post(`${DOCKER}/networks/prune`),
+  connect: (name, container) => post(`${DOCKER}/networks/${id(name)}/connect`, { Container: container }),
+  disconnect: (name, container) => post(`${DOCKER}/networks/${id(name)}/disconnect`, { Container: container, Force: false }),
   version: () => get(`${DOCKER}/version`),
   info: () => get(`${DOCKER}/info`),
   df: () => get(`${DOCKER}/system/df`),
@@ -110,6 +130,7 @@ export const tabique = {
   containers: () => get('/api/v1/containers'),
   container: (name) => get(`/api/v1/containers/${id(name)}`),
   comparison: (name, query, options) => get(`/api/v1/containers/${id(name)}/comparison`, query, options),
+  files: (name, path) => get(`/api/v1/containers/${id(name)}/files`, { path }),
   processes: (name, query) => get(`/api/v1/containers/${id(name)}/processes`, query),
   hostProcesses: (query) => get('/api/v1/host/processes', query),
   owner: (pid) => get('/api/v1/owner', { pid }),

@@ -85,3 +85,5 @@ export const clock = (time) => dates({ hour: '2-digit', minute: '2-digit', secon
 export const dateTime = (time) =>
   time == null ? '–' : dates({ year: new Date(time).getFullYear() === new Date().getFullYear() ? undefined : 'numeric', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(new Date(time));
 export const shortDate = (time) => (time == null ? '–' : dates({ month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(new Date(time)));
+/** What a datetime-local field wants: the browser's own time without a zone. */
+export const localInput = (iso) => { const d = new Date(iso || NaN); return Number.isNaN(d.getTime()) ? '' : new Date(d.getTime() - d.getTimezoneOffset() * 60000).toISOString().slice(0, 19); };

@@ -7,6 +7,7 @@
 import { createStore, useStore } from './store.js';
 import { useEffect, useState } from 'preact/hooks';
 import { session } from './session.js';
+import { serverNow } from './api.js';
 
 /** @typedef {{data: any, error: Error|null, at: number, loading: boolean, stale: boolean}} Live */
 /** @type {Live} */
@@ -129,11 +130,11 @@ export function refreshAll(prefix) {
 if (globalThis.document) document.addEventListener('visibilitychange', () => { if (!document.hidden) refreshAll(''); });
 
 /** A moment that moves, for ages. @param {number} [every] */
-const ticks = createStore(Date.now());
+const ticks = createStore(serverNow());
 let ticking = 0;
 export function useNow() {
   useEffect(() => {
-    if (!ticking) ticking = setInterval(() => { if (!document.hidden) ticks.set(Date.now()); }, 1000);
+    if (!ticking) ticking = setInterval(() => { if (!document.hidden) ticks.set(serverNow()); }, 1000);
   }, []);
   return useStore(ticks);
 }

@@ -49,12 +49,24 @@ function splitTime(stream, line) {
 const ansi = /\u001b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g;
 export const stripAnsi = (text) => text.replace(ansi, '');
 
-/** @param {string} text @returns {'error'|'warn'|'info'|'debug'|''} */
+const words = [
+  ['error', /\b(?:fatal|panic|emerg|alert|critical|crit|error|err|fail(?:ed|ure)?|exception)\b/i],
+  ['warn', /\b(?:warn|warning)\b/i],
+  ['debug', /\b(?:debug|trace)\b/i],
+  ['info', /\b(?:info|notice)\b/i],
+];
+/** What a line says of itself ("level=warn", "severity":"ERROR") goes before words that stand in it.
+ * @param {string} text @returns {'error'|'warn'|'info'|'debug'|''} */
 export function levelOf(text) {
-  const head = text.slice(0, 160);
-  if (/\b(fatal|panic|critical|crit|error|err|fail(?:ed|ure)?|exception)\b/i.test(head)) return 'error';
-  if (/\b(warn|warning)\b/i.test(head)) return 'warn';
-  if (/\b(debug|trace)\b/i.test(head)) return 'debug';
-  if (/\b(info|notice)\b/i.test(head)) return 'info';
+  const head = text.slice(0, 240);
+  const said = /\b(?:level|lvl|severity|loglevel)["']?\s*[=:]\s*["']?([a-z]+)/i.exec(head)?.[1];
+  for (const [level, word] of words) if (/** @type {RegExp} */ (word).test(said ?? head.slice(0, 160))) return /** @type {any} */ (level);
   return '';
+}
+
+/** How many rows a line takes in so many columns; the wide characters of East Asia take two. @param {string} text @param {number} columns */
+export function rowsOf(text, columns) {
+  let width = text.length;
+  if (/[^\u0000-\u10ff]/.test(text)) { width = 0; for (const c of text) width += /** @type {number} */ (c.codePointAt(0)) >= 0x1100 ? 2 : 1; }
+  return Math.max(1, Math.ceil(width / Math.max(1, columns)));
 }

@@ -194,3 +194,22 @@ export function createBody(form) {
   };
   return body;
 }
+
+const size = (bytes) => (bytes % 1073741824 === 0 ? bytes / 1073741824 + 'g' : bytes % 1048576 === 0 ? bytes / 1048576 + 'm' : String(bytes));
+/** The form that would make such a container again. @param {any} inspect Docker's @returns {Form} */
+export function formOf(inspect) {
+  const config = inspect.Config ?? {}, host = inspect.HostConfig ?? {};
+  const policy = host.RestartPolicy?.Name || 'no', retries = host.RestartPolicy?.MaximumRetryCount;
+  const bindings = Object.entries(host.PortBindings ?? {}).flatMap(([inner, list]) => (list ?? []).map((b) => {
+    const ip = b.HostIp && b.HostIp !== '0.0.0.0' ? (b.HostIp.includes(':') ? `[${b.HostIp}]` : b.HostIp) + ':' : '';
+    return ip + (b.HostPort || ip ? b.HostPort + ':' : '') + inner.replace(/\/tcp$/, '');
+  }));
+  const volumes = (inspect.Mounts ?? []).filter((m) => m.Type === 'bind' || (m.Type === 'volume' && !/^[0-9a-f]{64}$/.test(m.Name))).map((m) => `${m.Type === 'volume' ? m.Name : m.Source}:${m.Destination}${m.RW ? '' : ':ro'}`);
+  return {
+    ...emptyForm(), image: config.Image ?? '', isolation: host.Isolation === 'hyperv' ? 'hyperv' : 'process', command: (config.Cmd ?? []).map(shellQuote).join(' '), env: config.Env ?? [], ports: bindings, volumes,
+    network: !host.NetworkMode || host.NetworkMode === 'default' ? 'bridge' : host.NetworkMode, memory: host.Memory ? size(host.Memory) : '', cpus: host.NanoCpus ? String(host.NanoCpus / 1e9) : '', pids: host.PidsLimit > 0 ? String(host.PidsLimit) : '',
+    restart: policy + (retries ? ':' + retries : ''), user: config.User ?? '', workdir: config.WorkingDir === '/' ? '' : config.WorkingDir ?? '', hostname: config.Hostname && !inspect.Id?.startsWith(config.Hostname) ? config.Hostname : '',
+    entrypoint: (config.Entrypoint ?? []).map(shellQuote).join(' '), tty: !!config.Tty, stdin: !!config.OpenStdin, init: !!host.Init, readOnly: !!host.ReadonlyRootfs, autoRemove: !!host.AutoRemove,
+    labels: Object.entries(config.Labels ?? {}).map(([key, value]) => key + '=' + value), health: config.Healthcheck?.Test?.[0] === 'CMD-SHELL' ? config.Healthcheck.Test[1] : '',
+  };
+}

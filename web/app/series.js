@@ -14,6 +14,7 @@ export function useSeries(key, value, stamp) {
 }
 /** @param {{id: string, cpuPercent: number|null, memoryBytes: number|null}[]} containers @param {any} stamp */
 export function feed(containers, stamp) {
+  if (!stamp) return;
   for (const c of containers) useSeries('cpu' + c.id, c.cpuPercent, stamp);
 }
 export const seriesOf = (key) => kept.get(key)?.values ?? [];

@@ -3,7 +3,7 @@ import { createStore } from './store.js';
 import { setLanguage } from './i18n.js';
 
 const KEY = 'tabique.settings';
-const defaults = { theme: 'system', contrast: 'system', density: 'dense', language: '', motion: 'system', kernelThreads: false };
+const defaults = { theme: 'system', contrast: 'system', density: 'dense', language: '', kernelThreads: false, screenReader: false, logTimes: true, logWrap: false, columns: /** @type {Record<string, Record<string, boolean>>} */ ({}) };
 
 function read() {
   try { return { ...defaults, ...JSON.parse(localStorage.getItem(KEY) || '{}') }; } catch { return { ...defaults }; }

@@ -28,3 +28,9 @@ export function csv(header, rows) {
   };
   return [header, ...rows].map((row) => row.map(cell).join(',')).join('\r\n') + '\r\n';
 }
+
+/** "registry:5000/a/b:tag" in two. @returns {[string, string]} */
+export function nameAndTag(name) {
+  const at = name.lastIndexOf(':'), tagged = at > name.lastIndexOf('/');
+  return tagged && !name.includes('@') ? [name.slice(0, at), name.slice(at + 1)] : [name, ''];
+}

@@ -36,7 +36,7 @@ export function Search({ value, onChange, label, placeholder = undefined }) {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => onChange(next), 120);
   };
-  return html`<span class="search"><${Icon} name="search" /><input type="search" data-search="1" value=${text} aria-label=${label} placeholder=${placeholder ?? label} spellcheck="false"
+  return html`<span class="search"><${Icon} name="search" /><input type="search" data-search="1" value=${text} aria-label=${label} placeholder=${placeholder ?? label} spellcheck=${false}
     onInput=${(event) => change(event.target.value)}
     onKeyDown=${(event) => {
       if (event.key === 'Escape') { if (text) change(''); else event.target.blur(); event.stopPropagation(); }
@@ -57,7 +57,13 @@ export function Toggle({ checked, onChange, children }) {
 }
 
 export function Tabs({ tabs, current, base, label, query = undefined }) {
-  return html`<nav class="tabs" aria-label=${label}>${tabs.map(([key, text]) => html`<a key=${key} href=${link(key ? base + '/' + key : base, query)} aria-current=${current === key ? 'page' : undefined}>${text}</a>`)}</nav>`;
+  const nav = useRef(/** @type {HTMLElement} */ (null));
+  useEffect(() => { 
+    /* scrollIntoView() would push the whole page sideways, too. */
+    const here = /** @type {HTMLElement|null} */ (nav.current?.querySelector('[aria-current]'));
+    if (here) nav.current.scrollLeft = here.offsetLeft - (nav.current.clientWidth - here.offsetWidth) / 2;
+  }, [current]);
+  return html`<nav class="tabs" ref=${nav} aria-label=${label}>${tabs.map(([key, text]) => html`<a key=${key} href=${link(key ? base + '/' + key : base, query)} aria-current=${current === key ? 'page' : undefined}>${text}</a>`)}</nav>`;
 }
 
 /** Head of a view. @param {{title: any, sub?: any, children?: any, back?: string}} props */

@@ -28,7 +28,7 @@ export function Dialog({ title, onClose, children, wide = false, actions = null 
 const asking = createStore(/** @type {any} */ (null));
 
 /** How much is asked fits the harm: `type` wants the name written. Resolves to false or to {choices}.
- * @param {{title: string, text?: any, action: string, danger?: boolean, type?: string, choices?: {key: string, label: string, value?: boolean}[], field?: {label: string, value: string, hint?: string}}} question */
+ * @param {{title: string, text?: any, action: string, danger?: boolean, type?: string, choices?: {key: string, label: string, value?: boolean}[], field?: {label: string, value: string, hint?: string}, pick?: {label: string, options: string[][]}}} question */
 export function confirm(question) {
   return new Promise((resolve) => asking.set({ ...question, resolve }));
 }
@@ -37,13 +37,15 @@ function Question({ question }) {
   const [choices, setChoices] = useState(Object.fromEntries((question.choices ?? []).map((c) => [c.key, !!c.value])));
   const [typed, setTyped] = useState('');
   const [value, setValue] = useState(question.field?.value ?? '');
+  const [picked, setPicked] = useState(question.pick?.options[0]?.[0] ?? '');
   const done = (answer) => { asking.set(null); question.resolve(answer); };
   const ready = !question.type || typed === question.type;
-  const submit = (event) => { event.preventDefault(); if (ready) done({ ...choices, value }); };
+  const submit = (event) => { event.preventDefault(); if (ready) done({ ...choices, value, picked }); };
   return html`<${Dialog} title=${question.title} onClose=${() => done(false)}>
     <form onSubmit=${submit}>
       ${question.text && html`<p>${question.text}</p>`}
       ${question.field && html`<label class="field"><span>${question.field.label}</span><input value=${value} onInput=${(e) => setValue(e.target.value)} autofocus />${question.field.hint && html`<small>${question.field.hint}</small>`}</label>`}
+      ${question.pick && html`<label class="field"><span>${question.pick.label}</span><select value=${picked} onChange=${(e) => setPicked(e.target.value)}>${question.pick.options.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === picked}>${text}</option>`)}</select></label>`}
       ${(question.choices ?? []).map((c) => html`<label class="check-line" key=${c.key}><input type="checkbox" checked=${choices[c.key]} onChange=${(e) => setChoices({ ...choices, [c.key]: e.target.checked })} /> ${c.label}</label>`)}
       ${question.type && html`<label class="field"><span>${t('confirm.type', { name: question.type })}</span><input autofocus value=${typed} onInput=${(e) => setTyped(e.target.value)} autocomplete="off" /></label>`}
       <div class="buttons end">
@@ -60,6 +62,13 @@ export function toast(text, { kind = 'info', action = undefined, life = kind ===
   const id = ++toastSerial;
   toasts.set((old) => [...old.slice(-3), { id, text, kind, action }]);
   setTimeout(() => dismiss(id), life);
+}
+/** A message that stays until its work is done. @param {string} text */
+export function progress(text) {
+  const id = ++toastSerial;
+  const put = (next) => toasts.set((old) => (old.some((one) => one.id === id) ? old.map((one) => (one.id === id ? { ...one, text: next } : one)) : [...old, { id, text: next, kind: 'progress' }]));
+  put(text);
+  return { say: put, end: () => dismiss(id) };
 }
 const dismiss = (id) => toasts.set((old) => old.filter((one) => one.id !== id));
 
@@ -79,14 +88,16 @@ export function Overlays() {
   const question = useStore(asking);
   const list = useStore(toasts);
   return html`${question && html`<${Question} question=${question} key=${question} />`}
-    <div class="toasts" role="status" aria-live="polite">${list.map((one) => html`<div key=${one.id} class=${'toast ' + one.kind}>
+    <div class="toasts">${list.filter((one) => one.kind === 'progress').map((one) => html`<div key=${one.id} class="toast progress">${one.text}</div>`)}
+      <div role="status" aria-live="polite">${list.filter((one) => one.kind !== 'progress').map((one) => html`<div key=${one.id} class=${'toast ' + one.kind}>
       <span>${one.text}</span>
       ${one.action && html`<button type="button" class="quiet" onClick=${() => { one.action.run(); dismiss(one.id); }}>${one.action.label}</button>`}
-      <button type="button" class="quiet icon-only" aria-label=${t('close')} onClick=${() => dismiss(one.id)}><${Icon} name="close" size=${12} /></button></div>`)}</div>`;
+      <button type="button" class="quiet icon-only" aria-label=${t('close')} onClick=${() => dismiss(one.id)}><${Icon} name="close" size=${12} /></button></div>`)}</div></div>`;
 }
 
 /* --- menus ------------------------------------------------------------------------- */
-/** @param {{label: any, items: ({label: string, run: () => void, icon?: string, danger?: boolean, disabled?: boolean, hint?: string}|null|false)[], title?: string, quiet?: boolean, end?: boolean}} props */
+const ITEMS = '[role^=menuitem]:not([disabled])';
+/** @param {{label: any, items: ({label: string, run: () => void, icon?: string, danger?: boolean, disabled?: boolean, hint?: string, checked?: boolean}|null|false)[], title?: string, quiet?: boolean, end?: boolean}} props */
 export function Menu({ label, items, title = undefined, quiet = true, end = true }) {
   const [open, setOpen] = useState(false);
   const [place, setPlace] = useState({});
@@ -95,11 +106,11 @@ export function Menu({ label, items, title = undefined, quiet = true, end = true
   useEffect(() => {
     if (!open) return;
     const away = (event) => { if (!root.current?.contains(event.target)) setOpen(false); };
-    const gone = () => setOpen(false);
+    const gone = (event) => { if (!(event.target instanceof Node && root.current?.contains(event.target))) setOpen(false); };
     document.addEventListener('pointerdown', away, true);
     addEventListener('resize', gone);
     document.addEventListener('scroll', gone, true);
-    /** @type {HTMLElement} */ (root.current.querySelector('[role=menuitem]:not([disabled])'))?.focus();
+    /** @type {HTMLElement} */ (root.current.querySelector(ITEMS))?.focus();
     return () => { document.removeEventListener('pointerdown', away, true); removeEventListener('resize', gone); document.removeEventListener('scroll', gone, true); };
   }, [open]);
   const close = () => { setOpen(false); root.current?.querySelector('button')?.focus(); };
@@ -107,7 +118,7 @@ export function Menu({ label, items, title = undefined, quiet = true, end = true
     if (open) return setOpen(false);
     /* Fixed, so that no table's edge cuts it off. */
     const box = root.current.getBoundingClientRect();
-    const below = innerHeight - box.bottom > 16 + list.length * 34 || box.top < innerHeight / 2;
+    const below = innerHeight - box.bottom > 16 + Math.min(list.length * 34, 420) || box.top < innerHeight / 2;
     setPlace({
       [below ? 'top' : 'bottom']: (below ? box.bottom + 4 : innerHeight - box.top + 4) + 'px',
       ...(end ? { right: Math.max(4, document.documentElement.clientWidth - box.right) + 'px' } : { left: Math.max(4, box.left) + 'px' }),
@@ -116,11 +127,13 @@ export function Menu({ label, items, title = undefined, quiet = true, end = true
   };
   const onKeyDown = (event) => {
     if (!open) return;
-    const buttons = /** @type {HTMLElement[]} */ ([...root.current.querySelectorAll('[role=menuitem]:not([disabled])')]);
+    const buttons = /** @type {HTMLElement[]} */ ([...root.current.querySelectorAll(ITEMS)]);
     const at = buttons.indexOf(/** @type {HTMLElement} */ (document.activeElement));
     if (event.key === 'Escape') close();
     else if (event.key === 'ArrowDown') buttons[(at + 1) % buttons.length]?.focus();
     else if (event.key === 'ArrowUp') buttons[(at - 1 + buttons.length) % buttons.length]?.focus();
+    else if (event.key === 'Home') buttons[0]?.focus();
+    else if (event.key === 'End') buttons.at(-1)?.focus();
     else if (event.key === 'Tab') { setOpen(false); return; }
     else return;
     event.preventDefault();
@@ -128,7 +141,7 @@ export function Menu({ label, items, title = undefined, quiet = true, end = true
   };
   return html`<span class="menu-root" ref=${root} onKeyDown=${onKeyDown}>
     <button type="button" class=${quiet ? 'quiet icon-only' : ''} aria-haspopup="menu" aria-expanded=${open ? 'true' : 'false'} aria-label=${title} title=${title} onClick=${show}>${label}</button>
-    ${open && html`<div class="menu" role="menu" style=${place}>${list.map((item) => html`<button type="button" role="menuitem" key=${item.label} class=${item.danger ? 'danger-text' : ''} disabled=${item.disabled}
-      onClick=${() => { setOpen(false); item.run(); }}>${item.icon ? html`<${Icon} name=${item.icon} />` : html`<span class="icon"></span>`}<span>${item.label}</span>${item.hint && html`<kbd>${item.hint}</kbd>`}</button>`)}</div>`}
+    ${open && html`<div class="menu" role="menu" style=${place}>${list.map((item) => html`<button type="button" role=${item.checked === undefined ? 'menuitem' : 'menuitemcheckbox'} aria-checked=${item.checked === undefined ? undefined : String(item.checked)} key=${item.label} class=${item.danger ? 'danger-text' : ''} disabled=${item.disabled}
+      onClick=${() => { if (item.checked === undefined) setOpen(false); item.run(); }}>${item.checked ? html`<${Icon} name="check" />` : item.icon ? html`<${Icon} name=${item.icon} />` : html`<span class="icon"></span>`}<span>${item.label}</span>${item.hint && html`<kbd>${item.hint}</kbd>`}</button>`)}</div>`}
   </span>`;
 }

@@ -1,16 +1,19 @@
 /* shell.js - what stands around every view: navigation, the head, the palette. */
 import { html, useEffect, useMemo, useRef, useState } from '../app/html.js';
 import { useStore, createStore } from '../app/store.js';
-import { t } from '../app/i18n.js';
+import { t, age } from '../app/i18n.js';
+import { skew } from '../app/api.js';
 import { session, can, signOut } from '../app/session.js';
 import { connection } from '../app/live.js';
 import { useContainers } from '../app/sources.js';
+import { actionItems } from '../app/actions.js';
 import { go, link, useLocation } from '../app/router.js';
 import { commands, useCommands } from '../app/keys.js';
 import { fold, visible } from '../app/text.js';
 import { changeSettings, settings } from '../app/settings.js';
 import { sentence, useNews } from '../app/notices.js';
 import { Dialog, Menu, toast } from './overlay.js';
+import { JobDialog, JobsButton } from './jobs.js';
 import { Icon } from './icons.js';
 import { WallGlyph } from './wall.js';
 
@@ -41,6 +44,7 @@ export function Shell({ view, children }) {
     ...(can('operate') ? [{ keys: 'c', label: t('create.title'), run: () => go(link('/containers/new')) }] : []),
     { label: t('palette.dark'), run: () => changeSettings({ theme: 'dark' }) },
     { label: t('palette.light'), run: () => changeSettings({ theme: 'light' }) },
+    { label: t('palette.contrast'), run: () => changeSettings({ contrast: settings.get().contrast === 'more' ? 'system' : 'more' }) },
     { label: t('palette.english'), run: () => changeSettings({ language: 'en' }) },
     { label: t('palette.spanish'), run: () => changeSettings({ language: 'es' }) },
     { label: t('signOut'), run: () => signOut() },
@@ -52,16 +56,15 @@ export function Shell({ view, children }) {
       <div class="brand"><svg width="24" height="24" viewBox="0 0 32 32" aria-hidden="true"><path class="brand-line" d="M3 16h26"/><circle class="brand-dot" cx="5" cy="16" r="4"/><circle class="brand-dot" cx="27" cy="16" r="4"/><path class="brand-brick" d="M12 2h8v6h-8zM12 9.500h8v5.500h-8zM12 17h8v5.500h-8zM12 24h8v6h-8z"/></svg><span>Tabique</span>
         <button type="button" class="quiet icon-only drawer-close" aria-label=${t('nav.close')} onClick=${() => setDrawer(false)}><${Icon} name="close" /></button></div>
       <nav aria-label=${t('nav.label')}>${allowed().map(([name, path]) => html`<a key=${name} href=${link(path)} aria-current=${section === name ? 'page' : undefined}><${Icon} name=${name} /><span>${t('nav.' + name)}</span></a>`)}</nav>
-      <${Connection} />
+      <${Skew} /><${Connection} />
     </aside>
     <div class="scrim" onClick=${() => setDrawer(false)}></div>
     <div class="page">
       <header class="top">
         <button type="button" class="quiet icon-only drawer-button" aria-label=${t('nav.open')} onClick=${() => setDrawer(true)}><${Icon} name="menu" /></button>
         <button type="button" class="palette-button" onClick=${() => paletteOpen.set(true)}><${Icon} name="search" /><span>${t('palette.prompt')}</span><kbd>Ctrl K</kbd></button>
-        <span class="grow"></span>
-        <${Bell} />
-        <button type="button" class="quiet icon-only" aria-label=${t('keys.title')} title=${t('keys.title')} onClick=${() => helpOpen.set(true)}><kbd>?</kbd></button>
+        <span class="grow"></span><${JobsButton} /><${Bell} />
+        <button type="button" class="quiet icon-only help-button" aria-label=${t('keys.title')} title=${t('keys.title')} onClick=${() => helpOpen.set(true)}><kbd>?</kbd></button>
         <${Menu} title=${t('account.menu')} label=${html`<${Icon} name="users" />`} items=${[
           { label: user + ' · ' + t('role.' + role), run: () => go(link('/users/me')), icon: 'key' },
           { label: t('nav.settings'), run: () => go(link('/settings')), icon: 'settings' },
@@ -70,6 +73,7 @@ export function Shell({ view, children }) {
       <main id="main" tabindex="-1">${children}</main>
     </div>
     ${showPalette && html`<${Palette} onClose=${() => paletteOpen.set(false)} />`}
+    <${JobDialog} />
     ${showHelp && html`<${KeyHelp} onClose=${() => helpOpen.set(false)} />`}
   </div>`;
 }
@@ -96,6 +100,12 @@ function Connection() {
     <span class="lamp" aria-hidden="true"></span>${ok ? (live ? t('connection.live') : t('connection.ok')) : t('connection.lost')}</div>`;
 }
 
+/** Times are the server's; who compares them with a watch must know. */
+function Skew() {
+  const off = useStore(skew);
+  return off ? html`<p class="skew" role="status"><${Icon} name="clock" /> <span>${t(off > 0 ? 'skew.ahead' : 'skew.behind', { by: age(Math.abs(off) / 1000) })} ${t('skew.text')}</span></p>` : null;
+}
+
 function KeyHelp({ onClose }) {
   const list = /** @type {import('../app/keys.js').Command[]} */ (useStore(commands)).filter((command) => command.keys);
   const fixed = [['j / ↓', t('keys.down')], ['k / ↑', t('keys.up')], ['Enter', t('keys.open')], ['x', t('keys.select')], ['Esc', t('keys.leave')]];
@@ -118,8 +128,16 @@ function Palette({ onClose }) {
       { key: 'm' + c.id, label: t('palette.compare', { name: visible(c.name) }), hint: '', icon: html`<${Icon} name="compare" />`, run: () => go(link('/compare/' + encodeURIComponent(c.name))), words: t('nav.compare') + ' ' + c.name },
     ]);
     const others = all.filter((c) => c.keys !== 'Ctrl-k').map((c, i) => ({ key: 'k' + i + c.label, label: c.label, hint: c.keys ?? '', icon: html`<${Icon} name=${c.group === 'go' ? 'right' : 'check'} />`, run: c.run, words: c.label }));
+    /* "logs web", "stop web": only for those that a word names. */
+    const named = wanted.length > 1 ? (data?.containers ?? []).filter((c) => wanted.some((word) => word.length > 1 && fold(c.name).includes(word))).slice(0, 20) : [];
+    const deeds = named.flatMap((c) => [
+      ...['processes', 'charts', 'logs', 'terminal', 'files', 'events', 'setup', 'inspect'].map((tab) => ({ key: tab + c.id, label: t('palette.tab', { tab: t('tab.' + tab), name: visible(c.name) }), hint: '', icon: html`<${Icon} name="right" />`, run: () => go(link(`/containers/${encodeURIComponent(c.name)}/${tab}`)), words: t('tab.' + tab) + ' ' + c.name })),
+      ...actionItems(c).map((item) => ({ key: item.label + c.id, label: t('palette.do', { action: item.label, name: visible(c.name) }), hint: '', icon: html`<${Icon} name=${item.icon} />`, run: item.run, words: item.label + ' ' + c.name }))]);
+    const find = text.trim() && [
+      { key: 'past', label: t('palette.past', { text: text.trim() }), hint: t('events.lives'), icon: html`<${Icon} name="clock" />`, run: () => go(link('/events', { view: 'lives', q: text.trim() })), words: text },
+      { key: 'host', label: t('palette.host', { text: text.trim() }), hint: t('nav.host'), icon: html`<${Icon} name="host" />`, run: () => go(link('/host', { q: text.trim() })), words: text }];
     const pick = (item) => wanted.every((word) => fold(item.words).includes(word));
-    return [...(wanted.length ? containers.filter(pick) : []), ...others.filter(pick), ...(wanted.length ? [] : containers.slice(0, 20))].slice(0, 60);
+    return [...(wanted.length ? containers.filter(pick) : []), ...deeds.filter(pick), ...others.filter(pick), ...(wanted.length ? [] : containers.slice(0, 20))].slice(0, 60).concat(find || []);
   }, [text, all, data]);
   const chosen = Math.min(at, items.length - 1);
   useEffect(() => { list.current?.children[chosen]?.scrollIntoView({ block: 'nearest' }); }, [chosen]);
@@ -132,7 +150,7 @@ function Palette({ onClose }) {
       else return;
       event.preventDefault();
     }}>
-      <input type="text" role="combobox" aria-expanded="true" aria-controls="palette-list" aria-label=${t('palette.prompt')} placeholder=${t('palette.prompt')} autofocus spellcheck="false"
+      <input type="text" role="combobox" aria-expanded="true" aria-controls="palette-list" aria-label=${t('palette.prompt')} placeholder=${t('palette.prompt')} autofocus spellcheck=${false}
         aria-activedescendant=${items.length ? 'palette-' + chosen : undefined} value=${text} onInput=${(event) => { setText(event.target.value); setAt(0); }} />
       <ul id="palette-list" role="listbox" aria-label=${t('palette.open')} ref=${list}>${items.map((item, i) => html`<li key=${item.key} id=${'palette-' + i} role="option" aria-selected=${i === chosen ? 'true' : 'false'} onClick=${() => run(item)} onMouseMove=${() => setAt(i)}>${item.icon}<span>${item.label}</span><small>${item.hint}</small></li>`)}</ul>
       ${items.length === 0 && html`<p class="quiet-text">${t('palette.none')}</p>`}

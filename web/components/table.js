@@ -4,7 +4,8 @@
 import { html, useState, useRef, useLayoutEffect, useEffect, useMemo } from '../app/html.js';
 import { t } from '../app/i18n.js';
 import { useStore } from '../app/store.js';
-import { settings } from '../app/settings.js';
+import { settings, changeSettings } from '../app/settings.js';
+import { Menu } from './overlay.js';
 import { Icon } from './icons.js';
 
 const coarse = globalThis.matchMedia?.('(pointer: coarse)').matches;
@@ -13,7 +14,8 @@ export function useRowHeight() {
   return useStore(settings).density === 'roomy' || coarse ? 38 : 28;
 }
 
-/** @typedef {{key: string, label: string, width?: number | ((table: number) => number), align?: 'end', min?: number, sort?: boolean, quiet?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
+/** min: from which width of the table it stands there by itself; off: only on wish.
+ * @typedef {{key: string, label: string, width?: number | ((table: number) => number), align?: 'end', min?: number, off?: boolean, sort?: boolean, quiet?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
 
 let serial = 0;
 
@@ -21,7 +23,7 @@ let serial = 0;
  * @param {{label: string, columns: Column[], rows: any[], rowKey: (row: any) => string, sort?: string, onSort?: (key: string) => void,
  *   onOpen?: (row: any) => void, onActive?: (row: any) => void, active?: string|null, rowClass?: (row: any) => string,
  *   selected?: Set<string>, onSelect?: (keys: Set<string>) => void, empty?: any, loading?: boolean, api?: any,
- *   onView?: () => void, onHover?: (row: any) => void, busy?: boolean}} props
+ *   onView?: () => void, onHover?: (row: any) => void, busy?: boolean, name?: string, scroll?: boolean}} props name: under which the choice of columns is kept; scroll: never squeezed
  */
 export function Table(props) {
   const { columns, rows, rowKey, sort = '', onSort, onOpen, rowClass, selected, onSelect } = props;
@@ -52,6 +54,13 @@ export function Table(props) {
     return () => observer.disconnect();
   }, [rowHeight]);
   useEffect(() => { measure(); props.onView?.(); }, [rows.length]);
+  /* On paper nobody scrolls. */
+  useEffect(() => {
+    const whole = () => setView((old) => ({ ...old, first: 0, count: 3000 }));
+    addEventListener('beforeprint', whole);
+    addEventListener('afterprint', measure);
+    return () => { removeEventListener('beforeprint', whole); removeEventListener('afterprint', measure); };
+  }, []);
 
   const reveal = (i) => {
     const box = scroller.current;
@@ -96,7 +105,11 @@ export function Table(props) {
     onSelect(next);
   };
 
-  const shown = columns.filter((column) => !column.min || view.width >= column.min);
+  const wish = useStore(settings).columns[props.name ?? ''] ?? {};
+  const shown = columns.filter((column) => wish[column.key] ?? (!column.off && (!column.min || view.width >= column.min)));
+  const widthOf = (column) => (typeof column.width === 'function' ? column.width(view.width) : column.width);
+  /* Columns asked for are not squeezed in: the table then scrolls sideways. */
+  const least = props.scroll || Object.values(wish).includes(true) ? shown.reduce((sum, column) => sum + (widthOf(column) ?? 150), onSelect ? 44 : 0) : 0;
   const [sortKey, descending] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
   const first = Math.min(view.first, Math.max(0, rows.length - 1));
   const visible = rows.slice(first, first + view.count);
@@ -104,9 +117,9 @@ export function Table(props) {
   const all = onSelect && rows.length > 0 && rows.every((row) => selected.has(rowKey(row)));
 
   return html`<div class=${'table' + (onOpen || props.onActive ? ' can-open' : '')} ref=${scroller} onScroll=${() => { measure(); props.onView?.(); }} tabindex="-1">
-    <table role="grid" aria-label=${props.label} aria-rowcount=${rows.length + 1} aria-busy=${props.busy ? 'true' : undefined}
+    <table role="grid" style=${least ? { minWidth: least + 'px' } : undefined} aria-label=${props.label} aria-rowcount=${rows.length + 1} aria-busy=${props.busy ? 'true' : undefined}
       tabindex="0" onKeyDown=${onKeyDown} aria-activedescendant=${active !== null && index.has(active) ? name + '-' + index.get(active) : undefined}>
-      <colgroup>${onSelect && html`<col class="col-check" />`}${shown.map((column) => html`<col key=${column.key} style=${column.width ? { width: (typeof column.width === 'function' ? column.width(view.width) : column.width) + 'px' } : undefined} />`)}</colgroup>
+      <colgroup>${onSelect && html`<col class="col-check" />`}${shown.map((column) => html`<col key=${column.key} style=${column.width ? { width: widthOf(column) + 'px' } : undefined} />`)}</colgroup>
       <thead><tr aria-rowindex="1">
         ${onSelect && html`<th scope="col" class="check"><input type="checkbox" aria-label=${t('table.all')} checked=${all}
           onChange=${() => onSelect(all ? new Set() : new Set(rows.map(rowKey)))} /></th>`}
@@ -135,6 +148,20 @@ export function Table(props) {
         ${rows.length === 0 && props.loading && html`<tr class="nothing"><td class="empty late" colspan=${span}>${t('loading')}</td></tr>`}
       </tbody>
     </table></div>`;
+}
+
+/** Which columns one wants to see. The first and the nameless ones are always there. @param {{name: string, columns: Column[]}} props */
+export function Columns({ name, columns }) {
+  const { columns: all } = useStore(settings);
+  const wish = all[name] ?? {};
+  const width = () => document.querySelector('main .table')?.clientWidth ?? 1200;
+  const change = (next) => changeSettings({ columns: { ...all, [name]: next } });
+  return html`<${Menu} quiet=${false} title=${t('columns')} label=${html`<${Icon} name="columns" /><span class="words">${t('columns')}</span>`} items=${[
+    ...columns.slice(1).filter((column) => !column.quiet).map((column) => {
+      const checked = wish[column.key] ?? (!column.off && (!column.min || width() >= column.min));
+      return { label: column.label, checked, run: () => change({ ...wish, [column.key]: !checked }) };
+    }),
+    { label: t('columns.reset'), icon: 'restart', disabled: !Object.keys(wish).length, run: () => change({}) }]} />`;
 }
 
 /** The toggle and the indent of a row in a tree. */

@@ -134,9 +134,11 @@ function Comparison({ id, query, containers }) {
   const gone = chosen && data && ![...rows, ...secondRows].some((row) => rowKey(row) === chosenKey);
 
   const sentence = data ? sentenceOf(data, t, has) : '';
+  const second = query.with && two.data ? sentenceOf(two.data, t, has) : '';
+  const ticket = () => [data, ...(second ? [two.data] : [])].map((one, i) => ticketText(one, t, i ? second : sentence, i || !second ? shareLink() : '')).join('\n');
   const shareLink = () => globalThis.location.origin + link('/compare/' + encodeURIComponent(id), { ...query, at: new Date(at ?? Date.parse(data.sampledAt)).toISOString() });
-  const exported = () => csv(['relation', 'containerPid', 'hostPid', 'name', 'command', 'user', 'state', 'threads', 'cpuPercent', 'memoryBytes', 'startedAt'],
-    data.rows.map((row) => { const p = row.container ?? row.host; return [row.relation, row.container?.pid, row.host?.pid, p.name, p.command, p.user, p.state, p.threads, p.cpuPercent, p.memoryBytes, p.startedAt]; }));
+  const exported = () => csv(['container', 'relation', 'containerPid', 'hostPid', 'name', 'command', 'user', 'state', 'threads', 'cpuPercent', 'memoryBytes', 'startedAt'],
+    [data, ...(second ? [two.data] : [])].flatMap((one) => one.rows.map((row) => { const p = row.container ?? row.host; return [one.container.name, row.relation, row.container?.pid, row.host?.pid, p.name, p.command, p.user, p.state, p.threads, p.cpuPercent, p.memoryBytes, p.startedAt]; })));
   const stampName = () => `compare-${data.container.name}-${String(data.sampledAt).replace(/[:.]/g, '').slice(0, 15)}`;
   const setAt = (time) => setQuery({ at: time === null ? '' : new Date(time).toISOString() });
   const pinNow = () => setQuery({ pin: pin ? '' : new Date(at ?? Date.now()).toISOString() });
@@ -146,7 +148,7 @@ function Comparison({ id, query, containers }) {
     { keys: 'p', label: playing ? t('slider.pause') : t('slider.play'), run: () => { if (!playing && at === null) setAt(range.since); setPlaying(!playing); } },
     { keys: 'l', label: t('slider.goLive'), run: () => { setPlaying(false); setAt(null); } },
     { keys: 'd', label: t('diff.pin'), run: pinNow },
-    { keys: 'y', label: t('compare.ticket'), run: () => { if (data) copyText(ticketText(data, t, sentence, shareLink()), t('compare.ticket.done')); } },
+    { keys: 'y', label: t('compare.ticket'), run: () => { if (data) copyText(ticket(), t('compare.ticket.done')); } },
     { keys: '[', label: t('compare.focusLeft'), run: () => leftApi.current?.focus() },
     { keys: ']', label: t('compare.focusRight'), run: () => hostApi.current?.focus() },
   ]);
@@ -158,18 +160,22 @@ function Comparison({ id, query, containers }) {
     : side === 'container' ? t('compare.empty.' + (data?.container.state === 'running' ? 'running' : 'stopped')) : isolation === 'hyperv' ? t('compare.empty.host.vm') : t('compare.empty.host');
   const others = containers.filter((c) => c.name !== id && c.id !== id);
   const picker = (value, onChange, label, extra = []) => html`<${Select} label=${label} value=${value} onChange=${onChange} options=${[...extra, ...containers.map((c) => [c.name, `${visible(c.name)} · ${t('wall.' + c.isolation)}${c.state === 'running' ? '' : ' · ' + t('state.' + c.state)}`])]} />`;
+  const image = (ref) => containers.find((c) => c.name === ref || c.id === ref)?.imageId;
+  const sameImage = query.with && image(id) && image(id) === image(query.with);
   const nameOf = containers.find((c) => c.id === id || c.id.startsWith(id) && id.length >= 12)?.name ?? id;
 
   return html`<div class=${'view compare-view' + (at !== null ? ' past' : '')}>
     <${Head} title=${t('nav.compare')} sub=${html`<span class="compare-pick">${picker(nameOf, (name) => go(link('/compare/' + encodeURIComponent(name), { ...query, with: query.with === name ? '' : query.with })), t('compare.pick'))}
         ${others.length > 0 && html`<span class="quiet-text words">${t('compare.and')}</span>${picker(query.with ?? '', (name) => setQuery({ with: name === nameOf ? '' : name }), t('compare.second'), [['', t('compare.onlyHost')]])}`}</span>`}>
-      <button type="button" onClick=${() => data && copyText(ticketText(data, t, sentence, shareLink()), t('compare.ticket.done'))} title=${t('compare.ticket')} aria-label=${t('compare.ticket')}><${Icon} name="copy" /><span class="words">${t('compare.ticket')}</span></button>
-      <${Menu} quiet=${false} title=${t('export')} label=${html`<${Icon} name="download" /> ${t('export')}`} items=${[
+      <button type="button" onClick=${() => data && copyText(ticket(), t('compare.ticket.done'))} title=${t('compare.ticket')} aria-label=${t('compare.ticket')}><${Icon} name="copy" /><span class="words">${t('compare.ticket')}</span></button>
+      <${Menu} quiet=${false} title=${t('export')} label=${html`<${Icon} name="download" /><span class="words">${t('export')}</span>`} items=${[
         { label: t('compare.link'), icon: 'link', run: () => data && copyText(shareLink(), t('compare.link.done')) },
         { label: 'CSV', icon: 'download', run: () => data && saveAs(stampName() + '.csv', 'text/csv', exported()) },
-        { label: 'JSON', icon: 'download', run: () => data && saveAs(stampName() + '.json', 'application/json', JSON.stringify(data, null, 2)) }]} />
+        { label: 'JSON', icon: 'download', run: () => data && saveAs(stampName() + '.json', 'application/json', JSON.stringify(second ? [data, two.data] : data, null, 2)) }]} />
     </${Head}>
-    <p class="sentence" aria-live="off">${data ? html`<${WallGlyph} isolation=${isolation} size=${22} /><span>${sentence}${!data.boundary.securityBoundary && isolation === 'hyperv' ? ' ' + t('explain.notboundary') : ''}</span>` : html`<span>${one.error ? '' : t('loading')}</span>`}</p>
+    <div class=${'sentences' + (second ? ' two-sentences' : '')}>
+      <p class="sentence" aria-live="off">${data ? html`<${WallGlyph} isolation=${isolation} size=${22} /><span>${sentence}${!data.boundary.securityBoundary && isolation === 'hyperv' ? ' ' + t('explain.notboundary') : ''}</span>` : html`<span class="late">${one.error ? '' : t('loading')}</span>`}</p>
+      ${second && html`<p class="sentence" aria-live="off"><${WallGlyph} isolation=${two.data.container.isolation} size=${22} /><span>${second}${sameImage ? ' ' + t('compare.sameImage', { name: visible(nameOf) }) : ''}</span></p>`}</div>
     <div class="filterbar">
       <${Search} value=${search} label=${t('compare.search')} onChange=${(q) => setQuery({ q })} />
       <output class="found" aria-live="polite">${found.text && html`<span class=${found.container ? 'yes' : 'no'}>${t('search.inside', { n: found.container })}</span><span class=${found.host ? 'yes' : 'no'}>${t('search.onHost', { n: found.host })}</span>${found.same > 0 && html`<span class="yes">${t('search.same', { n: found.same })}</span>`}`}</output>
@@ -179,6 +185,7 @@ function Comparison({ id, query, containers }) {
       <button type="button" class="pin-button" aria-pressed=${pin ? 'true' : 'false'} title=${pin ? t('diff.unpin') : t('diff.pin')} aria-label=${pin ? t('diff.unpin') : t('diff.pin')} onClick=${pinNow}><${Icon} name="pin" /><span class="words">${pin ? t('diff.unpin') : t('diff.pin')}</span></button>
     </div>
     <${Problem} error=${one.error} stale=${one.stale} />
+    ${one.error && /** @type {any} */ (one.error).status === 404 && at === null && html`<p class="problem"><span>${t('container.gone.text')}</span> <a href=${link('/events', { view: 'lives' })}>${t('events.lives')}</a></p>`}
     <div class=${'compare-grid ' + (isolation === 'hyperv' ? 'thick' : 'thin') + (query.with ? ' three' : '') + (one.waiting ? ' waiting' : '') + (search.trim() ? ' searching' : '')}>
       <${Pane} ...${paneProps} side="container" entries=${left} api=${leftApi} label=${t('compare.inside', { name: visible(nameOf) })} empty=${emptySide('container')}
         title=${html`<a href=${link('/containers/' + encodeURIComponent(nameOf))} class="strong">${visible(nameOf)}</a><${WallBadge} isolation=${isolation} word=${!query.with} />`} />

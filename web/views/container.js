@@ -1,12 +1,12 @@
 /* container.js - one container: its head, its actions, and the tabs below. */
 import { html, useEffect, useState } from '../app/html.js';
 import { t } from '../app/i18n.js';
-import { docker, tabique } from '../app/api.js';
+import { docker, tabique, DOCKER } from '../app/api.js';
 import { useLive, refreshAll } from '../app/live.js';
 import { useContainers, useInfo } from '../app/sources.js';
 import { go, link } from '../app/router.js';
 import { can } from '../app/session.js';
-import { visible, imageName, shortId } from '../app/text.js';
+import { visible, imageName, shortId, nameAndTag } from '../app/text.js';
 import { act, actionItems, actions } from '../app/actions.js';
 import { useCommands } from '../app/keys.js';
 import { CopyButton, Empty, Head, Problem, Tabs, copyText } from '../components/bits.js';
@@ -22,6 +22,7 @@ const tabs = {
   terminal: () => import('./container/terminal.js'),
   files: () => import('./container/files.js'),
   events: () => import('./container/events.js'),
+  setup: () => import('./container/setup.js'),
   inspect: () => import('./container/inspect.js'),
 };
 
@@ -31,7 +32,7 @@ export default function Container({ id, tab = '', query }) {
   const info = useInfo();
   const inspect = useLive(c ? ['inspect', c.id, c.state] : null, () => docker.inspect(c.id), { interval: 10000 });
   const [pages, setPages] = useState(/** @type {Record<string, any>} */ ({}));
-  const allowed = (name) => (name !== 'logs' || can('logs')) && (name !== 'terminal' || can('exec'));
+  const allowed = (name) => (name !== 'logs' || can('logs')) && (name !== 'terminal' || can('exec')) && (name !== 'files' || can('operate'));
   const known = tab in tabs && allowed(tab);
   useEffect(() => { if (known && !pages[tab]) tabs[tab]().then((module) => setPages((old) => ({ ...old, [tab]: module.default }))); }, [tab]);
   const path = '/containers/' + encodeURIComponent(id);
@@ -57,22 +58,23 @@ export default function Container({ id, tab = '', query }) {
   const commit = async () => {
     const answer = await confirm({ title: t('commit.title', { name: visible(c.name) }), action: t('commit.go'), field: { label: t('images.newName'), value: '', hint: 'repository:tag' } });
     if (!answer || !answer.value) return;
-    const at = answer.value.lastIndexOf(':'), tagged = at > answer.value.lastIndexOf('/');
-    attempt(() => docker.commit(c.id, tagged ? answer.value.slice(0, at) : answer.value, tagged ? answer.value.slice(at + 1) : 'latest'), t('commit.done', { name: answer.value }));
+    const [repo, tag] = nameAndTag(answer.value.trim());
+    attempt(() => docker.commit(c.id, repo, tag || 'latest').then(() => refreshAll('images')), t('commit.done', { name: answer.value }));
   };
   const wall = info.data?.walls?.find((w) => w.name === otherWall);
   const Page = pages[tab];
   const main = c.state === 'running' || c.state === 'paused' ? 'stop' : 'start';
-  return html`<div class="view">
-    <${Head} title=${visible(c.name)} back="/containers" sub=${html`<span class="sub-line"><${WallBadge} isolation=${c.isolation} /><${StateBadge} state=${c.state} health=${c.health} exitCode=${c.exitCode} /><span class="quiet-text cut">${imageName(c.image)}</span><code>${shortId(c.id)}</code><${CopyButton} text=${c.id} label=${t('copy.id')} /></span>`}>
-      <a class="button primary" href=${link('/compare/' + encodeURIComponent(c.name))}><${Icon} name="compare" /> ${t('nav.compare')}</a>
-      ${can('operate') && html`<button type="button" onClick=${() => act(main, [c])}><${Icon} name=${actions[main].icon} /> ${t('action.' + main)}</button>`}
+  return html`<div class="view container-view">
+    <${Head} title=${visible(c.name)} back="/containers" sub=${html`<span class="sub-line"><${WallBadge} isolation=${c.isolation} /><${StateBadge} state=${c.state} health=${c.health} exitCode=${c.exitCode} /><span class="quiet-text cut">${imageName(c.image)}</span><span class="wide-words"><code>${shortId(c.id)}</code><${CopyButton} text=${c.id} label=${t('copy.id')} /></span></span>`}>
+      <a class="button primary" href=${link('/compare/' + encodeURIComponent(c.name))}><${Icon} name="compare" /><span class="words">${t('nav.compare')}</span></a>
+      ${can('operate') && html`<button type="button" aria-label=${t('action.' + main)} onClick=${() => act(main, [c])}><${Icon} name=${actions[main].icon} /><span class="words">${t('action.' + main)}</span></button>`}
       <${Menu} quiet=${false} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${[
         ...actionItems(c, ['restart', 'pause', 'unpause', 'kill']),
         can('operate') && { label: t('rename.go'), icon: 'pin', run: rename },
         can('operate') && { label: t('wallChange.menu', { wall: t('wall.' + otherWall) }), icon: 'compare', disabled: wall && !wall.available, run: changeWall },
         can('operate') && { label: t('commit.go'), icon: 'images', run: commit },
-        can('operate') && { label: t('container.export'), icon: 'download', run: () => { const a = document.createElement('a'); a.href = `/v1.51/containers/${c.id}/export`; a.download = c.name + '.tar'; a.click(); } },
+        can('operate') && { label: t('setup.another'), icon: 'plus', run: () => go(link('/containers/new', { from: c.name })) },
+        can('operate') && { label: t('container.export'), icon: 'download', run: () => { const a = document.createElement('a'); a.href = `${DOCKER}/containers/${c.id}/export`; a.download = c.name + '.tar'; a.click(); } },
         { label: t('compare.link'), icon: 'link', run: () => copyText(globalThis.location.href) },
         ...actionItems(c, ['remove'])]} />
     </${Head}>

@@ -1,22 +1,23 @@
 /* containers.js - all of them, and what can be done to many at once. */
 import { html, useMemo, useState } from '../app/html.js';
-import { t, bytes, percent } from '../app/i18n.js';
-import { useContainers } from '../app/sources.js';
+import { t, bytes, number, percent, shortDate } from '../app/i18n.js';
+import { useContainers, useInfo } from '../app/sources.js';
 import { feed, seriesOf } from '../app/series.js';
 import { link, setQuery } from '../app/router.js';
 import { can } from '../app/session.js';
-import { fold, visible, csv, imageName } from '../app/text.js';
+import { fold, visible, csv, imageName, shortId } from '../app/text.js';
 import { by } from '../app/processes.js';
 import { act, actionItems, actions } from '../app/actions.js';
 import { useCommands } from '../app/keys.js';
 import { Age, Choice, Empty, Filterbar, Head, Problem, Search, Select, Sparkline, openView, saveAs, CopyButton } from '../components/bits.js';
-import { Table } from '../components/table.js';
+import { Columns, Table } from '../components/table.js';
 import { Menu } from '../components/overlay.js';
 import { StateBadge, WallBadge } from '../components/wall.js';
 import { Icon } from '../components/icons.js';
 
 export default function Containers({ query }) {
   const list = useContainers();
+  const info = useInfo();
   const [selected, setSelected] = useState(/** @type {Set<string>} */ (new Set()));
   const [active, setActive] = useState(/** @type {any} */ (null));
   const all = list.data?.containers ?? [];
@@ -38,6 +39,7 @@ export default function Containers({ query }) {
     { keys: 'm', label: t('nav.compare'), run: () => { if (acting[0]) openView('/compare/' + encodeURIComponent(acting[0].name), acting[1] ? { with: acting[1].name } : undefined); } },
   ]);
 
+  const example = `docker -H unix://${info.data?.socket ?? '/run/tabique/tabique.sock'} run -d tabique/base ping localhost`;
   const columns = [
     { key: 'name', label: t('name'), sort: true, render: (c) => html`<span class="narrow-only"><${WallBadge} isolation=${c.isolation} word=${false} /> </span><a class="strong" href=${link(path(c))}>${visible(c.name)}</a>` },
     { key: 'isolation', label: t('wall'), width: 104, sort: true, min: 520, render: (c) => html`<${WallBadge} isolation=${c.isolation} />` },
@@ -46,6 +48,12 @@ export default function Containers({ query }) {
     { key: 'cpuPercent', label: t('cpu'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 480, render: (c) => percent(c.cpuPercent) },
     { key: 'spark', label: t('table.trend'), quiet: true, width: 88, min: 980, render: (c) => html`<${Sparkline} values=${seriesOf('cpu' + c.id)} />` },
     { key: 'memoryBytes', label: t('memory'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 580, render: (c) => bytes(c.memoryBytes) },
+    { key: 'health', label: t('setup.health'), width: 100, off: true, sort: true, render: (c) => (c.health && c.health !== 'none' ? t('health.' + c.health) : '–') },
+    { key: 'command', label: t('command'), width: 220, off: true, render: (c) => html`<span class="cut mono">${visible(c.command.join(' '))}</span>`, title: (c) => visible(c.command.join(' ')) },
+    { key: 'networks', label: t('networks.subnet'), width: 150, off: true, render: (c) => html`<span class="cut mono">${c.networks.map((n) => n.ip).filter(Boolean).join(' ') || '–'}</span>` },
+    { key: 'restartCount', label: t('summary.restarts'), width: 92, align: /** @type {'end'} */ ('end'), off: true, sort: true, render: (c) => number(c.restartCount) },
+    { key: 'createdAt', label: t('created'), width: 150, off: true, sort: true, render: (c) => shortDate(c.createdAt) },
+    { key: 'id', label: t('images.id'), width: 130, off: true, render: (c) => html`<code>${shortId(c.id)}</code>` },
     { key: 'pids', label: t('processes'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 1160, render: (c) => c.pids ?? '–' },
     { key: 'ports', label: t('ports'), width: 130, min: 1400, render: (c) => html`<span class="cut mono">${portsText(c.ports)}</span>` },
     { key: 'startedAt', label: t('uptime'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 820, render: (c) => (c.state === 'running' || c.state === 'paused' ? html`<${Age} since=${c.startedAt} />` : '–') },
@@ -56,10 +64,11 @@ export default function Containers({ query }) {
   ];
   return html`<div class="view">
     <${Head} title=${t('nav.containers')} sub=${list.data ? t('containers.shown', { n: rows.length, all: all.length }) : ''}>
-      <${Menu} quiet=${false} title=${t('export')} label=${html`<${Icon} name="download" /> ${t('export')}`} items=${[
+      <${Columns} name="containers" columns=${columns} />
+      <${Menu} quiet=${false} title=${t('export')} label=${html`<${Icon} name="download" /><span class="words">${t('export')}</span>`} items=${[
         { label: 'CSV', run: () => saveAs('containers.csv', 'text/csv', csv(['name', 'isolation', 'state', 'image', 'cpuPercent', 'memoryBytes', 'pids', 'startedAt', 'id'], rows.map((c) => [c.name, c.isolation, c.state, c.image, c.cpuPercent, c.memoryBytes, c.pids, c.startedAt, c.id]))) },
         { label: 'JSON', run: () => saveAs('containers.json', 'application/json', JSON.stringify(rows, null, 2)) }]} />
-      ${can('operate') && html`<a class="button primary" href=${link('/containers/new')}><${Icon} name="plus" /> ${t('create.short')}</a>`}
+      ${can('operate') && html`<a class="button primary" href=${link('/containers/new')}><${Icon} name="plus" /><span class="words">${t('create.short')}</span></a>`}
     </${Head}>
     <${Filterbar}>
       <${Search} value=${query.q ?? ''} label=${t('containers.search')} onChange=${(q) => setQuery({ q })} />
@@ -72,9 +81,9 @@ export default function Containers({ query }) {
     </${Filterbar}>
     <${Problem} error=${list.error} stale=${list.stale} />
     ${list.data && all.length === 0
-      ? html`<${Empty} title=${t('containers.none')} text=${t('containers.none.text')}><p><code>docker -H unix:///run/tabique/tabique.sock run -d tabique/base ping localhost</code> <${CopyButton} text="docker -H unix:///run/tabique/tabique.sock run -d tabique/base ping localhost" /></p>
+      ? html`<${Empty} title=${t('containers.none')} text=${t('containers.none.text')}><p><code>${example}</code> <${CopyButton} text=${example} /></p>
           ${can('operate') && html`<a class="button primary" href=${link('/containers/new')}><${Icon} name="plus" /> ${t('create.title')}</a>`}</${Empty}>`
-      : html`<${Table} label=${t('nav.containers')} columns=${columns} rows=${rows} rowKey=${(c) => c.id} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${list.loading}
+      : html`<${Table} name="containers" label=${t('nav.containers')} columns=${columns} rows=${rows} rowKey=${(c) => c.id} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${list.loading}
           selected=${can('operate') ? selected : undefined} onSelect=${can('operate') ? setSelected : undefined} onActive=${setActive} onOpen=${(c) => openView(path(c))}
           rowClass=${(c) => (c.state === 'running' ? '' : 'dim')} empty=${t('containers.nomatch')} />`}
   </div>`;

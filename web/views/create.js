@@ -8,7 +8,7 @@ import { useInfo } from '../app/sources.js';
 import { go, link } from '../app/router.js';
 import { can } from '../app/session.js';
 import { visible } from '../app/text.js';
-import { createBody, emptyForm, parseRun, runLine } from '../app/runline.js';
+import { createBody, emptyForm, formOf, parseRun, runLine } from '../app/runline.js';
 import { CopyButton, Empty, Head, Select, Toggle } from '../components/bits.js';
 import { WallGlyph } from '../components/wall.js';
 import { toast } from '../components/overlay.js';
@@ -17,13 +17,15 @@ export default function Create({ query }) {
   const info = useInfo();
   const images = useLive('images', docker.images, { interval: 0 });
   const networks = useLive('networks', docker.networks, { interval: 0 });
-  const [form, setForm] = useState({ ...emptyForm(), image: query.image ?? '', isolation: query.isolation ?? 'process' });
+  const [form, setForm] = useState({ ...emptyForm(), image: query.image ?? '', isolation: query.isolation ?? 'process', volumes: query.volume ? [query.volume + ':/' + query.volume.slice(0, 12)] : [] });
   const [pasted, setPasted] = useState('');
   const [unknown, setUnknown] = useState(/** @type {string[]} */ ([]));
   const [error, setError] = useState('');
   const [busy, setBusy] = useState(false);
   const [call, setCall] = useState(false);
   const change = (patch) => setForm((old) => ({ ...old, ...patch }));
+  /* Another like it: all but its name. */
+  useEffect(() => { if (query.from && can('operate')) docker.inspect(query.from).then((inspect) => setForm(formOf(inspect)), (problem) => setError(problem.message)); }, [query.from]);
   const names = (images.data ?? []).flatMap((image) => image.RepoTags ?? []);
   useEffect(() => { if (!form.image && names.length) change({ image: names.find((n) => n.startsWith('tabique/base')) ?? names[0] }); }, [images.data]);
   const body = useMemo(() => { try { return createBody(form); } catch (problem) { return { problem: problem.message }; } }, [form]);
@@ -58,13 +60,13 @@ export default function Create({ query }) {
     }
   };
   const walls = info.data?.walls ?? [];
-  const field = (name, label, extra = {}, hint = '') => html`<label class="field"><span>${label}</span><input value=${form[name]} onInput=${(e) => change({ [name]: e.target.value })} spellcheck="false" autocapitalize="none" autocomplete="off" ...${extra} />${hint && html`<small>${hint}</small>`}</label>`;
-  const many = (name, label, placeholder, hint) => html`<label class="field"><span>${label}</span><textarea rows=${Math.max(2, form[name].length + 1)} placeholder=${placeholder} spellcheck="false" value=${form[name].join('\n')} onInput=${(e) => change({ [name]: e.target.value.split('\n').map((v) => v.trimStart()).filter((v, i, a) => v || i < a.length - 1) })}></textarea><small>${hint}</small></label>`;
+  const field = (name, label, extra = {}, hint = '') => html`<label class="field"><span>${label}</span><input value=${form[name]} onInput=${(e) => change({ [name]: e.target.value })} spellcheck=${false} autocapitalize="none" autocomplete="off" ...${extra} />${hint && html`<small>${hint}</small>`}</label>`;
+  const many = (name, label, placeholder, hint) => html`<label class="field"><span>${label}</span><textarea rows=${Math.max(2, form[name].length + 1)} placeholder=${placeholder} spellcheck=${false} value=${form[name].join('\n')} onInput=${(e) => change({ [name]: e.target.value.split('\n').map((v) => v.trimStart()).filter((v, i, a) => v || i < a.length - 1) })}></textarea><small>${hint}</small></label>`;
   return html`<div class="view scroll"><${Head} title=${t('create.title')} back="/containers" />
     <form class="create" onSubmit=${submit}>
       <div class="create-main">
         <fieldset class="card"><legend>${t('create.what')}</legend>
-          <label class="field"><span>${t('image')}</span><input list="images" required value=${form.image} onInput=${(e) => change({ image: e.target.value })} spellcheck="false" autocapitalize="none" /></label>
+          <label class="field"><span>${t('image')}</span><input list="images" required value=${form.image} onInput=${(e) => change({ image: e.target.value })} spellcheck=${false} autocapitalize="none" /></label>
           <datalist id="images">${names.map((n) => html`<option key=${n} value=${n} />`)}</datalist>
           <div class="two">${field('name', t('name'), { placeholder: t('create.nameHint'), pattern: '[a-zA-Z0-9][a-zA-Z0-9_.\\-]*' })}${field('command', t('command'), { placeholder: 'ping localhost' })}</div></fieldset>
         <fieldset class="card"><legend>${t('create.wall')}</legend><div class="walls">${['process', 'hyperv'].map((name) => {
@@ -84,7 +86,7 @@ export default function Create({ query }) {
       </div>
       <div class="create-side"><section class="card">
         <h2>${t('create.line')}</h2><div class="code-box"><code>${runLine(form)}</code><${CopyButton} text=${runLine(form)} /></div>
-        <label class="field"><span>${t('create.paste')}</span><textarea rows="3" spellcheck="false" value=${pasted} placeholder="docker run -d --isolation=hyperv tabique/base ping localhost" onInput=${(e) => paste(e.target.value)}></textarea></label>
+        <label class="field"><span>${t('create.paste')}</span><textarea rows="3" spellcheck=${false} value=${pasted} placeholder="docker run -d --isolation=hyperv tabique/base ping localhost" onInput=${(e) => paste(e.target.value)}></textarea></label>
         ${unknown.length > 0 && html`<p class="problem"><span>${t('create.unknown', { options: unknown.join(', ') })}</span></p>`}
         <button type="button" aria-expanded=${call ? 'true' : 'false'} onClick=${() => setCall(!call)}>${t('create.call')}</button>
         ${call && html`<pre class="code-box"><code>${'POST ' + DOCKER + '/containers/create' + (form.name ? '?name=' + encodeURIComponent(form.name) : '') + '\n' + JSON.stringify(body, null, 2)}</code></pre>`}

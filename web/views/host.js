@@ -1,6 +1,6 @@
 /* host.js - every process of the host, and whose it is. */
 import { html, useMemo, useState } from '../app/html.js';
-import { t, bytes, percent, number, age, dateTime } from '../app/i18n.js';
+import { t, bytes, percent, number, age, dateTime, localInput } from '../app/i18n.js';
 import { tabique } from '../app/api.js';
 import { useLive, useNow } from '../app/live.js';
 import { useContainers } from '../app/sources.js';
@@ -10,7 +10,7 @@ import { by, matches, processKey, treeOrder } from '../app/processes.js';
 import { settings, changeSettings } from '../app/settings.js';
 import { useStore } from '../app/store.js';
 import { Choice, CopyButton, Filterbar, Head, Problem, Search, Select, Toggle, openView, saveAs, useFresh } from '../components/bits.js';
-import { Table, TreeCell } from '../components/table.js';
+import { Columns, Table, TreeCell } from '../components/table.js';
 import { Menu } from '../components/overlay.js';
 import { WallBadge } from '../components/wall.js';
 import { Icon } from '../components/icons.js';
@@ -49,7 +49,8 @@ export default function Host({ query }) {
     { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.p.pid}</span>` },
     { key: 'name', label: t('process.name'), sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(processKey(e.p))} onToggle=${() => toggle(processKey(e.p))} label=${visible(e.p.name)}
         body=${html`<span class="process-name">${visible(e.p.name)}</span><span class="process-args">${argumentsOf(e.p)}</span>`} />`, title: (e) => visible(e.p.command) },
-    { key: 'containerId', label: t('owner'), width: 190, sort: true, min: 520, render: (e) => ownerOf(e.p) },
+    { key: 'containerId', label: t('owner'), width: (w) => (w < 520 ? 120 : 190), sort: true, min: 340, render: (e) => ownerOf(e.p) },
+    { key: 'ppid', label: t('process.parent'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, off: true, render: (e) => html`<span class="mono">${e.p.ppid}</span>` },
     { key: 'user', label: t('process.user'), width: 100, sort: true, min: 760, render: (e) => html`<span class="cut">${visible(e.p.user)}</span>` },
     { key: 'state', label: t('process.state'), width: 62, sort: true, min: 900, render: (e) => html`<span title=${t('processState.' + e.p.state)}>${e.p.state}</span>` },
     { key: 'cpuPercent', label: t('cpu'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 420, render: (e) => (at ? '–' : percent(e.p.cpuPercent)) },
@@ -57,12 +58,11 @@ export default function Host({ query }) {
     { key: 'threads', label: t('process.threads'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 1000, render: (e) => number(e.p.threads) },
     { key: 'startedAt', label: t('process.age'), width: 88, align: /** @type {'end'} */ ('end'), sort: true, min: 820, render: (e) => age(((at ? Date.parse(at) : now) - Date.parse(e.p.startedAt)) / 1000), title: (e) => dateTime(e.p.startedAt) },
   ];
-  const local = (iso) => { const d = new Date(iso || Date.now()); return new Date(d.getTime() - d.getTimezoneOffset() * 60000).toISOString().slice(0, 19); };
   return html`<div class=${'view' + (at ? ' past' : '')}>
     <${Head} title=${t('nav.host')} sub=${live.data ? t('host.shown', { n: entries.length, all: all.length }) : ''}>
-      <label class="inline-field"><span>${t('host.at')}</span><input type="datetime-local" step="1" value=${at ? local(at) : ''} onChange=${(e) => setQuery({ at: e.target.value ? new Date(e.target.value).toISOString() : '' })} /></label>
       ${at && html`<button type="button" class="primary" onClick=${() => setQuery({ at: '' })}>${t('slider.goLive')}</button>`}
-      <${Menu} quiet=${false} title=${t('export')} label=${html`<${Icon} name="download" /> ${t('export')}`} items=${[
+      <${Columns} name="host" columns=${columns} />
+      <${Menu} quiet=${false} title=${t('export')} label=${html`<${Icon} name="download" /><span class="words">${t('export')}</span>`} items=${[
         { label: 'CSV', run: () => saveAs('host-processes.csv', 'text/csv', csv(['pid', 'ppid', 'name', 'command', 'user', 'state', 'threads', 'cpuPercent', 'memoryBytes', 'startedAt', 'container'], entries.map(({ p }) => [p.pid, p.ppid, p.name, p.command, p.user, p.state, p.threads, p.cpuPercent, p.memoryBytes, p.startedAt, owners.get(p.containerId)?.name ?? p.containerId]))) },
         { label: 'JSON', run: () => saveAs('host-processes.json', 'application/json', JSON.stringify(entries.map((e) => e.p), null, 2)) }]} />
     </${Head}>
@@ -71,9 +71,11 @@ export default function Host({ query }) {
       <${Select} label=${t('owner')} value=${owner} onChange=${(value) => setQuery({ owner: value })} options=${[['', t('owner.any')], ['container', t('owner.containers')], ['vm', t('owner.workers')], ['none', t('owner.nobody')], ...[...owners.values()].filter((c) => c.state === 'running').map((c) => [c.id, visible(c.name)])]} />
       <${Choice} label=${t('compare.layout')} value=${flat ? 'flat' : 'tree'} onChange=${(v) => setQuery({ flat: v === 'flat' ? '1' : '' })} options=${[['tree', t('compare.tree'), 'tree'], ['flat', t('compare.flat'), 'list']]} />
       <${Toggle} checked=${kernelThreads} onChange=${(on) => changeSettings({ kernelThreads: on })}>${t('host.kernel')}</${Toggle}>
+      <span class="grow"></span>
+      <label class="inline-field at-field"><span>${t('host.at')}</span><input type="datetime-local" step="1" aria-label=${t('host.at')} value=${localInput(at)} onChange=${(e) => setQuery({ at: e.target.value ? new Date(e.target.value).toISOString() : '' })} /></label>
     </${Filterbar}>
     <${Problem} error=${live.error} stale=${live.stale} />
-    <${Table} label=${t('nav.host')} columns=${columns} rows=${entries} rowKey=${(e) => processKey(e.p)} sort=${sort} onSort=${(key) => setQuery({ sort: key, flat: '1' })} loading=${live.loading}
+    <${Table} name="host" label=${t('nav.host')} columns=${columns} rows=${entries} rowKey=${(e) => processKey(e.p)} sort=${sort} onSort=${(key) => setQuery({ sort: key, flat: '1' })} loading=${live.loading}
       onActive=${(e) => setActive(e.p)} onOpen=${(e) => { if (e.p.containerId) openView('/compare/' + encodeURIComponent(owners.get(e.p.containerId)?.name ?? e.p.containerId)); }}
       rowClass=${(e) => (fresh(processKey(e.p)) ? 'fresh ' : '') + (e.p.worker ? 'worker' : e.p.containerId ? 'same' : '')} empty=${t('host.nomatch')} />
     <section class="detail" aria-label=${t('compare.detail')}>${active ? html`

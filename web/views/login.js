@@ -1,5 +1,5 @@
 /* login.js - signing in, again after a session ended, and the first password. */
-import { html, useState } from '../app/html.js';
+import { html, useEffect, useRef, useState } from '../app/html.js';
 import { t, languages, language } from '../app/i18n.js';
 import { useStore } from '../app/store.js';
 import { session, signIn, changePassword, resumeSession, signOut } from '../app/session.js';
@@ -7,11 +7,19 @@ import { changeSettings } from '../app/settings.js';
 import { Dialog } from '../components/overlay.js';
 import { Select } from '../components/bits.js';
 
+/** A browser heeds autofocus once a page: the second form must ask for itself. */
+function useFocus(wanted = true) {
+  const field = useRef(/** @type {HTMLInputElement} */ (null));
+  useEffect(() => { if (wanted) field.current?.focus(); }, []);
+  return field;
+}
+
 function Fields({ onDone = undefined }) {
   const [user, setUser] = useState(session.get().user);
   const [password, setPassword] = useState('');
   const [error, setError] = useState('');
   const [busy, setBusy] = useState(false);
+  const first = useFocus();
   const submit = async (event) => {
     event.preventDefault();
     setBusy(true);
@@ -26,8 +34,8 @@ function Fields({ onDone = undefined }) {
     }
   };
   return html`<form onSubmit=${submit}>
-    <label class="field"><span>${t('login.user')}</span><input name="user" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus=${!user} value=${user} onInput=${(e) => setUser(e.target.value)} /></label>
-    <label class="field"><span>${t('login.password')}</span><input name="password" type="password" autocomplete="current-password" required autofocus=${!!user} value=${password} onInput=${(e) => setPassword(e.target.value)} aria-describedby="login-error" /></label>
+    <label class="field"><span>${t('login.user')}</span><input name="user" autocomplete="username" autocapitalize="none" spellcheck=${false} required ref=${session.get().user ? undefined : first} value=${user} onInput=${(e) => setUser(e.target.value)} /></label>
+    <label class="field"><span>${t('login.password')}</span><input name="password" type="password" autocomplete="current-password" required ref=${session.get().user ? first : undefined} value=${password} onInput=${(e) => setPassword(e.target.value)} aria-describedby="login-error" /></label>
     <p id="login-error" class="form-error" role="alert">${error}</p>
     <button type="submit" class="primary block" disabled=${busy}>${t('login.go')}</button>
   </form>`;
@@ -60,6 +68,7 @@ export function PasswordForm({ forced = false, onDone = undefined }) {
   const [first, setFirst] = useState('');
   const [second, setSecond] = useState('');
   const [error, setError] = useState('');
+  const field = useFocus(forced);
   const submit = async (event) => {
     event.preventDefault();
     if (first !== second) return setError(t('password.differ'));
@@ -73,7 +82,7 @@ export function PasswordForm({ forced = false, onDone = undefined }) {
   };
   return html`<form onSubmit=${submit}>
     <input type="text" name="user" autocomplete="username" value=${session.get().user} hidden readonly />
-    <label class="field"><span>${t('password.old')}</span><input name="old" type="password" autocomplete="current-password" required autofocus=${forced} value=${old} onInput=${(e) => setOld(e.target.value)} /></label>
+    <label class="field"><span>${t('password.old')}</span><input name="old" type="password" autocomplete="current-password" required ref=${field} value=${old} onInput=${(e) => setOld(e.target.value)} /></label>
     <label class="field"><span>${t('password.new')}</span><input name="new" type="password" autocomplete="new-password" minlength="10" required value=${first} onInput=${(e) => setFirst(e.target.value)} /><small>${t('password.short', { n: 10 })}</small></label>
     <label class="field"><span>${t('password.repeat')}</span><input name="repeat" type="password" autocomplete="new-password" required value=${second} onInput=${(e) => setSecond(e.target.value)} /></label>
     <p class="form-error" role="alert">${error}</p>

@@ -61,7 +61,7 @@ function UserDialog({ user, onClose }) {
     } catch (problem) { setError(problem.message); }
   };
   return html`<${Dialog} title=${fresh ? t('users.create') : visible(user.name)} onClose=${onClose}><form onSubmit=${submit} autocomplete="off">
-    ${fresh && html`<label class="field"><span>${t('login.user')}</span><input required value=${form.name} onInput=${(e) => change({ name: e.target.value })} autocapitalize="none" spellcheck="false" autocomplete="off" autofocus /></label>`}
+    ${fresh && html`<label class="field"><span>${t('login.user')}</span><input required value=${form.name} onInput=${(e) => change({ name: e.target.value })} autocapitalize="none" spellcheck=${false} autocomplete="off" autofocus /></label>`}
     <div class="field"><span>${t('role')}</span><${Select} label=${t('role')} value=${form.role} onChange=${(role) => change({ role })} options=${['helpdesk', 'operator', 'admin'].map((r) => [r, t('role.' + r)])} /><small>${t('role.' + form.role + '.text')}</small></div>
     ${form.role === 'helpdesk' && html`<label class="check-line"><input type="checkbox" checked=${form.mayReadLogs} onChange=${(e) => change({ mayReadLogs: e.target.checked })} /> ${t('users.logs')}</label>`}
     <label class="field"><span>${fresh ? t('users.firstPassword') : t('users.newPassword')}</span><input type="password" autocomplete="new-password" minlength="10" required=${fresh} value=${form.password} onInput=${(e) => change({ password: e.target.value })} /><small>${t('users.passwordHint')}</small></label>

@@ -1,15 +1,21 @@
 // What the console reckons without a browser.
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
 import { test } from 'node:test'
 
 const from = (path) => import(new URL('../../../web/' + path, import.meta.url))
-const { parseRun, runLine, createBody, shellSplit, shellQuote, parsePort, parseSize, emptyForm } = await from('app/runline.js')
+const { parseRun, runLine, createBody, shellSplit, shellQuote, parsePort, parseSize, emptyForm, formOf } = await from('app/runline.js')
 const { treeOrder, difference, searchSides, rowKey, ticketText, by } = await from('app/processes.js')
 const { apply } = await from('app/stream.js')
-const { LogReader, levelOf, stripAnsi } = await from('app/logs.js')
+const { LogReader, levelOf, rowsOf, stripAnsi } = await from('app/logs.js')
 const { match, link, parse } = await from('app/router.js')
-const { visible, csv } = await from('app/text.js')
-const { tar } = await from('app/tar.js')
+const { nameAndTag, visible, csv } = await from('app/text.js')
+const { firstFile, tar } = await from('app/tar.js')
+const { ignoring } = await from('app/context.js')
+const { note } = await from('app/jobs.js')
 const { rates } = await from('views/container/charts.js').catch(() => ({ rates: null }))
 const { stops } = await from('components/slider.js').catch(() => ({ stops: null }))
 
@@ -107,6 +113,48 @@ test('log frames cut anywhere give the same lines', () => {
   assert.equal(stripAnsi('\u001b[1;31mred\u001b[0m \u001b]0;title\u0007x'), 'red x')
 })
 
+test('a level that a line says of itself goes before words in it', () => {
+  assert.equal(levelOf('time=x level=info msg="no error was found"'), 'info')
+  assert.equal(levelOf('{"severity":"WARNING","message":"failed once"}'), 'warn')
+  assert.equal(levelOf('{"level": "trace"}'), 'debug')
+  assert.equal(levelOf('2026-01-01 CRITICAL disk'), 'error')
+  assert.equal(levelOf('nothing of note'), '')
+})
+test('how many rows a wrapped line takes', () => {
+  assert.equal(rowsOf('', 80), 1)
+  assert.equal(rowsOf('a'.repeat(80), 80), 1)
+  assert.equal(rowsOf('a'.repeat(81), 80), 2)
+  assert.equal(rowsOf('ñ'.repeat(80), 80), 1)
+  assert.equal(rowsOf('漢'.repeat(41), 80), 2)
+  assert.equal(rowsOf('x', 0), 1)
+})
+
+test('a pull, a push and a build, from the lines the engine says', () => {
+  const job = { layers: new Map(), output: '', line: '', result: '' }
+  for (const m of [{ status: 'Pulling from library/x', id: 'latest' }, { status: 'Downloading', id: 'a1', progressDetail: { current: 10, total: 40 } }, { status: 'Extracting', id: 'a1', progressDetail: {} }, { status: 'Pull complete', id: 'a1' }, { status: 'Already exists', id: 'b2' }, { status: 'Digest: sha256:0' },
+    { stream: 'Step 1/2 : FROM x\n' }, { stream: ' ---> 0\n' }, { aux: { ID: 'sha256:1' } }]) note(job, m)
+  assert.deepEqual([...job.layers].map(([id, layer]) => [id, layer.status, layer.current, layer.total]), [['latest', 'Pulling from library/x', 0, 0], ['a1', 'Pull complete', 40, 40], ['b2', 'Already exists', 0, 0]])
+  assert.equal(job.output, 'Step 1/2 : FROM x\n ---> 0\n')
+  assert.deepEqual([job.line, job.result], ['Digest: sha256:0', 'sha256:1'])
+})
+test('.dockerignore: the last line that fits decides', () => {
+  const out = ignoring('# all but\nnode_modules\n*.log\n!keep.log\n**/tmp\nsrc/*.o\n[ab].txt\n/abs\n\n(\n')
+  const left = ['node_modules', 'node_modules/a/b.js', 'x.log', 'tmp', 'a/b/tmp/c', 'src/a.o', 'a.txt', 'abs']
+  const kept = ['keep.log', 'a/x.log', 'src/d/a.o', 'c.txt', 'Dockerfile', 'node_modules.txt', 'tmpx']
+  assert.deepEqual([...left, ...kept].filter(out), left)
+})
+test('names of images in two', () => {
+  assert.deepEqual(nameAndTag('registry:5000/a/b'), ['registry:5000/a/b', ''])
+  assert.deepEqual(nameAndTag('registry:5000/a/b:1'), ['registry:5000/a/b', '1'])
+  assert.deepEqual(nameAndTag('a@sha256:00'), ['a@sha256:00', ''])
+})
+test('the form that would make a container again', () => {
+  const form = { ...emptyForm(), image: 'i', name: 'n', isolation: 'hyperv', command: "sh -c 'echo 1'", env: ['A=1'], ports: ['127.0.0.1:8080:80', '53/udp'], volumes: ['data:/d:ro'], memory: '512m', cpus: '0.5', pids: '20', restart: 'on-failure:3', labels: ['a=b'], health: 'true' }
+  const body = createBody(form)
+  const again = formOf({ Id: 'f'.repeat(64), Config: { ...body, Image: 'i', Hostname: 'ffffffffffff' }, HostConfig: body.HostConfig, Mounts: [{ Type: 'volume', Name: 'data', Destination: '/d', RW: false }] })
+  assert.deepEqual({ ...again, name: 'n' }, form)
+})
+
 test('addresses lead to views and back', () => {
   assert.deepEqual(match('/ui/compare/web'), { view: 'compare', params: { id: 'web' } })
   assert.deepEqual(match('/ui/containers/a%2Fb/logs'), { view: 'container', params: { id: 'a/b', tab: 'logs' } })
@@ -122,13 +170,29 @@ test('text from outside is shown, not obeyed', () => {
   assert.equal(csv(['a'], [['=1+1'], ['x"y,z'], [-5]]), 'a\r\n\'=1+1\r\n"x""y,z"\r\n-5\r\n')
 })
 test('an upload is a tar that tar reads', async () => {
-  const { spawnSync } = await import('node:child_process')
   const long = 'ñ'.repeat(80) + '.txt'
   const archive = Buffer.from(await tar([{ name: 'a.txt', data: new TextEncoder().encode('hello') }, { name: long, data: new Uint8Array(600) }]).arrayBuffer())
   const { stdout, status } = spawnSync('tar', ['-tvf', '-', '--quoting-style=literal'], { input: archive, encoding: 'utf8' })
   assert.equal(status, 0)
   assert.match(stdout, / 5 .*a\.txt/)
   assert.ok(stdout.includes(long))
+})
+test('the first file of an archive that tar made, also under a long name and in a folder', () => {
+  const made = (...args) => spawnSync('tar', ['-C', folder, '--format=pax', '-cf', '-', ...args]).stdout
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tabique-tar-'))
+  try {
+    fs.mkdirSync(path.join(folder, 'd'))
+    const long = 'd/' + 'ñ'.repeat(90)
+    fs.writeFileSync(path.join(folder, long), 'content')
+    fs.symlinkSync('x', path.join(folder, 'link'))
+    assert.equal(Buffer.from(firstFile(made(long)).data).toString(), 'content')
+    assert.equal(Buffer.from(firstFile(made('d')).data).toString(), 'content')
+    assert.equal(firstFile(made('link')).type, '2')
+    const half = firstFile(made(long).subarray(0, made(long).length - 10240 + 3))
+    assert.ok(half === null || half.size === 7)
+    assert.equal(firstFile(new Uint8Array(1024)), null)
+    assert.equal(firstFile(new Uint8Array(2048).fill(0x41)), null)
+  } finally { fs.rmSync(folder, { recursive: true }) }
 })
 test('counters become rates; one that began anew is a gap', () => {
   const at = (s, n) => ({ time: new Date(1e12 + s * 1000).toISOString(), spanSeconds: 1, n })

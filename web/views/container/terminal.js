@@ -49,7 +49,7 @@ function Session({ container, shell, shown, onEnd }) {
   const fitter = useRef(/** @type {any} */ (null));
   const [state, setState] = useState('');
   const [turn, setTurn] = useState(0);
-  const { screenReader } = /** @type {any} */ (useStore(settings));
+  const { screenReader } = useStore(settings);
   useEffect(() => {
     let terminal, socket, forget = () => {}, gone = false, observer;
     const encoder = new TextEncoder();
@@ -98,13 +98,13 @@ export default function TerminalTab({ container: c }) {
   const [sessions, setSessions] = useState([{ id: ++serial, shell: 'sh' }]);
   const [now, setNow] = useState(serial);
   const [shell, setShell] = useState('sh');
-  const s = /** @type {any} */ (useStore(settings));
+  const s = useStore(settings);
   if (c.state !== 'running') return html`<${Empty} title=${t('compare.empty.stopped')} text=${t('terminal.stopped')} />`;
   const close = (id) => { const rest = sessions.filter((one) => one.id !== id); setSessions(rest); if (now === id) setNow(rest.at(-1)?.id ?? 0); };
   return html`<${Filterbar}>
       <div class="choice" role="group" aria-label=${t('terminal.sessions')}>${sessions.map((one) => html`<button type="button" key=${one.id} aria-pressed=${now === one.id ? 'true' : 'false'} onClick=${() => setNow(one.id)}>${one.shell} <small>${one.id}</small></button>`)}</div>
       ${now > 0 && html`<button type="button" class="quiet icon-only" aria-label=${t('terminal.close')} title=${t('terminal.close')} onClick=${() => close(now)}><${Icon} name="close" /></button>`}
-      <form class="inline-form" onSubmit=${(e) => { e.preventDefault(); setSessions([...sessions, { id: ++serial, shell }]); setNow(serial); }}><label class="inline-field"><span>${t('terminal.shell')}</span><input list="shells" value=${shell} onInput=${(e) => setShell(e.target.value)} required spellcheck="false" /></label><datalist id="shells">${['sh', 'bash', 'ash', 'zsh', 'fish'].map((name) => html`<option key=${name} value=${name} />`)}</datalist><button type="submit"><${Icon} name="plus" /> ${t('terminal.open')}</button></form>
+      <form class="inline-form" onSubmit=${(e) => { e.preventDefault(); setSessions([...sessions, { id: ++serial, shell }]); setNow(serial); }}><label class="inline-field"><span>${t('terminal.shell')}</span><input list="shells" value=${shell} onInput=${(e) => setShell(e.target.value)} required spellcheck=${false} /></label><datalist id="shells">${['sh', 'bash', 'ash', 'zsh', 'fish'].map((name) => html`<option key=${name} value=${name} />`)}</datalist><button type="submit"><${Icon} name="plus" /> ${t('terminal.open')}</button></form>
       <span class="grow"></span><span class="quiet-text">${t('terminal.leave')}</span>
       <${Toggle} checked=${!!s.screenReader} onChange=${(screenReader) => changeSettings({ screenReader })}>${t('terminal.reader')}</${Toggle}></${Filterbar}>
     <div class="terminals">${sessions.length ? sessions.map((one) => html`<${Session} key=${one.id} container=${c} shell=${one.shell} shown=${one.id === now} onEnd=${() => close(one.id)} />`) : html`<${Empty} title=${t('terminal.none')} />`}</div>`;

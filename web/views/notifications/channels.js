@@ -62,7 +62,7 @@ function ChannelDialog({ channel, onClose }) {
       onClose(made);
     } catch (problem) { setError(problem.message); }
   };
-  const field = (key, label, attributes = {}, hint = '') => html`<label class="field"><span>${label}</span><input value=${form[key] ?? ''} onInput=${(e) => change({ [key]: e.target.value })} spellcheck="false" autocapitalize="none" ...${attributes} />${hint && html`<small>${hint}</small>`}</label>`;
+  const field = (key, label, attributes = {}, hint = '') => html`<label class="field"><span>${label}</span><input value=${form[key] ?? ''} onInput=${(e) => change({ [key]: e.target.value })} spellcheck=${false} autocapitalize="none" ...${attributes} />${hint && html`<small>${hint}</small>`}</label>`;
   return html`<${Dialog} title=${fresh ? t('channel.create') : visible(channel.name)} onClose=${() => onClose()}><form onSubmit=${submit} autocomplete="off">
     ${fresh && html`<div class="field"><span>${t('channel.kind')}</span><${Choice} label=${t('channel.kind')} value=${form.kind} onChange=${(kind) => change({ kind })} options=${[['webhook', t('channel.webhook')], ['mail', t('channel.mail')]]} /></div>`}
     ${field('name', t('name'), { required: true, maxlength: 100, autofocus: true })}

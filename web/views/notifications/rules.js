@@ -68,7 +68,7 @@ function RuleDialog({ rule, channels, onClose }) {
     ${takes.above(form.kind) && field('above', t('rule.above'), { min: 0.1, step: 'any' })}
     ${takes.count(form.kind) && field('count', t('rule.count'), { min: 2, max: 1000 })}
     ${takes.seconds(form.kind) && field('seconds', t('rule.seconds'), { min: 10, max: 86400 })}
-    <label class="field"><span>${t('rule.container')}</span><input value=${form.container} onInput=${(e) => change({ container: e.target.value })} spellcheck="false" autocapitalize="none" /><small>${t('rule.container.text')}</small></label>
+    <label class="field"><span>${t('rule.container')}</span><input value=${form.container} onInput=${(e) => change({ container: e.target.value })} spellcheck=${false} autocapitalize="none" /><small>${t('rule.container.text')}</small></label>
     ${field('pause', t('rule.pause'), { min: 0, max: 2592000 })}
     <fieldset><legend>${t('notify.channels')}</legend><p class="quiet-text">${t('rule.channels.text')}</p>
       ${channels.map((channel) => html`<label class="check-line" key=${channel.id}><input type="checkbox" checked=${form.channels.includes(channel.id)} onChange=${(e) => change({ channels: e.target.checked ? [...form.channels, channel.id] : form.channels.filter((id) => id !== channel.id) })} /> ${visible(channel.name)} <span class="tag">${t('channel.' + channel.kind)}</span></label>`)}</fieldset>
