@@ -140,6 +140,17 @@ static int adapt(cJSON *body, int version, char ***warnings, struct error *err)
     return 0;
 }
 
+/* HostConfig and NetworkingConfig alone configure no container. */
+static bool has_config(const cJSON *body)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach (item, body) {
+        if (!str_equal_nocase(item->string, "HostConfig") && !str_equal_nocase(item->string, "NetworkingConfig"))
+            return true;
+    }
+    return false;
+}
+
 int containers_create(struct request *request)
 {
     struct error err = ERROR_INIT;
@@ -149,6 +160,9 @@ int containers_create(struct request *request)
 
     int r = request_json(request, 0, false, &body, &err);
     if (r >= 0 && !cJSON_IsObject(body))
+        r = error_set(&err, EINVAL, "invalid JSON: json: cannot unmarshal %s into Go value of type "
+                      "container.CreateRequest", json_kind(body));
+    if (r >= 0 && !has_config(body))
         r = error_set(&err, EINVAL, "config cannot be empty in order to create a container");
     if (r >= 0)
         r = adapt(body, request_api_version(request), &warnings, &err);

@@ -1,4 +1,5 @@
 /* Files of a container: archive (docker cp), export, changes, commit. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,14 @@ static void stat_clear(struct archive_stat *stat)
     free(stat->link_target);
 }
 
+/* A missing path is told with the container's name as it was asked for. */
+static int as_named(struct request *request, const char *path, int r, struct error *err)
+{
+    if (r == -ENOENT && str_starts(err->message, "Could not find the file "))
+        return error_set(err, ENOENT, "Could not find the file %s in container %s", path, request_param(request, "id"));
+    return r;
+}
+
 /* Container, path, and the stat header that GET and HEAD both carry. */
 static int stat_path(struct request *request, struct container **ret, const char **ret_path,
                      struct error *err)
@@ -38,7 +47,7 @@ static int stat_path(struct request *request, struct container **ret, const char
     if (r >= 0)
         r = route_container(request, &container, err);
     if (r >= 0)
-        r = container_path_stat(container, path, &stat, err);
+        r = as_named(request, path, container_path_stat(container, path, &stat, err), err);
     if (r < 0)
         return r;
     CLEANUP_FREE char *header = shape_path_stat(&stat);
@@ -147,9 +156,11 @@ static int archive_put_detached(struct request *request, void *user)
     if (r >= 0)
         r = route_container(request, &container, &err);
     if (r >= 0)
-        r = container_archive_put(container, path, request_query_bool(request, "noOverwriteDirNonDir", false),
-                                  request_query_bool(request, "copyUIDGID", false), request_read, request,
-                                  &err);
+        r = as_named(request, path,
+                     container_archive_put(container, path, request_query_bool(request, "noOverwriteDirNonDir", false),
+                                           request_query_bool(request, "copyUIDGID", false), request_read, request,
+                                           &err),
+                     &err);
     return route_done(request, r, &err, 200);
 }
 

@@ -35,7 +35,7 @@ static int sink_line(void *user, const struct container_log_line *line)
     if (sink->timestamps)
         str_printf(&sink->line, "%s ", shape_time_fixed(line->time_ns, text));
     if (sink->details)
-        str_append_char(&sink->line, ' ');
+        str_printf(&sink->line, "%s ", line->attributes ? line->attributes : "");
     str_append_n(&sink->line, line->data, line->length);
     if (!sink->raw)
         route_frame_header((uint8_t *)sink->line.data, line->stream, sink->line.length - 8);
@@ -56,6 +56,7 @@ static int log_query(struct request *request, struct container_log_query *ret, s
         .err = request_query_bool(request, "stderr", false),
         .follow = request_query_bool(request, "follow", false),
         .timestamps = request_query_bool(request, "timestamps", false),
+        .details = request_query_bool(request, "details", false),
         .tail = -1,
     };
     if (!query.out && !query.err)
@@ -83,6 +84,8 @@ static int logs_detached(struct request *request, void *user)
     int r = log_query(request, &query, &err);
     if (r >= 0)
         r = route_container(request, &container, &err);
+    if (r >= 0)
+        r = container_logs_readable(container, &err);
     if (r < 0)
         return route_fail(request, r, &err);
 

@@ -113,10 +113,13 @@ static int stats_detached(struct request *request, void *user)
     int r = route_container(request, &container, &err);
     if (r < 0)
         return route_fail(request, r, &err);
-    if (request_query_bool(request, "stream", true))
-        return stream(request, container);
-
     const bool one_shot = request_api_version(request) >= 141 && request_query_bool(request, "one-shot", false);
+    if (request_query_bool(request, "stream", true)) {
+        if (!one_shot)
+            return stream(request, container);
+        r = error_set(&err, EINVAL, "cannot have stream=true and one-shot=true");
+        return route_fail(request, r, &err);
+    }
     struct reading before = {0}, now = {0};
     take(container, &now);
     if (!one_shot && now.running) {

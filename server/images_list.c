@@ -109,6 +109,23 @@ static bool matches_reference(const struct image *image, const cJSON *filters)
     return false;
 }
 
+/* As Go's path.Match sees it: an open bracket, or a backslash with nothing behind. */
+static int check_references(const cJSON *filters, struct error *err)
+{
+    const cJSON *value;
+    cJSON_ArrayForEach (value, filter_values(filters, "reference")) {
+        bool open = false;
+        for (const char *c = cJSON_IsString(value) ? value->valuestring : ""; *c; c++) {
+            if (*c == '\\' && *++c == '\0')
+                return error_set(err, EINVAL, "syntax error in pattern");
+            open = *c == '[' ? true : *c == ']' ? false : open;
+        }
+        if (open)
+            return error_set(err, EINVAL, "syntax error in pattern");
+    }
+    return 0;
+}
+
 static int filter_image_time(struct request *request, const cJSON *filters, const char *key, int64_t *ret,
                              struct error *err)
 {
@@ -128,6 +145,8 @@ static int prepare(struct gather *gather, struct error *err)
 {
     const cJSON *filters = gather->filters;
     int r = filter_bool(filters, "dangling", false, &gather->dangling, err);
+    if (r >= 0)
+        r = check_references(filters, err);
     if (r >= 0)
         r = filter_image_time(gather->request, filters, "before", &gather->before_ns, err);
     if (r >= 0)

@@ -240,17 +240,20 @@ static int filter_values(const cJSON *given, cJSON *out, struct error *err)
         cJSON_ArrayForEach(value, given)
         {
             if (!cJSON_IsString(value))
-                return error_set(err, EINVAL, "invalid filter: values must be strings");
+                return error_set(err, EINVAL, "json: cannot unmarshal %s into Go value of type string",
+                                 json_kind(value));
             json_push_string(out, value->valuestring);
         }
         return 0;
     }
     if (!cJSON_IsObject(given))
-        return error_set(err, EINVAL, "invalid filter: an object of lists is expected");
+        return error_set(err, EINVAL, "json: cannot unmarshal %s into Go value of type map[string]bool",
+                         json_kind(given));
     cJSON_ArrayForEach(value, given)
     {
         if (!cJSON_IsBool(value))
-            return error_set(err, EINVAL, "invalid filter: values must be booleans");
+            return error_set(err, EINVAL, "json: cannot unmarshal %s into Go value of type bool",
+                             json_kind(value));
         if (cJSON_IsTrue(value))
             json_push_string(out, value->string);
     }
@@ -268,13 +271,14 @@ int request_filters(struct request *request, const char *const *allowed, cJSON *
     CLEANUP_JSON cJSON *given = NULL, *filters = cJSON_CreateObject();
     int r = json_parse(text, strlen(text), &given, err);
     if (r < 0)
-        return error_prefix(err, "invalid filter");
+        return r;
     if (cJSON_IsNull(given)) {
         *ret = NULL;
         return 0;
     }
     if (!cJSON_IsObject(given))
-        return error_set(err, EINVAL, "invalid filter: an object is expected");
+        return error_set(err, EINVAL, "json: cannot unmarshal %s into Go value of type map[string]map[string]bool",
+                         json_kind(given));
     const cJSON *entry;
     cJSON_ArrayForEach(entry, given)
     {

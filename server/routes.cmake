@@ -7,7 +7,7 @@ tabique_room(shapes
   INCLUDES ${CMAKE_CURRENT_LIST_DIR})
 
 tabique_room(routes
-  SOURCES routes_common.c routes_filters.c
+  SOURCES bodies.c routes_common.c routes_filters.c
           routes_containers.c containers_list.c containers_create.c containers_io.c
           containers_stats.c containers_files.c
           routes_exec.c routes_build.c routes_images.c images_list.c routes_networks.c routes_volumes.c

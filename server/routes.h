@@ -47,6 +47,9 @@ int route_time(struct request *request, const char *name, int64_t fallback, int6
 /* Docker's whole-number query values: "strconv.Atoi: parsing ..." for others. */
 int route_atoi(struct request *request, const char *name, int64_t fallback, int64_t *ret, struct error *err);
 
+/* strconv.ParseBool, as Docker reads some query values; name: for the message. */
+int route_parse_bool(const char *name, const char *text, bool *ret, struct error *err);
+
 /* All values of a repeated query key, as a list to free. */
 char **route_query_strv(struct request *request, const char *name);
 

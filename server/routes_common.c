@@ -127,6 +127,19 @@ int route_atoi(struct request *request, const char *name, int64_t fallback, int6
     return 0;
 }
 
+int route_parse_bool(const char *name, const char *text, bool *ret, struct error *err)
+{
+    static const char *const words[] = {"0", "f", "F", "FALSE", "false", "False", "1", "t", "T", "TRUE", "true", "True"};
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *ret = i >= ARRAY_SIZE(words) / 2;
+            return 0;
+        }
+    }
+    return error_set(err, EINVAL, "invalid value for %s: %s: strconv.ParseBool: parsing \"%s\": invalid syntax", name,
+                     text, text);
+}
+
 #define REPEATED_MAX 1024
 
 char **route_query_strv(struct request *request, const char *name)

@@ -48,9 +48,10 @@ static int containers_start(struct request *request)
                       "starting container with non-empty request body was deprecated since API v1.22 and "
                       "removed in v1.24");
     if (r >= 0 && request_query(request, "checkpoint") && request_query(request, "checkpoint")[0])
-        r = error_set(&err, ENOTSUP, "checkpoint is not supported");
-    if (r >= 0)
-        r = route_check_detach_keys(keys, &err);
+        r = error_set(&err, EINVAL, "checkpoint is only supported in experimental mode");
+    /* Keys that mean nothing leave the usual ones in place; attach is where they are checked. */
+    if (r >= 0 && route_check_detach_keys(keys, NULL) < 0)
+        keys = NULL;
     if (r >= 0)
         r = route_container(request, &container, &err);
     if (r >= 0)
@@ -159,7 +160,8 @@ static int containers_update(struct request *request)
 
     int r = request_json(request, 0, false, &body, &err);
     if (r >= 0 && !cJSON_IsObject(body))
-        r = error_set(&err, EINVAL, "invalid JSON: an object is wanted");
+        r = error_set(&err, EINVAL, "invalid JSON: json: cannot unmarshal %s into Go value of type "
+                      "container.UpdateConfig", json_kind(body));
     if (r >= 0)
         r = route_container(request, &container, &err);
     if (r >= 0)

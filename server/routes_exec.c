@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "bodies.h"
 #include "containers_routes.h"
 #include "routes.h"
 #include "shapes.h"
@@ -13,6 +14,13 @@
 static void exec_info_drop(struct exec_info **info)
 {
     exec_info_free(*info);
+}
+
+static int check_exec_keys(const char *keys, struct error *err)
+{
+    if (route_check_detach_keys(keys, NULL) >= 0)
+        return 0;
+    return error_set(err, EINVAL, "Invalid escape keys (%s) provided", keys);
 }
 
 static int execs_create(struct request *request)
@@ -30,7 +38,7 @@ static int execs_create(struct request *request)
             r = error_set(&err, EINVAL, "No exec command specified");
     }
     if (r >= 0)
-        r = route_check_detach_keys(json_string(body, "DetachKeys", NULL), &err);
+        r = check_exec_keys(json_string(body, "DetachKeys", NULL), &err);
     if (r >= 0)
         r = route_container(request, &container, &err);
     if (r >= 0)
@@ -76,13 +84,15 @@ static int tell_and_close(struct duplex *duplex, bool tty, const struct error *e
 static int execs_start(struct request *request)
 {
     struct error err = ERROR_INIT;
-    CLEANUP_JSON cJSON *body = NULL;
+    CLEANUP_JSON cJSON *given = NULL, *body = NULL;
     CLEANUP_EXEC_INFO struct exec_info *info = NULL;
     CLEANUP_CLOSE int fd = -EBADF;
     const char *id = request_param(request, "id");
     uint16_t rows = 0, cols = 0;
 
-    int r = request_json(request, 0, true, &body, &err);
+    int r = request_json(request, 0, true, &given, &err);
+    if (r >= 0)
+        r = schema_complete(&body_exec_start, given, "", &body, &err);
     const bool detach = json_bool(body, "Detach", false), tty = json_bool(body, "Tty", false);
     if (r >= 0)
         r = exec_info(request_engine(request), id, &info, &err);

@@ -1,5 +1,4 @@
 /* What the routes decide without an engine: filters, and small parts of streams. */
-#include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "api_routes.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/pattern.h"
 #include "routes.h"
 #include "tabique/event.h"
 
@@ -41,31 +41,16 @@ int filter_bool(const cJSON *filters, const char *key, bool fallback, bool *ret,
         else if (strcmp(text, "0") == 0 || strcmp(text, "false") == 0)
             is_false = true;
         else
-            return error_set(err, EINVAL, "invalid filter '%s=%s'", key, text);
+            is_true = is_false = true;
     }
-    if (is_true == is_false)
-        return error_set(err, EINVAL, "invalid filter '%s'", key);
+    if (is_true == is_false) {
+        CLEANUP_STR struct str all = STR_INIT;
+        cJSON_ArrayForEach (value, values)
+            str_printf(&all, "%s%s", all.length ? " " : "", cJSON_IsString(value) ? value->valuestring : "");
+        return error_set(err, EINVAL, "invalid filter '%s=[%s]'", key, all.data);
+    }
     *ret = is_true;
     return 0;
-}
-
-/* The pattern is an outsider's: repetition counts and back-references are where
- * regcomp(3) and regexec(3) can be made to take for ever, so a pattern with one
- * (or a long one) is plain text. */
-#define PATTERN_MAX 256
-
-static bool matches_pattern(const char *pattern, const char *text)
-{
-    if (strcmp(pattern, text) == 0)
-        return true;
-    if (strlen(pattern) > PATTERN_MAX || strchr(pattern, '{') || strchr(pattern, '\\'))
-        return strstr(text, pattern) != NULL;
-    regex_t regex;
-    if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
-        return false;
-    const bool matches = regexec(&regex, text, 0, NULL, 0) == 0;
-    regfree(&regex);
-    return matches;
 }
 
 bool filter_match_regex(const cJSON *filters, const char *key, const char *text)
@@ -75,7 +60,7 @@ bool filter_match_regex(const cJSON *filters, const char *key, const char *text)
         return true;
     const cJSON *value;
     cJSON_ArrayForEach (value, values) {
-        if (cJSON_IsString(value) && matches_pattern(value->valuestring, text))
+        if (cJSON_IsString(value) && pattern_matches(value->valuestring, text))
             return true;
     }
     return false;
@@ -90,7 +75,7 @@ int filter_prune(const cJSON *filters, int64_t *ret_until, char ***ret_labels, s
             return error_set(err, EINVAL, "more than one until filter specified");
         const char *text = filter_first(filters, "until");
         if (!text || time_parse(text, &until) < 0)
-            return error_set(err, EINVAL, "invalid filter 'until=%s'", text ? text : "");
+            return error_set(err, EINVAL, "failed to parse value as time or duration: \"%s\"", text ? text : "");
     }
 
     char **labels = NULL;

@@ -84,7 +84,9 @@ static int repo_and_tag(struct request *request, const char *repo, char **ret, s
     }
     CLEANUP_FREE char *text = tag && tag[0] ? mem_printf("%s:%s", repo, tag) : mem_strdup(repo);
     CLEANUP_FREE char *repository = NULL, *parsed_tag = NULL, *digest = NULL;
-    const int r = image_name_parse(text, &repository, &parsed_tag, &digest, err);
+    int r = image_name_parse(repo, NULL, NULL, NULL, err);
+    if (r >= 0 && image_name_parse(text, &repository, &parsed_tag, &digest, err) < 0)
+        r = error_set(err, EINVAL, "invalid tag format");
     if (r < 0)
         return r;
     if (digest && digest[0])
@@ -101,7 +103,7 @@ static int images_tag(struct request *request)
 
     int r = repo_and_tag(request, request_query(request, "repo"), &name, &err);
     if (r >= 0 && !name)
-        r = error_set(&err, EINVAL, "repository name must have at least one component");
+        r = error_set(&err, EINVAL, "invalid reference format");
     if (r >= 0)
         r = image_get(store_of(request), request_param(request, "name"), &image, &err);
     if (r >= 0)
@@ -184,6 +186,8 @@ static int save(struct request *request, char *const *names)
     for (char *const *name = names; r >= 0 && name && *name; name++) {
         CLEANUP_IMAGE struct image *image = NULL;
         r = image_get(store_of(request), *name, &image, &err);
+        if (r == -ENOENT)
+            error_set(&err, ENOENT, "No such image: %s", *name);
         if (r >= 0)
             route_publish(request, "image", "save", image->id, *name);
     }

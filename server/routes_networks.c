@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "bodies.h"
 #include "routes.h"
 #include "shapes.h"
 #include "tabique/engine.h"
@@ -84,7 +85,11 @@ static int networks_inspect(struct request *request)
     CLEANUP_NETWORK struct network *network = NULL;
     const char *scope = request_query(request, "scope");
 
-    int r = network_get(manager_of(request), request_param(request, "id"), &network, &err);
+    const char *verbose = request_query(request, "verbose");
+    bool ignored = false;
+    int r = verbose && verbose[0] ? route_parse_bool("verbose", verbose, &ignored, &err) : 0;
+    if (r >= 0)
+        r = network_get(manager_of(request), request_param(request, "id"), &network, &err);
     if (r >= 0 && scope && scope[0] && strcmp(scope, "local") != 0)
         r = error_set(&err, ENOENT, "network %s not found", request_param(request, "id"));
     return route_json(request, r, &err, 200, r < 0 ? NULL : shape_network(network, true));
@@ -129,6 +134,12 @@ static int read_subnets(const cJSON *config, struct network_subnet *subnets, siz
         subnets[count++] = (struct network_subnet){.subnet = (char *)(uintptr_t)subnet,
                                                    .gateway = gateway[0] ? (char *)(uintptr_t)gateway : NULL,
                                                    .ip_range = range[0] ? (char *)(uintptr_t)range : NULL};
+        const cJSON *aux = json_get(entry, "AuxiliaryAddresses");
+        if (!cJSON_IsObject(aux)) /* how the CLI's own type names them */
+            aux = json_get(entry, "AuxAddress");
+        const int r = read_pairs(aux, "auxiliary addresses", &subnets[count - 1].aux, &subnets[count - 1].aux_count, err);
+        if (r < 0)
+            return r;
     }
     *ret_count = count;
     return 0;
@@ -140,13 +151,10 @@ static int refuse_unserved(const cJSON *body, struct error *err)
     const char *ipam_driver = json_string(ipam, "Driver", "default");
     const char *scope = json_string(body, "Scope", "local");
 
-    if (json_bool(body, "Ingress", false) || strcmp(scope, "swarm") == 0)
-        return error_set(err, EAGAIN,
-                         "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" "
-                         "to connect this node to swarm and try again.");
-    if (json_bool(body, "ConfigOnly", false) ||
-        json_string(json_get(body, "ConfigFrom"), "Network", "")[0])
-        return error_set(err, ENOTSUP, "config-only networks are not supported");
+    if (strcmp(scope, "swarm") == 0)
+        return error_set(err, EPERM, "cannot create a swarm scoped network when swarm is not active");
+    if (json_bool(body, "Ingress", false))
+        return error_set(err, EPERM, "Ingress network can only be global scope network");
     if (ipam_driver[0] && strcmp(ipam_driver, "default") != 0)
         return error_set(err, ENOENT, "plugin \"%s\" not found", ipam_driver);
     return 0;
@@ -155,17 +163,19 @@ static int refuse_unserved(const cJSON *body, struct error *err)
 static int networks_create(struct request *request)
 {
     struct error err = ERROR_INIT;
-    CLEANUP_JSON cJSON *body = NULL;
+    CLEANUP_JSON cJSON *given = NULL, *body = NULL;
     struct network_subnet subnets[NETWORK_SUBNETS_MAX] = {0};
     struct network wanted = {.subnets = subnets};
     char id[65] = "";
 
-    int r = request_json(request, 0, false, &body, &err);
+    int r = request_json(request, 0, false, &given, &err);
+    if (r >= 0)
+        r = schema_complete(&body_network_create, given, "", &body, &err);
     if (r >= 0)
         r = refuse_unserved(body, &err);
     const char *name = json_string(body, "Name", ""), *driver = json_string(body, "Driver", "");
     if (r >= 0 && !name[strspn(name, " ")])
-        r = error_set(&err, EINVAL, "network name cannot be empty");
+        r = error_set(&err, EINVAL, "invalid name: name is empty");
     if (r >= 0)
         r = read_pairs(json_get(body, "Labels"), "labels", &wanted.labels, &wanted.label_count, &err);
     if (r >= 0)
@@ -175,6 +185,9 @@ static int networks_create(struct request *request)
     if (r >= 0) {
         wanted.name = (char *)(uintptr_t)name;
         wanted.driver = (char *)(uintptr_t)(driver[0] ? driver : "bridge");
+        wanted.config_only = json_bool(body, "ConfigOnly", false);
+        const char *from = json_string(json_get(body, "ConfigFrom"), "Network", "");
+        wanted.config_from = from[0] ? (char *)(uintptr_t)from : NULL;
         wanted.internal = json_bool(body, "Internal", false);
         wanted.attachable = json_bool(body, "Attachable", false);
         wanted.ipv6 = json_bool(body, "EnableIPv6", false);
@@ -183,6 +196,8 @@ static int networks_create(struct request *request)
         wanted.mtu = mtu > 0 && mtu <= 65535 ? (int)mtu : 0;
         r = network_create(manager_of(request), &wanted, id, &err);
     }
+    for (size_t i = 0; i < NETWORK_SUBNETS_MAX; i++)
+        free(subnets[i].aux);
     free(wanted.labels);
     free(wanted.options);
     if (r < 0)
@@ -198,10 +213,14 @@ static int networks_create(struct request *request)
 
 /* --- connect, disconnect, remove, prune -------------------------------------------------------- */
 
-static int connect_body(struct request *request, cJSON **ret_body, struct container **ret, struct error *err)
+static int connect_body(struct request *request, const struct schema *schema, cJSON **ret_body,
+                        struct container **ret, struct error *err)
 {
     CLEANUP_NETWORK struct network *network = NULL;
+    CLEANUP_JSON cJSON *checked = NULL;
     int r = request_json(request, 0, false, ret_body, err);
+    if (r >= 0)
+        r = schema_complete(schema, *ret_body, "", &checked, err);
     if (r >= 0)
         r = network_get(manager_of(request), request_param(request, "id"), &network, err);
     if (r >= 0)
@@ -214,7 +233,7 @@ static int networks_connect(struct request *request)
     struct error err = ERROR_INIT;
     CLEANUP_JSON cJSON *body = NULL;
     CLEANUP_CONTAINER struct container *container = NULL;
-    int r = connect_body(request, &body, &container, &err);
+    int r = connect_body(request, &body_network_connect, &body, &container, &err);
     if (r >= 0)
         r = container_connect(container, request_param(request, "id"), json_get(body, "EndpointConfig"), &err);
     return route_done(request, r, &err, 200);
@@ -225,7 +244,7 @@ static int networks_disconnect(struct request *request)
     struct error err = ERROR_INIT;
     CLEANUP_JSON cJSON *body = NULL;
     CLEANUP_CONTAINER struct container *container = NULL;
-    int r = connect_body(request, &body, &container, &err);
+    int r = connect_body(request, &body_network_disconnect, &body, &container, &err);
     if (r >= 0)
         r = container_disconnect(container, request_param(request, "id"), json_bool(body, "Force", false), &err);
     return route_done(request, r, &err, 200);

@@ -44,7 +44,9 @@ static int no_distribution(struct request *request)
 
 static int no_checkpoints(struct request *request)
 {
-    return respond_status_error(request, 501, "checkpoints are not supported by this engine");
+    return respond_status_error(request, 501,
+                                "This experimental feature is disabled by default. Start the Docker daemon in "
+                                "experimental mode in order to enable it.");
 }
 
 #define SEE PERMISSION_VIEW, ROUTE_DOCKER

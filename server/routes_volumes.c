@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "bodies.h"
 #include "routes.h"
 #include "shapes.h"
 #include "tabique/engine.h"
@@ -127,12 +128,14 @@ static int read_pairs(const cJSON *object, const char *what, struct volume_pair 
 static int volumes_create(struct request *request)
 {
     struct error err = ERROR_INIT;
-    CLEANUP_JSON cJSON *body = NULL;
+    CLEANUP_JSON cJSON *given = NULL, *body = NULL;
     CLEANUP_VOLUME struct volume *volume = NULL;
     struct volume_pair *labels = NULL, *options = NULL;
     size_t label_count = 0, option_count = 0;
 
-    int r = request_json(request, 0, true, &body, &err);
+    int r = request_json(request, 0, true, &given, &err);
+    if (r >= 0)
+        r = schema_complete(&body_volume_create, given, "", &body, &err);
     const char *driver = json_string(body, "Driver", ""), *name = json_string(body, "Name", "");
     if (r >= 0 && driver[0] && strcmp(driver, "local") != 0)
         r = error_set(&err, ENOENT, "create %s: error looking up volume plugin %s: plugin \"%s\" not found",

@@ -64,14 +64,17 @@ cJSON *shape_network(const struct network *network, bool containers)
             json_add_string(subnet, "IPRange", network->subnets[i].ip_range);
         if (network->subnets[i].gateway)
             json_add_string(subnet, "Gateway", network->subnets[i].gateway);
+        if (network->subnets[i].aux_count)
+            json_add(subnet, "AuxiliaryAddresses", network_pairs(network->subnets[i].aux, network->subnets[i].aux_count));
         cJSON_AddItemToArray(config, subnet);
     }
 
     json_add_bool(json, "Internal", network->internal);
     json_add_bool(json, "Attachable", network->attachable);
     json_add_bool(json, "Ingress", false);
-    json_add_string(json_add_object(json, "ConfigFrom"), "Network", "");
-    json_add_bool(json, "ConfigOnly", false);
+    json_add_string(json_add_object(json, "ConfigFrom"), "Network",
+                    network->config_from ? network->config_from : "");
+    json_add_bool(json, "ConfigOnly", network->config_only);
     json_add(json, "Containers", containers ? members(network) : cJSON_CreateObject());
     json_add(json, "Options", network_pairs(network->options, network->option_count));
     json_add(json, "Labels", network_pairs(network->labels, network->label_count));

@@ -175,7 +175,7 @@ static void add_plugins(cJSON *json)
     add_strings(plugins, "Volume", (const char *const[]){"local", NULL});
     add_strings(plugins, "Network", (const char *const[]){"bridge", "host", "null", NULL});
     json_add_null(plugins, "Authorization");
-    add_strings(plugins, "Log", (const char *const[]){"json-file", "none", NULL});
+    add_strings(plugins, "Log", (const char *const[]){"journald", "json-file", "local", "none", "syslog", NULL});
 }
 
 static void add_registry(cJSON *json, int api_version)

@@ -285,9 +285,11 @@ int terminal_attach(struct request *request)
 {
     struct error err = ERROR_INIT;
     CLEANUP_CONTAINER struct container *container = NULL;
+    int r = route_container(request, &container, &err);
+    if (r < 0)
+        return route_fail(request, r, &err);
     if (refuse_others(request))
         return 0;
-    int r = route_container(request, &container, &err);
     unsigned streams = (request_query_bool(request, "stdin", false) ? 1u : 0) |
                        (request_query_bool(request, "stdout", false) ? 2u : 0) |
                        (request_query_bool(request, "stderr", false) ? 4u : 0);

@@ -62,3 +62,19 @@ make_base_image() {
     tools/base-image "$1.new" && mv "$1.new" "$1"
   fi
 }
+
+# unpack_docker DIR: Debian's docker.io, unpacked (not installed), to compare with.
+unpack_docker() {
+  local peer=$1 debs=$1.debs
+  [ ! -x "$peer/usr/sbin/dockerd" ] || return 0
+  step "unpacking docker.io, containerd and runc for comparison"
+  rm -rf "$peer" "$debs"
+  mkdir -p "$debs" "$peer"
+  (cd "$debs" && apt-get -q -o APT::Sandbox::User=root download \
+    docker.io containerd runc tini iptables libdevmapper1.02.1 libnetfilter-conntrack3 \
+    libnfnetlink0 libip6tc2 libip4tc2 libxtables12 libnftnl11 >/dev/null)
+  for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$peer"; done
+  rm -rf "$debs"
+  ln -sf iptables-nft "$peer/usr/sbin/iptables"
+  ln -sf ip6tables-nft "$peer/usr/sbin/ip6tables"
+}

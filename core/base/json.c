@@ -43,13 +43,35 @@ static cJSON *must(cJSON *json)
 struct scan {
     const char *at;
     const char *end;
-    const char *problem;
+    char problem[96];
 };
 
-static bool problem(struct scan *scan, const char *text)
+static bool problem_text(struct scan *scan, const char *text)
 {
-    scan->problem = text;
+    snprintf(scan->problem, sizeof(scan->problem), "%s", text);
     return false;
+}
+
+/* In the words of Go's decoder, which Docker's clients and people know; offset: where
+ * the offending character is, from the next one to be read. */
+static bool problem_at(struct scan *scan, ptrdiff_t offset, const char *where)
+{
+    const char *at = scan->at + offset;
+    if (at >= scan->end)
+        return problem_text(scan, "unexpected EOF");
+    const unsigned char c = (unsigned char)*at;
+    if (c == '\'' || c == '\\')
+        snprintf(scan->problem, sizeof(scan->problem), "invalid character '\\%c' %s", c, where);
+    else if (c < 0x20 || c >= 0x7f)
+        snprintf(scan->problem, sizeof(scan->problem), "invalid character '\\x%02x' %s", c, where);
+    else
+        snprintf(scan->problem, sizeof(scan->problem), "invalid character '%c' %s", c, where);
+    return false;
+}
+
+static bool problem(struct scan *scan, const char *where)
+{
+    return problem_at(scan, 0, where);
 }
 
 static void skip_space(struct scan *scan)
@@ -70,40 +92,40 @@ static bool take(struct scan *scan, char c)
 static bool scan_escape(struct scan *scan)
 {
     if (scan->at == scan->end)
-        return problem(scan, "string without an end");
+        return problem_text(scan, "unexpected EOF");
     char c = *scan->at++;
     if (c != 'u')
-        return strchr("\"\\/bfnrt", c) && c ? true : problem(scan, "unknown escape in a string");
+        return strchr("\"\\/bfnrt", c) && c ? true : problem_at(scan, -1, "in string escape code");
 
     if (scan->end - scan->at < 4)
-        return problem(scan, "string without an end");
+        return problem_text(scan, "unexpected EOF");
     bool zero = true;
     for (int i = 0; i < 4; i++) {
         char digit = *scan->at++;
 
         if (!((digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f') ||
               (digit >= 'A' && digit <= 'F')))
-            return problem(scan, "bad \\u escape in a string");
+            return problem_at(scan, -1, "in \\u hexadecimal character escape");
         zero = zero && digit == '0';
     }
-    return zero ? problem(scan, "NUL character in a string") : true;
+    return zero ? problem_text(scan, "NUL character in a string") : true;
 }
 
 static bool scan_string(struct scan *scan)
 {
     if (!take(scan, '"'))
-        return problem(scan, "string expected");
+        return problem(scan, "looking for beginning of object key string");
     while (scan->at < scan->end) {
         unsigned char c = (unsigned char)*scan->at++;
 
         if (c == '"')
             return true;
         if (c < 0x20)
-            return problem(scan, "control character in a string");
+            return problem_at(scan, -1, "in string literal");
         if (c == '\\' && !scan_escape(scan))
             return false;
     }
-    return problem(scan, "string without an end");
+    return problem_text(scan, "unexpected EOF");
 }
 
 static bool scan_digits(struct scan *scan)
@@ -119,14 +141,14 @@ static bool scan_number(struct scan *scan)
 {
     take(scan, '-');
     if (!take(scan, '0') && !scan_digits(scan))
-        return problem(scan, "value expected");
+        return problem(scan, "looking for beginning of value");
     if (take(scan, '.') && !scan_digits(scan))
-        return problem(scan, "bad number");
+        return problem(scan, "in numeric literal");
     if (take(scan, 'e') || take(scan, 'E')) {
         if (!take(scan, '+'))
             take(scan, '-');
         if (!scan_digits(scan))
-            return problem(scan, "bad number");
+            return problem(scan, "in numeric literal");
     }
     return true;
 }
@@ -136,7 +158,7 @@ static bool scan_word(struct scan *scan, const char *word)
     size_t length = strlen(word);
 
     if ((size_t)(scan->end - scan->at) < length || memcmp(scan->at, word, length) != 0)
-        return problem(scan, "value expected");
+        return problem(scan, "looking for beginning of value");
     scan->at += length;
     return true;
 }
@@ -144,7 +166,7 @@ static bool scan_word(struct scan *scan, const char *word)
 static bool scan_scalar(struct scan *scan)
 {
     if (scan->at == scan->end)
-        return problem(scan, "value expected");
+        return problem(scan, "looking for beginning of value");
     switch (*scan->at) {
     case '"':
         return scan_string(scan);
@@ -165,7 +187,7 @@ static bool scan_key(struct scan *scan)
     if (!scan_string(scan))
         return false;
     skip_space(scan);
-    return take(scan, ':') ? true : problem(scan, "':' expected");
+    return take(scan, ':') ? true : problem(scan, "after object key");
 }
 
 static bool scan_text(struct scan *scan)
@@ -182,7 +204,7 @@ static bool scan_text(struct scan *scan)
 
             scan->at++;
             if (depth == JSON_DEPTH_MAX)
-                return problem(scan, "nested too deeply");
+                return problem_text(scan, "nested too deeply");
             skip_space(scan);
             if (!take(scan, closer)) {
                 closers[depth++] = closer;
@@ -198,14 +220,14 @@ static bool scan_text(struct scan *scan)
         for (;;) {
             skip_space(scan);
             if (depth == 0)
-                return scan->at == scan->end ? true : problem(scan, "text behind the value");
+                return scan->at == scan->end ? true : problem(scan, "after top-level value");
             if (take(scan, ',')) {
                 if (closers[depth - 1] == '}' && !scan_key(scan))
                     return false;
                 break;
             }
             if (!take(scan, closers[depth - 1]))
-                return problem(scan, "',' or the closing bracket expected");
+                return problem(scan, closers[depth - 1] == '}' ? "after object key:value pair" : "after array element");
             depth--;
         }
     }
@@ -216,14 +238,13 @@ int json_parse(const char *text, size_t length, cJSON **ret, struct error *err)
     if (length > JSON_LENGTH_MAX)
         return error_set(err, EFBIG, "JSON text of %zu bytes is too large", length);
     if (!text || length == 0)
-        return error_set(err, EINVAL, "invalid JSON: empty");
+        return error_set(err, EINVAL, "EOF");
     if (!str_is_utf8(text, length))
-        return error_set(err, EINVAL, "invalid JSON: not UTF-8");
+        return error_set(err, EINVAL, "the text is not UTF-8");
 
     struct scan scan = {.at = text, .end = text + length};
     if (!scan_text(&scan))
-        return error_set(err, EINVAL, "invalid JSON: %s (at byte %zu)", scan.problem,
-                         (size_t)(scan.at - text));
+        return error_set(err, EINVAL, "%s", scan.problem);
 
     const char *end = NULL;
     cJSON *json = cJSON_ParseWithLengthOpts(text, length, &end, 0);
@@ -234,7 +255,7 @@ int json_parse(const char *text, size_t length, cJSON **ret, struct error *err)
     if (!json || scan.at != scan.end) {
         /* Half a surrogate pair; in some versions a number of 64 digits. */
         cJSON_Delete(json);
-        return error_set(err, EINVAL, "invalid JSON: bad value");
+        return error_set(err, EINVAL, "bad value");
     }
     *ret = json;
     return 0;
@@ -487,4 +508,17 @@ cJSON *json_from_strv(char *const *list)
     for (; list && *list; list++)
         json_push_string(array, *list);
     return array;
+}
+
+const char *json_kind(const cJSON *json)
+{
+    if (cJSON_IsBool(json))
+        return "bool";
+    if (cJSON_IsString(json))
+        return "string";
+    if (cJSON_IsArray(json))
+        return "array";
+    if (cJSON_IsObject(json))
+        return "object";
+    return cJSON_IsNumber(json) ? "number" : "null";
 }

@@ -30,6 +30,9 @@ int json_parse(const char *text, size_t length, cJSON **ret, struct error *err);
  * reads no "1e+15" into an integer. */
 char *json_print(const cJSON *json);
 
+/* "bool", "string", "array", "object", "number", "null": Go's words. */
+const char *json_kind(const cJSON *json);
+
 cJSON *json_get(const cJSON *object, const char *key);
 const char *json_string(const cJSON *object, const char *key, const char *fallback);
 /* Beyond 2^53 inexact when it was parsed, exact when built by json_add_int;

@@ -41,7 +41,7 @@ static int read_body(const cJSON *body, struct request *request, struct error *e
     if (r == 0 && networking && !cJSON_IsNull(networking) && !cJSON_IsObject(networking))
         r = error_set(err, EINVAL, "invalid JSON: json: cannot unmarshal %s into Go struct field "
                                    "CreateRequest.NetworkingConfig of type network.NetworkingConfig",
-                      cJSON_IsArray(networking) ? "array" : cJSON_IsString(networking) ? "string" : "number");
+                      json_kind(networking));
     if (r == 0)
         r = schema_complete_map(&schema_endpoint, json_get(networking, "EndpointsConfig"),
                                 "NetworkingConfig.EndpointsConfig", "NetworkingConfig", &request->networks, err);
@@ -49,20 +49,37 @@ static int read_body(const cJSON *body, struct request *request, struct error *e
 }
 
 /* "container:NAME" becomes "container:ID", so that a rename breaks nothing. */
-static void pin_container(struct engine *engine, cJSON *host, const char *key)
+static int pin_container(struct engine *engine, cJSON *host, const char *key, struct error *err)
 {
     const char *value = json_string(host, key, "");
     struct container *other = NULL;
 
-    if (!str_starts(value, "container:") || container_get(engine, value + 10, &other, NULL) < 0)
-        return;
+    if (!str_starts(value, "container:"))
+        return 0;
+    if (container_get(engine, value + 10, &other, err) < 0)
+        /* A network's is asked for at start only, as in Docker. */
+        return strcmp(key, "NetworkMode") == 0 ? 0 : -(err->code = EINVAL);
     CLEANUP_FREE char *pinned = mem_printf("container:%s", other->id);
     cJSON_ReplaceItemInObjectCaseSensitive(host, key, cJSON_CreateString(pinned));
     container_put(other);
+    return 0;
 }
 
-static int check_platform(const char *platform, const struct image *image, char ***warnings, struct error *err)
+static bool is_one_of(const char *word, const char *const *list)
 {
+    for (; *list; list++)
+        if (str_equal_nocase(word, *list))
+            return true;
+    return false;
+}
+
+static int check_platform(const char *platform, const char *reference, const struct image *image, struct error *err)
+{
+    static const char *const systems[] = {"linux", "windows", "darwin", "freebsd", "openbsd", "netbsd", "solaris",
+                                          "plan9", "dragonfly", "android", "aix", "js", "wasip1", NULL};
+    static const char *const known[] = {"386", "amd64", "arm", "arm64", "ppc64", "ppc64le", "mips", "mipsle", "mips64",
+                                        "mips64le", "riscv64", "s390x", "loong64", "wasm", "x86_64", "x86-64",
+                                        "aarch64", "i386", "armhf", "armel", NULL};
     static const char *const architectures[][2] = {{"x86_64", "amd64"}, {"x86-64", "amd64"}, {"aarch64", "arm64"}};
 
     if (!platform || *platform == '\0')
@@ -72,7 +89,8 @@ static int check_platform(const char *platform, const struct image *image, char 
     const char *os = count > 1 ? parts[0] : strcmp(parts[0], "linux") == 0 ? parts[0] : "linux";
     const char *architecture = count > 1 ? parts[1] : strcmp(parts[0], "linux") == 0 ? image->architecture : parts[0];
 
-    (void)warnings;
+    if (count > 1 ? !is_one_of(os, systems) : !is_one_of(parts[0], systems) && !is_one_of(parts[0], known))
+        return error_set(err, EINVAL, "\"%s\": unknown operating system or architecture: invalid argument", platform);
     for (size_t i = 0; i < ARRAY_SIZE(architectures); i++)
         if (str_equal_nocase(architectures[i][0], architecture))
             architecture = architectures[i][1];
@@ -80,8 +98,7 @@ static int check_platform(const char *platform, const struct image *image, char 
         return 0;
     return error_set(err, ENOENT, "image with reference %s was found but its platform (%s/%s) does not match the "
                                   "specified platform (%s/%s)",
-                     image->names && image->names[0] ? image->names[0] : image->id, image->os, image->architecture, os,
-                     architecture);
+                     reference, image->os, image->architecture, os, architecture);
 }
 
 static void set_hostname(struct container *container, cJSON *config, const cJSON *host)
@@ -183,14 +200,17 @@ static int create(struct engine *engine, const char *name, const char *platform,
     if (r == 0)
         r = image_get(engine->images, json_string(request->config, "Image", ""), &request->image, err);
     if (r == 0)
-        r = check_platform(platform, request->image, warnings, err);
+        r = check_platform(platform, json_string(request->config, "Image", ""), request->image, err);
     if (r == 0)
         r = validate_merge_image(request->config, json_get(request->image->config, "config"), err);
+    if (r == 0)
+        r = pin_container(engine, request->host, "NetworkMode", err);
+    if (r == 0)
+        r = pin_container(engine, request->host, "PidMode", err);
+    if (r == 0)
+        r = pin_container(engine, request->host, "IpcMode", err);
     if (r < 0)
         return r;
-    pin_container(engine, request->host, "NetworkMode");
-    pin_container(engine, request->host, "PidMode");
-    pin_container(engine, request->host, "IpcMode");
 
     struct container *container = container__new(engine);
     r = registry_reserve(container, name, err);

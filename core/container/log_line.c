@@ -2,12 +2,15 @@
  * has a million of them. Owner: container. */
 #include "container/log_line.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "tabique/container.h"
 
 struct scan {
@@ -174,4 +177,46 @@ int log_line_decode(const char *data, size_t length, struct str *text, struct co
     ret->data = text->data ? text->data : "";
     ret->length = text->length;
     return 0;
+}
+
+static void escape(struct str *out, const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (isalnum(*c) || strchr("-_.~", *c))
+            str_append_char(out, (char)*c);
+        else if (*c == ' ')
+            str_append_char(out, '+');
+        else
+            str_printf(out, "%%%02X", *c);
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const cJSON *const *)a)->string, (*(const cJSON *const *)b)->string);
+}
+
+char *log_line_attributes(const char *data, size_t length)
+{
+    CLEANUP_JSON cJSON *json = NULL;
+    CLEANUP_STR struct str out = STR_INIT;
+
+    /* Most logs have none: no tree is built for those. */
+    if (!memmem(data, length, "\"attrs\":", 8) || json_parse(data, length, &json, NULL) < 0)
+        return NULL;
+    const cJSON *attributes = json_get(json, "attrs"), *item;
+    size_t count = 0, size = (size_t)cJSON_GetArraySize(attributes);
+    CLEANUP_FREE const cJSON **sorted = mem_array(size + 1, sizeof(*sorted));
+    cJSON_ArrayForEach(item, attributes)
+        if (cJSON_IsString(item) && item->string)
+            sorted[count++] = item;
+    qsort(sorted, count, sizeof(*sorted), by_name);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            str_append_char(&out, ',');
+        escape(&out, sorted[i]->string);
+        str_append_char(&out, '=');
+        escape(&out, sorted[i]->valuestring);
+    }
+    return count > 0 ? mem_strdup(out.data) : NULL;
 }

@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "container/internal.h"
+#include "container/log_driver.h"
 #include "container/log_line.h"
 
 #define BLOCK ((size_t)64 << 10)
@@ -67,6 +68,8 @@ static void emit(struct reader *reader, const char *data, size_t length)
     if ((query->since_ns && line.time_ns < query->since_ns) || (line.stream == 1 && !query->out) ||
         (line.stream == 2 && !query->err))
         return;
+    CLEANUP_FREE char *attributes = query->details ? log_line_attributes(data, length) : NULL;
+    line.attributes = attributes;
     reader->result = reader->fn(reader->user, &line);
     reader->over = reader->result != 0;
 }
@@ -260,18 +263,27 @@ static int follow(struct container *container, struct reader *reader, bool (*can
     }
 }
 
+int container_logs_readable(struct container *container, struct error *err)
+{
+    CLEANUP_SPEC struct spec *spec = container__spec(container);
+
+    if (!log_driver_readable(json_get(spec->host_config, "LogConfig")))
+        return error_set(err, ENOTSUP, "configured logging driver does not support reading");
+    return 0;
+}
+
 int container_logs(struct container *container, const struct container_log_query *query, container_log_fn *fn,
                    bool (*cancelled)(void *user), void *user, struct error *err)
 {
-    CLEANUP_SPEC struct spec *spec = container__spec(container);
     struct reader reader = {.query = query, .fn = fn, .user = user, .fd = -EBADF};
     bool active = writes(container);
     int index, r;
 
     if (!query->out && !query->err)
         return error_set(err, EINVAL, "You must choose at least one stream");
-    if (strcmp(json_string(json_get(spec->host_config, "LogConfig"), "Type", ""), "none") == 0)
-        return error_set(err, ENOTSUP, "configured logging driver does not support reading");
+    r = container_logs_readable(container, err);
+    if (r < 0)
+        return r;
     reader.path = mem_printf("%s/%s-json.log", container->dir, container->id);
     r = find_begin(&reader, &index, &reader.at);
     if (r == 0) {

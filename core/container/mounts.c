@@ -280,6 +280,8 @@ int mount_parse_spec(const cJSON *spec, bool look, struct mount_point *ret, stru
     CLEANUP_STR struct str data = STR_INIT;
     enum mount_type type;
 
+    if (*json_string(spec, "Target", "") == '\0')
+        return error_set(err, EINVAL, "invalid mount config for type \"%s\": field Target must not be empty", name);
     if (strcmp(name, "bind") == 0)
         type = MOUNT_BIND;
     else if (strcmp(name, "volume") == 0)

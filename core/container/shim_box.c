@@ -16,6 +16,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "container/internal.h"
+#include "container/log_driver.h"
 #include "container/machines.h"
 #include "container/workers.h"
 
@@ -128,25 +129,14 @@ static const struct shim_events events = {.exited = on_exited, .oom = on_oom, .l
 
 /* --- making ---------------------------------------------------------------------------- */
 
-static void log_limits(const cJSON *log, int64_t *ret_size, int *ret_files)
-{
-    const cJSON *options = json_get(log, "Config");
-    bool local = strcmp(json_string(log, "Type", ""), "local") == 0;
-    const char *size = json_string(options, "max-size", local ? "20m" : NULL);
-    const char *files = json_string(options, "max-file", local ? "5" : "1");
-
-    *ret_size = 0;
-    *ret_files = 1;
-    if (size && str_to_bytes(size, ret_size) < 0)
-        *ret_size = 0;
-    str_to_int(files, 1, 10000, ret_files);
-}
-
 int shim_box_open(struct container *container, bool spawn, struct shim_box **ret, struct error *err)
 {
     CLEANUP_SPEC struct spec *spec = container__spec(container);
     struct engine *engine = container->engine;
-    const cJSON *log = json_get(spec->host_config, "LogConfig");
+    CLEANUP(log_plan_clear) struct log_plan log = {0};
+    int r = log_driver_plan(container, spec, &log, err);
+    if (r < 0)
+        return r;
 
     pthread_mutex_lock(&container->lock);
     if (spawn)
@@ -163,22 +153,29 @@ int shim_box_open(struct container *container, bool spawn, struct shim_box **ret
         .dir = dir,
         .state_dir = container->dir,
         .isolation = spec->wall->name,
-        .log_path = strcmp(json_string(log, "Type", ""), "none") == 0 ? NULL : log_path,
+        .log_path = log.file ? log_path : NULL,
+        .log_max_size = log.max_size,
+        .log_max_files = log.max_files,
+        .log_attributes = log.attributes,
+        .log_to = log.address,
+        .log_format = log.format,
+        .log_tag = log.tag,
+        .log_fields = log.fields,
+        .log_facility = log.facility,
         .open_stdin = json_bool(spec->config, "OpenStdin", false),
         .stdin_once = json_bool(spec->config, "StdinOnce", false),
     };
-    log_limits(log, &shim_spec.log_max_size, &shim_spec.log_max_files);
 
     if (spawn && (spec->wall->capabilities & ISOLATION_OWN_KERNEL)) {
         struct machines_info machines;
-        int r = machines_wait(engine->machines, &machines, err);
+        r = machines_wait(engine->machines, &machines, err);
         if (r < 0)
             return r;
         shim_spec.machines_dir = machines.dir;
         shim_spec.machine_memory_fd = machines.memory_fd;
     }
     if (spawn) {
-        int r = path_mkdirs(dir, 0700);
+        r = path_mkdirs(dir, 0700);
         if (r < 0)
             return error_errno(err, r == -ENOENT ? EIO : r, "cannot make %s", dir);
     }
@@ -186,7 +183,7 @@ int shim_box_open(struct container *container, bool spawn, struct shim_box **ret
     box->references = 1;
     box->run = run;
     box->container = container__ref(container);
-    int r = (spawn ? shim_spawn : shim_reattach)(&shim_spec, engine->loop, &events, box, &box->shim, err);
+    r = (spawn ? shim_spawn : shim_reattach)(&shim_spec, engine->loop, &events, box, &box->shim, err);
     if (r < 0) {
         if (spawn)
             path_remove_tree(AT_FDCWD, dir);

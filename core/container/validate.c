@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "container/internal.h"
+#include "container/log_driver.h"
 #include "container/schema.h"
 #include "launch/cgroup.h"
 
@@ -187,7 +188,7 @@ static int check_ports(const cJSON *bindings, struct error *err)
         char protocol[5];
 
         if (port_parse(port->string, &first, &last, protocol) < 0 || first == 0)
-            return INVALID("invalid port specification: \"%s\"", port->string);
+            return INVALID("invalid port specification: \"%.*s\"", (int)strcspn(port->string, "/"), port->string);
         cJSON_ArrayForEach(binding, port) {
             const char *host_port = json_string(binding, "HostPort", "");
             const char *host_ip = json_string(binding, "HostIp", "");
@@ -288,46 +289,6 @@ static int check_ulimits(const cJSON *host, struct error *err)
 }
 
 static const struct {
-    const char *type;
-    const char *options; /* comma-separated, with commas at both ends */
-} log_drivers[] = {
-    {"json-file", ",max-size,max-file,compress,labels,labels-regex,env,env-regex,tag,mode,max-buffer-size,"
-                  "cache-disabled,cache-max-size,cache-max-file,cache-compress,"},
-    {"local", ",max-size,max-file,compress,mode,max-buffer-size,"},
-    {"none", ",mode,max-buffer-size,"},
-};
-
-static int check_log(cJSON *log, struct error *err)
-{
-    const char *type = json_string(log, "Type", "");
-    const cJSON *option;
-    int64_t bytes;
-    int files;
-
-    if (*type == '\0') {
-        set_string(log, "Type", "json-file");
-        type = "json-file";
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(log_drivers); i++) {
-        if (strcmp(log_drivers[i].type, type) != 0)
-            continue;
-        cJSON_ArrayForEach(option, json_get(log, "Config")) {
-            CLEANUP_FREE char *name = mem_printf(",%s,", option->string);
-            if (!strstr(log_drivers[i].options, name))
-                return INVALID("unknown log opt '%s' for %s log driver", option->string, type);
-        }
-        const char *size = json_string(json_get(log, "Config"), "max-size", NULL);
-        const char *count = json_string(json_get(log, "Config"), "max-file", NULL);
-        if (size && strcmp(size, "-1") != 0 && str_to_bytes(size, &bytes) < 0)
-            return INVALID("invalid size: '%s'", size);
-        if (count && str_to_int(count, 1, 10000, &files) < 0)
-            return INVALID("max-file cannot be less than 1");
-        return 0;
-    }
-    return INVALID("logger: no log driver named '%s' is registered", type);
-}
-
-static const struct {
     const char *field;
     const char *what;
     const char *values; /* allowed, with commas at both ends; "container:X" besides where said */
@@ -382,12 +343,12 @@ static int check_cpusets(const struct host_facts *facts, cJSON *r, struct error 
 
     if (bad_set(cpus, facts->cpus, &malformed)) {
         if (malformed)
-            return INVALID("Invalid value %s for cpuset cpus", cpus);
+            return INVALID("Invalid value %s for cpuset cpus: invalid format: %s", cpus, cpus);
         return INVALID("Requested CPUs are not available - requested %s, available: 0-%d", cpus, facts->cpus - 1);
     }
     if (bad_set(mems, facts->memory_nodes, &malformed)) {
         if (malformed)
-            return INVALID("Invalid value %s for cpuset mems", mems);
+            return INVALID("Invalid value %s for cpuset mems: invalid format: %s", mems, mems);
         return INVALID("Requested memory nodes are not available - requested %s, available: %s%d", mems,
                        facts->memory_nodes > 1 ? "0-" : "", facts->memory_nodes - 1);
     }
@@ -559,11 +520,14 @@ static int check_host_config(const struct host_facts *facts, cJSON *config, cJSO
         return INVALID("unknown or invalid runtime name: %s", runtime);
     if (*json_string(host, "CgroupParent", ""))
         strv_push(warnings, "This engine puts all containers below its own cgroup. CgroupParent discarded.");
-    if (list_filled(host, "StorageOpt"))
+    cJSON_ArrayForEach(item, json_get(host, "StorageOpt"))
+        if (!str_equal_nocase(item->string, "size"))
+            return INVALID("Unknown option %s", item->string);
+    if (cJSON_GetArraySize(json_get(host, "StorageOpt")) > 0)
         return INVALID("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
     if ((r = check_security(host, warnings, err)) < 0)
         return r;
-    return check_log(json_get(host, "LogConfig"), err);
+    return log_driver_check(json_get(host, "LogConfig"), err);
 }
 
 /* --- networks --------------------------------------------------------------------------- */

@@ -41,8 +41,8 @@ static int add_from(struct container *container, const char *text, struct error 
     int r = mount_parse_from(text, &ref, &mode, err);
     if (r == 0)
         r = container_get(container->engine, ref, &other, err);
-    if (r < 0)
-        return r;
+    if (r < 0) /* a request that names what is not there, as Docker has it: no 404 */
+        return err && err->code == ENOENT ? -(err->code = EINVAL) : r;
     for (size_t i = 0; i < other->mounts.count && r == 0; i++) {
         struct mount_point mount;
 
@@ -141,8 +141,8 @@ static int make_volume(struct container *container, struct mount_point *mount, s
     size_t label_count, option_count;
 
     if (strcmp(mount->driver, "local") != 0)
-        return error_set(err, ENOENT, "error looking up volume plugin %s: plugin \"%s\" not found", mount->driver,
-                         mount->driver);
+        return error_set(err, ENOENT, "create %s: error looking up volume plugin %s: plugin \"%s\" not found", mount->name,
+                         mount->driver, mount->driver);
     bool known = *mount->name && volume_get(store, mount->name, &volume, NULL) == 0;
     if (!known) {
         CLEANUP_FREE struct volume_pair *labels = pairs(mount->labels, &label_count);

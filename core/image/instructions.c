@@ -455,7 +455,7 @@ static int apply_line(struct image_changing *changing, char *line, struct error 
         return image_instruction_apply(changing, name, rest, err);
     }
     for (char *at = name; *at; at++)
-        *at = (char)toupper((unsigned char)*at);
+        *at = (char)tolower((unsigned char)*at);
     return error_set(err, EINVAL, "%s is not a valid change command", name);
 }
 

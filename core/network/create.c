@@ -197,16 +197,31 @@ static int take_subnet(struct net *net, const struct network_subnet *wanted, str
         return error_set(err, EINVAL, "invalid network config: '%s' is not a valid IPv4 subnet", wanted->subnet);
     subnet->cidr = masked;
     subnet->configured = true;
+    subnet->aux = network__pairs_copy(wanted->aux, wanted->aux_count);
+    subnet->aux_count = wanted->aux_count;
     if (wanted->ip_range && *wanted->ip_range)
         r = take_range(subnet, wanted->ip_range, err);
     if (r == 0 && wanted->gateway && *wanted->gateway)
         r = take_gateway(subnet, wanted->gateway, err);
+    for (size_t i = 0; r == 0 && i < subnet->aux_count; i++) {
+        struct address address;
+        if (address_parse(subnet->aux[i].value, &address) < 0)
+            r = error_set(err, EINVAL, "non parsable secondary ip address (%s:%s) passed for network %s",
+                          subnet->aux[i].name, subnet->aux[i].value, net->name);
+        else if (!cidr_contains(&subnet->cidr, &address))
+            r = error_set(err, EINVAL, "invalid network config: invalid auxiliary address %s: parent subnet %s doesn't "
+                          "contain this address", subnet->aux[i].value, cidr_format(&subnet->cidr, masked_text));
+        else
+            address_set_add(&subnet->used, &address);
+    }
     return r;
 }
 
 static int check_overlap(struct network_manager *m, const struct net *net, struct error *err)
 {
     for (struct net *other = m->networks; other; other = other->next) {
+        if (other->kind == NET_CONFIG)
+            continue;
         bool v4 = net->v4.cidr.address.family && other->v4.cidr.address.family &&
                   cidr_overlaps(&net->v4.cidr, &other->v4.cidr);
         bool v6 = net->v6.cidr.address.family && other->v6.cidr.address.family &&
@@ -281,40 +296,89 @@ static int check_wanted(struct network_manager *m, const struct network *w, stru
     return 0;
 }
 
-static struct network_pair *pairs_take(const struct network_pair *pairs, size_t count)
+/* Settings of another network, as if they had been asked for. */
+static int find_config(struct network_manager *m, const struct network *w, struct net **ret, struct error *err)
 {
-    struct network_pair *copy = mem_array(count, sizeof(*copy));
+    struct net *from = m->networks;
 
-    for (size_t i = 0; i < count; i++)
-        copy[i] = (struct network_pair){mem_strdup(pairs[i].name), mem_strdup(pairs[i].value ? pairs[i].value : "")};
-    return copy;
+    while (from && !(from->kind == NET_CONFIG && strcmp(from->name, w->config_from) == 0))
+        from = from->next;
+    if (!from)
+        return error_set(err, ENOENT, "configuration network \"%s\" does not exist", w->config_from);
+    if (w->config_only)
+        return error_set(err, EPERM, "a configuration network cannot depend on another configuration network");
+    if (w->subnet_count > 0)
+        return error_set(err, EPERM, "user-specified configurations are not supported if the network depends on a "
+                         "configuration network");
+    if (w->option_count > 0)
+        return error_set(err, EPERM, "network driver options are not supported if the network depends on a "
+                         "configuration network");
+    *ret = from;
+    return 0;
+}
+
+static int take_config(struct net *net, const struct net *from, struct error *err)
+{
+    const struct net_subnet *subnets[] = {&from->v4, &from->v6};
+    int r = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(subnets) && r == 0; i++) {
+        const struct net_subnet *subnet = subnets[i];
+        char cidr[ADDRESS_TEXT_MAX], gateway[ADDRESS_TEXT_MAX], range[ADDRESS_TEXT_MAX];
+        if (!subnet->cidr.address.family)
+            continue;
+        const struct network_subnet wanted = {
+            .subnet = cidr_format(&subnet->cidr, cidr),
+            .gateway = subnet->gateway.family ? address_format(&subnet->gateway, gateway) : NULL,
+            .ip_range = subnet->range.address.family ? cidr_format(&subnet->range, range) : NULL,
+            .aux = subnet->aux,
+            .aux_count = subnet->aux_count};
+        r = take_subnet(net, &wanted, err);
+    }
+    return r;
 }
 
 static int create_locked(struct network_manager *m, const struct network *w, char ret_id[65], struct error *err)
 {
     struct net *net;
     struct nat_network described;
+    struct net *from = NULL;
     int r = check_wanted(m, w, err);
 
+    if (r == 0 && w->config_from)
+        r = find_config(m, w, &from, err);
     if (r < 0)
         return r;
     net = mem_new(struct net);
     random_id(net->id);
     net->name = mem_strdup(w->name);
     net->created_ns = clock_real_ns();
-    net->internal = w->internal;
+    net->config_from = mem_strdup(w->config_from);
+    net->internal = from ? from->internal : w->internal;
     net->attachable = w->attachable;
-    net->ipv6 = w->ipv6;
+    net->ipv6 = from ? from->ipv6 : w->ipv6;
     net->icc = net->masquerade = true;
     net->mtu = w->mtu > 0 ? w->mtu : m->mtu;
-    net->labels = pairs_take(w->labels, w->label_count);
+    net->labels = network__pairs_copy(w->labels, w->label_count);
     net->label_count = w->label_count;
-    net->options = pairs_take(w->options, w->option_count);
-    net->option_count = w->option_count;
+    net->option_count = from ? from->option_count : w->option_count;
+    net->options = network__pairs_copy(from ? from->options : w->options, net->option_count);
     snprintf(net->bridge, sizeof(net->bridge), "br-%.12s", net->id);
     r = apply_options(net, err);
     for (size_t i = 0; r == 0 && i < w->subnet_count; i++)
         r = take_subnet(net, &w->subnets[i], err);
+    if (r == 0 && from)
+        r = take_config(net, from, err);
+    if (r == 0 && w->config_only) {
+        net->kind = NET_CONFIG;
+        r = network__save_net(m, net, err);
+        if (r == 0) {
+            net->next = m->networks;
+            m->networks = net;
+            memcpy(ret_id, net->id, sizeof(net->id));
+            return 0;
+        }
+    }
     if (r == 0)
         r = choose_subnets(m, net, err);
     if (r == 0)
@@ -372,6 +436,21 @@ static int refuse_active(struct network_manager *m, const struct net *net, struc
                      list.data ? list.data : "");
 }
 
+static int remove_config(struct network_manager *m, struct net *net, struct error *err)
+{
+    struct net **link = &m->networks;
+
+    for (struct net *other = m->networks; other; other = other->next)
+        if (str_equal(other->config_from, net->name))
+            return error_set(err, EPERM, "configuration network \"%s\" is in use", net->name);
+    while (*link != net)
+        link = &(*link)->next;
+    *link = net->next;
+    network__unlink_net(m, net);
+    network__free(net);
+    return 0;
+}
+
 static int remove_locked(struct network_manager *m, const char *ref, struct error *err)
 {
     struct net *net = network__find(m, ref, err), **link = &m->networks;
@@ -385,6 +464,8 @@ static int remove_locked(struct network_manager *m, const char *ref, struct erro
         return error_set(err, EPERM, "%s is a pre-defined network and cannot be removed", net->name);
     if (net->endpoint_count > 0)
         return refuse_active(m, net, err);
+    if (net->kind == NET_CONFIG)
+        return remove_config(m, net, err);
     /* A device of this name that is not ours is left alone. */
     if (link_get(m->nl, net->bridge, &device) == 0 && strcmp(device.alias, m->alias) == 0) {
         r = network__bridge_remove(m, net->bridge, err);

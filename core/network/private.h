@@ -31,13 +31,19 @@
 
 struct error;
 
-enum net_kind { NET_BRIDGE, NET_HOST, NET_NULL };
+enum net_kind { NET_BRIDGE, NET_HOST, NET_NULL, NET_CONFIG /* settings only */ };
+
+/* Copies; free with network__pairs_free(). */
+struct network_pair *network__pairs_copy(const struct network_pair *pairs, size_t count);
+void network__pairs_free(struct network_pair *pairs, size_t count);
 
 struct net_subnet {          /* a bridge has at most one of each family */
     struct cidr cidr;        /* masked; family 0: none */
     struct address gateway;  /* the bridge's own address */
     struct cidr range;       /* where addresses are chosen; family 0: all of cidr */
     bool configured;         /* by the user, who may then ask for addresses */
+    struct network_pair *aux; /* addresses kept free, by name */
+    size_t aux_count;
     struct address_set used;
 };
 
@@ -52,6 +58,7 @@ struct net {
     bool internal, attachable, ipv6, builtin, icc, masquerade;
     int mtu;
     struct address binding;  /* host address of published ports; family 0: all */
+    char *config_from;       /* name of the NET_CONFIG one it was made from; NULL */
     char *prefix;            /* of interface names inside; NULL: "eth" */
     struct net_subnet v4, v6;
     struct network_pair *labels, *options;

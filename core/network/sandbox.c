@@ -535,6 +535,8 @@ static int attach_locked(struct network_manager *m, const char *container_id, co
 
     if (!net)
         return -err->code;
+    if (net->kind == NET_CONFIG)
+        return error_set(err, EPERM, "cannot create endpoint on configuration-only network");
     sandbox = network__sandbox(m, container_id);
     if (!sandbox && net->kind == NET_BRIDGE)
         return error_set(err, EIO, "container %.12s has no network namespace", container_id);

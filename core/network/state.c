@@ -57,7 +57,9 @@ static void subnet_write(cJSON *json, const char *key, const struct net_subnet *
         return;
     cJSON *object = json_add_object(json, key);
     json_add_string(object, "subnet", cidr_format(&subnet->cidr, text));
-    json_add_string(object, "gateway", address_format(&subnet->gateway, text));
+    if (subnet->gateway.family)
+        json_add_string(object, "gateway", address_format(&subnet->gateway, text));
+    pairs_write(object, "aux", subnet->aux, subnet->aux_count);
     if (subnet->range.address.family)
         json_add_string(object, "range", cidr_format(&subnet->range, text));
     json_add_bool(object, "configured", subnet->configured);
@@ -70,9 +72,11 @@ static int subnet_read(const cJSON *json, const char *key, struct net_subnet *re
 
     if (!object)
         return 0;
+    const char *gateway = json_string(object, "gateway", NULL);
     if (cidr_parse(json_string(object, "subnet", NULL), &ret->cidr) < 0 ||
-        address_parse(json_string(object, "gateway", NULL), &ret->gateway) < 0)
+        (gateway && address_parse(gateway, &ret->gateway) < 0))
         return -EINVAL;
+    pairs_read(object, "aux", &ret->aux, &ret->aux_count);
     range = json_string(object, "range", NULL);
     if (range && cidr_parse(range, &ret->range) < 0)
         return -EINVAL;
@@ -111,6 +115,8 @@ int network__save_net(struct network_manager *m, const struct net *net, struct e
         json_add_string(json, "binding", address_format(&net->binding, address));
     if (net->prefix)
         json_add_string(json, "prefix", net->prefix);
+    if (net->config_from)
+        json_add_string(json, "configFrom", net->config_from);
     subnet_write(json, "v4", &net->v4);
     subnet_write(json, "v6", &net->v6);
     pairs_write(json, "labels", net->labels, net->label_count);
@@ -158,9 +164,22 @@ static struct net *net_parse(const cJSON *json)
     if (binding)
         address_parse(binding, &net->binding);
     net->prefix = mem_strdup(json_string(json, "prefix", NULL));
+    net->config_from = mem_strdup(json_string(json, "configFrom", NULL));
     pairs_read(json, "labels", &net->labels, &net->label_count);
     pairs_read(json, "options", &net->options, &net->option_count);
     return net;
+}
+
+/* What is no container's to have. */
+static void note_used(struct net_subnet *subnet)
+{
+    struct address address;
+
+    if (subnet->gateway.family)
+        address_set_add(&subnet->used, &subnet->gateway);
+    for (size_t i = 0; i < subnet->aux_count; i++)
+        if (address_parse(subnet->aux[i].value, &address) == 0)
+            address_set_add(&subnet->used, &address);
 }
 
 int network__load_nets(struct network_manager *m, struct error *err)
@@ -184,10 +203,8 @@ int network__load_nets(struct network_manager *m, struct error *err)
             log_warning("network: %s/%s cannot be understood and is left out", m->data_dir, entry->d_name);
             continue;
         }
-        if (net->v4.cidr.address.family)
-            address_set_add(&net->v4.used, &net->v4.gateway);
-        if (net->v6.cidr.address.family)
-            address_set_add(&net->v6.used, &net->v6.gateway);
+        note_used(&net->v4);
+        note_used(&net->v6);
         if (net->builtin && net->kind == NET_BRIDGE)
             m->bridge = net;
         net->next = m->networks;
@@ -341,7 +358,7 @@ int network__load_sandbox(struct network_manager *m, const char *id, struct sand
 
 /* --- copies for callers ---------------------------------------------------- */
 
-static struct network_pair *pairs_copy(const struct network_pair *pairs, size_t count)
+struct network_pair *network__pairs_copy(const struct network_pair *pairs, size_t count)
 {
     struct network_pair *copy = mem_array(count, sizeof(*copy));
 
@@ -358,7 +375,9 @@ static void subnet_copy(struct network *network, const struct net_subnet *from)
         return;
     struct network_subnet *to = &network->subnets[network->subnet_count++];
     to->subnet = mem_strdup(cidr_format(&from->cidr, text));
-    to->gateway = mem_strdup(address_format(&from->gateway, text));
+    to->gateway = from->gateway.family ? mem_strdup(address_format(&from->gateway, text)) : NULL;
+    to->aux = network__pairs_copy(from->aux, from->aux_count);
+    to->aux_count = from->aux_count;
     if (from->range.address.family)
         to->ip_range = mem_strdup(cidr_format(&from->range, text));
 }
@@ -395,7 +414,8 @@ void network__endpoint_copy(const struct sandbox *sandbox, const struct endpoint
 
 struct network *network__copy(struct network_manager *m, const struct net *net)
 {
-    static const char *const drivers[] = {[NET_BRIDGE] = "bridge", [NET_HOST] = "host", [NET_NULL] = "null"};
+    static const char *const drivers[] = {[NET_BRIDGE] = "bridge", [NET_HOST] = "host", [NET_NULL] = "null",
+                                         [NET_CONFIG] = "null"};
     struct network *copy = mem_new(struct network);
     struct sandbox *sandbox, *next;
 
@@ -408,13 +428,15 @@ struct network *network__copy(struct network_manager *m, const struct net *net)
     copy->attachable = net->attachable;
     copy->ipv6 = net->ipv6;
     copy->builtin = net->builtin;
+    copy->config_only = net->kind == NET_CONFIG;
+    copy->config_from = mem_strdup(net->config_from);
     copy->mtu = net->mtu;
     copy->subnets = mem_array(2, sizeof(*copy->subnets));
     subnet_copy(copy, &net->v4);
     subnet_copy(copy, &net->v6);
-    copy->labels = pairs_copy(net->labels, net->label_count);
+    copy->labels = network__pairs_copy(net->labels, net->label_count);
     copy->label_count = net->label_count;
-    copy->options = pairs_copy(net->options, net->option_count);
+    copy->options = network__pairs_copy(net->options, net->option_count);
     copy->option_count = net->option_count;
     copy->endpoints = mem_array(net->endpoint_count, sizeof(*copy->endpoints));
     if (net->endpoint_count > 0)
@@ -439,7 +461,7 @@ void network_endpoint_clear(struct network_endpoint *e)
     *e = (struct network_endpoint){0};
 }
 
-static void pairs_free(struct network_pair *pairs, size_t count)
+void network__pairs_free(struct network_pair *pairs, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         free(pairs[i].name);
@@ -456,25 +478,30 @@ void network_free(struct network *network)
         free(network->subnets[i].subnet);
         free(network->subnets[i].gateway);
         free(network->subnets[i].ip_range);
+        network__pairs_free(network->subnets[i].aux, network->subnets[i].aux_count);
     }
     for (size_t i = 0; i < network->endpoint_count; i++)
         network_endpoint_clear(&network->endpoints[i]);
-    pairs_free(network->labels, network->label_count);
-    pairs_free(network->options, network->option_count);
+    network__pairs_free(network->labels, network->label_count);
+    network__pairs_free(network->options, network->option_count);
     free(network->subnets);
     free(network->endpoints);
     free(network->name);
     free(network->driver);
     free(network->bridge);
+    free(network->config_from);
     free(network);
 }
 
 void network__free(struct net *net)
 {
-    pairs_free(net->labels, net->label_count);
-    pairs_free(net->options, net->option_count);
+    network__pairs_free(net->labels, net->label_count);
+    network__pairs_free(net->options, net->option_count);
     address_set_clear(&net->v4.used);
     address_set_clear(&net->v6.used);
+    network__pairs_free(net->v4.aux, net->v4.aux_count);
+    network__pairs_free(net->v6.aux, net->v6.aux_count);
+    free(net->config_from);
     free(net->name);
     free(net->prefix);
     free(net);

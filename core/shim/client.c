@@ -636,9 +636,10 @@ static int spawn(const struct shim_spec *spec, int listening, int first, struct 
     CLEANUP_FREE char *program = readonly_program(spec->program, &mount_fd, err);
     CLEANUP_FREE char *size = mem_printf("%lld", (long long)spec->log_max_size);
     CLEANUP_FREE char *files = mem_printf("%d", spec->log_max_files < 1 ? 1 : spec->log_max_files);
+    CLEANUP_FREE char *facility = mem_printf("%d", spec->log_facility);
     CLEANUP_FREE char *program_dir = path_dir(spec->program);
     CLEANUP_FREE char *files_program = path_join(program_dir, "tabique-files");
-    const char *argv[32] = {"tabique-shim", "--id", spec->id, "--dir", spec->dir, "--state-dir", spec->state_dir,
+    const char *argv[48] = {"tabique-shim", "--id", spec->id, "--dir", spec->dir, "--state-dir", spec->state_dir,
                             "--isolation", spec->isolation ? spec->isolation : "process"};
     struct child_fd fds[5] = {{listening, 3}, {first, 4}, {STDERR_FILENO, STDERR_FILENO}};
     struct child_spec child = {.path = program, .fds = fds, .fd_count = 3, .new_session = 1};
@@ -664,6 +665,17 @@ static int spawn(const struct shim_spec *spec, int listening, int first, struct 
         argv[n++] = size;
         argv[n++] = "--log-max-files";
         argv[n++] = files;
+    }
+    const struct {
+        const char *name, *value;
+    } texts[] = {{"--log-attributes", spec->log_attributes}, {"--log-to", spec->log_to},
+                 {"--log-format", spec->log_format}, {"--log-tag", spec->log_tag},
+                 {"--log-fields", spec->log_fields}, {"--log-facility", spec->log_to ? facility : NULL}};
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        if (!texts[i].value)
+            continue;
+        argv[n++] = texts[i].name;
+        argv[n++] = texts[i].value;
     }
     if (spec->open_stdin)
         argv[n++] = "--open-stdin";

@@ -53,6 +53,9 @@ struct shim_spec {
     const char *log_path;   /* json-file; NULL: no log */
     int64_t log_max_size;   /* bytes; 0 unlimited */
     int log_max_files;      /* >= 1 */
+    const char *log_attributes; /* a JSON object, in each line; NULL none */
+    const char *log_to, *log_format, *log_tag, *log_fields; /* shim.h; log_to NULL: nowhere */
+    int log_facility;
     bool open_stdin;        /* keep stdin open for attaches */
     bool stdin_once;        /* close it when the first attached client leaves */
     const char *machines_dir; /* what the thick wall stands on (isolation/hyperv/setup.h); NULL: none */

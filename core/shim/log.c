@@ -31,12 +31,14 @@ static int open_file(struct shim_log *log, bool fresh)
     return 0;
 }
 
-int shim_log_open(struct shim_log *log, const char *path, int64_t max_size, int max_files)
+int shim_log_open(struct shim_log *log, const struct shim_options *options)
 {
-    *log = (struct shim_log){.fd = -EBADF, .max_size = max_size, .max_files = max_files};
-    if (!path)
+    *log = (struct shim_log){.fd = -EBADF, .max_size = options->log_max_size, .max_files = options->log_max_files,
+                             .attributes = options->log_attributes};
+    shim_sink_open(&log->sink, options);
+    if (!options->log_path)
         return 0;
-    log->path = mem_strdup(path);
+    log->path = mem_strdup(options->log_path);
     return open_file(log, false);
 }
 
@@ -71,11 +73,17 @@ static void rotate(struct shim_log *log)
 
 static void add_line(struct shim_log *log, int stream, const char *text, size_t length, const char *time)
 {
+    shim_sink_line(&log->sink, stream, text, length);
+    if (log->fd < 0)
+        return;
     if (log->max_size > 0 && log->size + (int64_t)log->lines.length >= log->max_size)
         rotate(log);
     str_append(&log->lines, "{\"log\":");
     str_append_json(&log->lines, text, length);
-    str_append(&log->lines, stream == 0 ? ",\"stream\":\"stdout\",\"time\":\"" : ",\"stream\":\"stderr\",\"time\":\"");
+    str_append(&log->lines, stream == 0 ? ",\"stream\":\"stdout\"," : ",\"stream\":\"stderr\",");
+    if (log->attributes)
+        str_printf(&log->lines, "\"attrs\":%s,", log->attributes);
+    str_append(&log->lines, "\"time\":\"");
     str_append(&log->lines, time);
     str_append(&log->lines, "\"}\n");
 }
@@ -86,7 +94,7 @@ void shim_log_write(struct shim_log *log, int stream, const void *data, size_t l
     const char *at = data;
     char time[TIME_TEXT_MAX];
 
-    if (log->fd < 0)
+    if (log->fd < 0 && !log->sink.options->log_to)
         return;
     time_format(clock_real_ns(), time);
     while (length > 0) {
@@ -117,7 +125,7 @@ void shim_log_flush(struct shim_log *log)
 
     time_format(clock_real_ns(), time);
     for (int stream = 0; stream < 2; stream++) {
-        if (log->fd >= 0 && log->partial[stream].length)
+        if (log->partial[stream].length)
             add_line(log, stream, log->partial[stream].data, log->partial[stream].length, time);
         str_free(&log->partial[stream]);
     }

@@ -42,6 +42,11 @@ static const struct {
     {"--state-dir", offsetof(struct shim_options, state_dir)},
     {"--isolation", offsetof(struct shim_options, isolation)},
     {"--log", offsetof(struct shim_options, log_path)},
+    {"--log-attributes", offsetof(struct shim_options, log_attributes)},
+    {"--log-to", offsetof(struct shim_options, log_to)},
+    {"--log-format", offsetof(struct shim_options, log_format)},
+    {"--log-tag", offsetof(struct shim_options, log_tag)},
+    {"--log-fields", offsetof(struct shim_options, log_fields)},
     {"--machines", offsetof(struct shim_options, machines_dir)},
     {"--files-program", offsetof(struct shim_options, files_program)},
 };
@@ -77,6 +82,8 @@ static bool parse_options(char **argv, struct shim_options *o)
             known = str_to_i64(arg[1], &o->log_max_size) == 0;
         else if (str_equal(*arg, "--log-max-files"))
             known = str_to_int(arg[1], 1, 10000, &o->log_max_files) == 0;
+        else if (str_equal(*arg, "--log-facility"))
+            known = str_to_int(arg[1], 0, 23, &o->log_facility) == 0;
         if (!known)
             return false;
         arg++;
@@ -171,7 +178,7 @@ int main(int argc, char **argv)
     if (loop_new(&shim.loop) < 0 || !shim_process_add(&shim, ""))
         return 1;
     /* Without its log a container still runs: a full disk must not keep it down. */
-    (void)shim_log_open(&shim.log, shim.options.log_path, shim.options.log_max_size, shim.options.log_max_files);
+    (void)shim_log_open(&shim.log, &shim.options);
     if (shim_server_open(&shim, FD_LISTENING, FD_FIRST) < 0)
         return 1;
     (void)loop_run(shim.loop);

@@ -4,6 +4,7 @@
  * server.c    connections, requests, replies
  * process.c   stdio of the container's process and its execs, and who is attached
  * log.c       the json-file log
+ * log_sink.c  lines sent on to the journal or a syslog
  * record.c    the exit record
  *
  * One thread, one loop, nothing that blocks but the log and the exit record.
@@ -29,10 +30,22 @@ struct loop_source;
 
 struct shim_options {
     const char *id, *dir, *state_dir, *isolation, *log_path, *machines_dir, *files_program;
+    const char *log_attributes, *log_to, *log_format, *log_tag, *log_fields;
     int64_t log_max_size;
-    int log_max_files;
+    int log_max_files, log_facility;
     bool open_stdin, stdin_once, machine_memory;
 };
+
+/* --- log_sink.c --------------------------------------------------------------------- */
+struct shim_sink {
+    int fd;
+    const struct shim_options *options; /* log_to: "unixgram:PATH", "unix:PATH", "udp:ADDRESS:PORT";
+                                         * log_format: journald, unix, rfc3164, rfc5424, rfc5424micro */
+    char host[65];
+};
+void shim_sink_open(struct shim_sink *sink, const struct shim_options *options);
+/* With its newline; without one it is a piece of a longer line. */
+void shim_sink_line(struct shim_sink *sink, int stream, const char *text, size_t length);
 
 /* --- log.c ------------------------------------------------------------------------ */
 struct shim_log {
@@ -42,8 +55,10 @@ struct shim_log {
     int max_files;
     struct str partial[2]; /* of stdout, stderr: up to a newline or 16 KiB */
     struct str lines;      /* encoded, not written yet */
+    const char *attributes; /* a JSON object for each line; NULL none */
+    struct shim_sink sink;
 };
-int shim_log_open(struct shim_log *log, const char *path, int64_t max_size, int max_files);
+int shim_log_open(struct shim_log *log, const struct shim_options *options);
 void shim_log_write(struct shim_log *log, int stream, const void *data, size_t length); /* 0 out, 1 err */
 void shim_log_flush(struct shim_log *log); /* unfinished lines too: the streams have ended */
 

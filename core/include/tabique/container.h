@@ -160,6 +160,7 @@ struct container_log_query {
     bool out, err;
     bool follow;
     bool timestamps;       /* the reader formats; here for drivers */
+    bool details;          /* attributes of each line are wanted */
     int64_t since_ns, until_ns;
     int64_t tail;          /* lines; -1: all */
 };
@@ -168,9 +169,12 @@ struct container_log_line {
     int stream;            /* 1 stdout, 2 stderr */
     const char *data;      /* with its newline, if it had one */
     size_t length;
+    const char *attributes; /* "k=v,k=v", sorted and escaped as in a URL; NULL none or not wanted */
 };
 /* Return non-zero to end. cancelled() is polled while following. */
 typedef int container_log_fn(void *user, const struct container_log_line *line);
+/* -ENOTSUP when its log driver cannot be read back. */
+int container_logs_readable(struct container *container, struct error *err);
 int container_logs(struct container *container, const struct container_log_query *query,
                    container_log_fn *fn, bool (*cancelled)(void *user), void *user, struct error *err);
 

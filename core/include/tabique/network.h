@@ -54,6 +54,8 @@ struct network_subnet {
     char *subnet;    /* "172.31.0.0/16" */
     char *gateway;
     char *ip_range;  /* NULL: all of it */
+    struct network_pair *aux; /* addresses kept free, by name */
+    size_t aux_count;
 };
 
 struct network {
@@ -63,6 +65,8 @@ struct network {
     char *bridge;      /* device */
     int64_t created_ns;
     bool internal, attachable, ipv6, builtin;
+    bool config_only;     /* a set of settings for others; no device, no containers */
+    char *config_from;    /* whose settings these are; NULL: its own */
     int mtu;
     struct network_subnet *subnets;
     size_t subnet_count;

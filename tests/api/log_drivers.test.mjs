@@ -1,0 +1,117 @@
+// Log drivers: what each writes, what of it `docker logs` reads back, and what is
+// sent on to a syslog or the journal, byte by byte.
+import assert from 'node:assert/strict'
+import dgram from 'node:dgram'
+import fs from 'node:fs'
+import { after, before, describe, test } from 'node:test'
+import { Server, until } from './lib/server.mjs'
+import { asker } from './lib/bad_requests.mjs'
+
+let server
+let ask
+before(async () => { server = await Server.start(); ask = asker(server.socket) }, { timeout: 120_000 })
+after(async () => { await server?.stop() }, { timeout: 60_000 })
+
+async function run(name, LogConfig, more = {}) {
+  const made = await ask('POST', `/containers/create?name=${name}`, { body: {
+    Image: 'tabique/base', Cmd: ['sh', '-c', 'echo out; echo err >&2; printf half'], HostConfig: { LogConfig }, ...more } })
+  assert.equal(made.status, 201, made.text)
+  const started = await ask('POST', `/containers/${name}/start`)
+  if (started.status !== 204) return { started, id: made.json.Id }
+  await ask('POST', `/containers/${name}/wait`)
+  return { started, id: made.json.Id }
+}
+// stdout frames of a multiplexed answer, as one text
+const logs = async (name, query = '') => (await ask('GET', `/containers/${name}/logs?stdout=1${query}`)).text.replace(/[\x00-\x02]\0\0\0[\s\S]{4}/g, '')
+
+async function listen() {
+  const socket = dgram.createSocket('udp4')
+  const lines = []
+  socket.on('message', (message) => lines.push(message.toString()))
+  await new Promise((resolve) => socket.bind(0, '127.0.0.1', resolve))
+  return { socket, lines, address: `udp://127.0.0.1:${socket.address().port}` }
+}
+
+describe('files', () => {
+  test('json-file with labels, env and tag: attributes in each line, shown with details', async () => {
+    const { id } = await run('attrs', { Type: 'json-file', Config: { labels: 'tier', env: 'STAGE', tag: '{{.Name}}/{{ .ID }}' } },
+      { Labels: { tier: 'front', other: 'x' }, Env: ['STAGE=a b', 'SECRET=x'] })
+    assert.equal(await logs('attrs', '&details=1'), `STAGE=a+b,tag=attrs%2F${id.slice(0, 12)},tier=front out\nSTAGE=a+b,tag=attrs%2F${id.slice(0, 12)},tier=front half`)
+    assert.equal(await logs('attrs'), 'out\nhalf')
+    const { json } = await ask('GET', '/containers/attrs/json')
+    const first = JSON.parse(fs.readFileSync(json.LogPath, 'utf8').split('\n')[0])
+    assert.deepEqual(first.attrs, { tier: 'front', STAGE: 'a b', tag: `attrs/${id.slice(0, 12)}` })
+  })
+
+  test('local reads back; none does not, with the status before the body', async () => {
+    await run('local', { Type: 'local', Config: { 'max-size': '1m', 'max-file': '2' } })
+    assert.equal(await logs('local'), 'out\nhalf')
+    await run('none', { Type: 'none' })
+    const answer = await ask('GET', '/containers/none/logs?stdout=1')
+    assert.deepEqual([answer.status, answer.json.message], [501, 'configured logging driver does not support reading'])
+  })
+
+  test('info names the drivers', async () => {
+    const { json } = await ask('GET', '/info')
+    assert.deepEqual(json.Plugins.Log, ['journald', 'json-file', 'local', 'none', 'syslog'])
+  })
+})
+
+describe('syslog', () => {
+  for (const [format, expected] of [
+    ['', /^<30>\w{3} [ \d]\d \d\d:\d\d:\d\d mytag\[\d+\]: out\n$/],
+    ['rfc3164', /^<30>\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ mytag\[\d+\]: out\n$/],
+    ['rfc5424', /^<30>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \S+ mytag \d+ mytag - out\n$/],
+    ['rfc5424micro', /^<30>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z \S+ mytag \d+ mytag - out\n$/],
+  ]) {
+    test(`format '${format}' over UDP, and readable all the same`, async () => {
+      const receiver = await listen()
+      try {
+        const name = `syslog${format}`
+        const { started } = await run(name, { Type: 'syslog', Config: { 'syslog-address': receiver.address, 'syslog-format': format, tag: 'mytag' } })
+        assert.equal(started.status, 204, started.text)
+        await until('three lines', () => receiver.lines.length >= 3)
+        assert.ok(receiver.lines.some((line) => expected.test(line)), receiver.lines.join(''))
+        assert.ok(receiver.lines.some((line) => /^<27>.*err\n$/.test(line)), receiver.lines.join(''))
+        assert.equal(await logs(name), 'out\nhalf')
+      } finally {
+        receiver.socket.close()
+      }
+    })
+  }
+
+  test('facility by name; with cache-disabled nothing is kept', async () => {
+    const receiver = await listen()
+    try {
+      await run('facility', { Type: 'syslog', Config: { 'syslog-address': receiver.address, 'syslog-facility': 'local3', 'cache-disabled': 'true' } })
+      await until('lines', () => receiver.lines.length >= 3)
+      assert.ok(receiver.lines.every((line) => /^<15[48-9]>|^<155>/.test(line)), receiver.lines.join(''))
+      const answer = await ask('GET', '/containers/facility/logs?stdout=1')
+      assert.equal(answer.status, 501)
+    } finally {
+      receiver.socket.close()
+    }
+  })
+
+  test('a receiver that is not there stops nobody', async () => {
+    const receiver = await listen()
+    receiver.socket.close()
+    const { started } = await run('nobody', { Type: 'syslog', Config: { 'syslog-address': receiver.address } })
+    assert.equal(started.status, 204)
+    assert.equal(await logs('nobody'), 'out\nhalf')
+  })
+})
+
+describe('journald', () => {
+  // What is sent stands in tests/unit/shim, on a socket of its own.
+  test('where the host has no journal the start says so; where it has one, logs read back', async () => {
+    const { started } = await run('journal', { Type: 'journald' })
+    if (fs.existsSync('/run/systemd/journal/socket')) {
+      assert.equal(started.status, 204, started.text)
+      assert.equal(await logs('journal'), 'out\nhalf')
+      return
+    }
+    assert.equal(started.status, 500)
+    assert.match(started.json.message, /failed to initialize logging driver: journald is not enabled on this host/)
+  })
+})
