@@ -221,6 +221,9 @@ static void remove_containers(struct build *build, bool say)
 static int dispatch(struct build *build, const struct dockerfile_instruction *instruction, struct error *err)
 {
     bool copies = strcmp(instruction->name, "COPY") == 0 || strcmp(instruction->name, "ADD") == 0;
+
+    if (instruction->needs_buildkit)
+        return error_set(err, EINVAL, "the --%s option" DOCKERFILE_BUILDKIT, instruction->needs_buildkit);
     int r = copies ? build_copy(build, instruction, err)
             : strcmp(instruction->name, "RUN") == 0 ? build_run_command(build, instruction, err)
                                                     : build_step(build, instruction, err);
@@ -429,14 +432,25 @@ static int prepare(struct build *build, struct error *err)
     return 0;
 }
 
+static void warn_gaps(struct build *build)
+{
+    CLEANUP_STR struct str text = STR_INIT;
+
+    for (char **gap = build->dockerfile->gaps; gap && *gap; gap++)
+        str_printf(&text, "[WARNING]: Empty continuation line found in:\n    %s\n", *gap);
+    if (text.length) {
+        str_append(&text, "[WARNING]: Empty continuation lines will become errors in a future release.\n");
+        build->callbacks->text(build->callbacks->user, true, text.data, text.length);
+    }
+}
+
 static int run_all(struct build *build, struct error *err)
 {
     const struct dockerfile *dockerfile = build->dockerfile;
     size_t total = dockerfile->arg_count + dockerfile->stage_count, step = 0;
     int r = 0;
 
-    if (dockerfile->empty_continuation)
-        build_say(build, "[WARNING]: Empty continuation lines will become errors in a future release.\n");
+    warn_gaps(build);
     for (size_t i = 0; i < dockerfile->stage_count; i++)
         total += dockerfile->stages[i].step_count;
     for (size_t i = 0; r == 0 && i < dockerfile->arg_count; i++) {

@@ -74,7 +74,7 @@ static struct source *push_source(struct copy *copy, int root_fd, char *path, co
 static int not_found(const struct copy *copy, const char *path, struct error *err)
 {
     if (copy->from)
-        return error_set(err, EINVAL, "%s failed: stat %s: file does not exist", copy->name, path);
+        return error_set(err, EINVAL, "%s failed: stat %s: file does not exist", copy->name, path + strspn(path, "/"));
     return error_set(err, EINVAL, "%s failed: file not found in build context or excluded by .dockerignore: stat %s: "
                                   "file does not exist",
                      copy->name, path + strspn(path, "/"));
@@ -258,7 +258,7 @@ static int find_sources(struct copy *copy, char *const *texts, struct error *err
         if (copy->add && fetch_is_address(*text))
             r = add_address(copy, *text, err);
         else if (fetch_is_address(*text))
-            r = error_set(err, EINVAL, "source can't be a URL for %s", copy->name);
+            r = error_set(err, EINVAL, "%s failed: source can't be a URL for %s", copy->name, copy->name);
         else if (strcmp(clean, "..") == 0 || str_starts(clean, "../"))
             r = error_set(err, EINVAL, "%s failed: forbidden path outside the build context: %s ()", copy->name, *text);
         else if (pattern_has_wildcard(*text))
@@ -357,8 +357,6 @@ static int copy_file(const struct copy *copy, const struct source *source, int r
     CLEANUP_FREE char *directory = path_dir(final);
     if (r == -ELOOP)
         return error_set(err, EINVAL, "%s failed: too many links at %s", copy->name, copy->target);
-    if (is_directory(root_fd, final))
-        return error_set(err, EINVAL, "%s failed: cannot overwrite the directory %s with a file", copy->name, final);
     r = make_directories(copy, root_fd, directory, &made, err);
     if (r < 0)
         return r;

@@ -9,12 +9,11 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "image/instructions.h"
 #include "image/words.h"
 #include "tabique/error.h"
 
 #define LINE_MAX_BYTES 65535 /* as Docker */
-#define BUILDKIT " requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with " \
-                 "BuildKit enabled"
 
 /* What follows an instruction's name. */
 enum shape {
@@ -71,6 +70,7 @@ void dockerfile_instruction_clear(struct dockerfile_instruction *instruction)
     free(instruction->name);
     free(instruction->original);
     free(instruction->rest);
+    free(instruction->needs_buildkit);
     *instruction = (struct dockerfile_instruction){0};
 }
 
@@ -102,6 +102,7 @@ void dockerfile_freep(struct dockerfile **pointer)
         return;
     list_free(dockerfile->args, dockerfile->arg_count);
     dockerfile_cut(dockerfile, 0);
+    strv_free(dockerfile->gaps);
     free(dockerfile->stages);
     free(dockerfile);
 }
@@ -112,6 +113,16 @@ const char *dockerfile_flag(const struct dockerfile_instruction *instruction, co
         if (strcmp(instruction->flags[i].name, name) == 0)
             return instruction->flags[i].value;
     return NULL;
+}
+
+char *dockerfile_with_flags(const struct dockerfile_instruction *instruction)
+{
+    CLEANUP_STR struct str text = STR_INIT;
+
+    for (size_t i = 0; i < instruction->flag_count; i++)
+        str_printf(&text, "--%s=%s ", instruction->flags[i].name, instruction->flags[i].value);
+    str_append(&text, instruction->rest);
+    return str_take(&text);
 }
 
 int dockerfile_find_stage(const struct dockerfile *dockerfile, const char *name)
@@ -214,6 +225,9 @@ static int wrong(struct error *err, int line, const char *format, ...)
     return error_set(err, EINVAL, "dockerfile parse error on line %d: %s", line, text.data);
 }
 
+/* What stops the reading of the whole, in Docker's words. */
+#define unread(err, ...) error_set(err, EINVAL, "failed to parse Dockerfile: " __VA_ARGS__)
+
 /* Directives stand before everything else; what they are not, ends them. */
 static int read_directives(struct lines *lines, char *ret_escape, struct error *err)
 {
@@ -230,9 +244,9 @@ static int read_directives(struct lines *lines, char *ret_escape, struct error *
         if (strcmp(name, "escape") != 0 && strcmp(name, "syntax") != 0 && strcmp(name, "check") != 0)
             break;
         if (strv_contains(seen, name))
-            r = wrong(err, ahead.number, "only one %s parser directive can be used", name);
+            r = unread(err, "only one %s parser directive can be used", name);
         else if (strcmp(name, "escape") == 0 && strcmp(value, "\\") != 0 && strcmp(value, "`") != 0)
-            r = wrong(err, ahead.number, "invalid escape token '%s' does not match ` or \\", value);
+            r = unread(err, "invalid escape token '%s' does not match ` or \\", value);
         else if (strcmp(name, "escape") == 0)
             *ret_escape = *value;
         strv_push(&seen, name);
@@ -272,8 +286,10 @@ static int take_flags(struct dockerfile_instruction *instruction, const struct f
             known |= strcmp(form->flags[i], name) == 0;
         for (size_t i = 0; i < ARRAY_SIZE(form->buildkit) && form->buildkit[i]; i++)
             elsewhere |= strcmp(form->buildkit[i], name) == 0;
+        if (elsewhere && !instruction->needs_buildkit)
+            instruction->needs_buildkit = mem_strdup(name);
         if (elsewhere)
-            return error_set(err, EINVAL, "the --%s option" BUILDKIT, name);
+            continue;
         if (!known)
             return wrong(err, instruction->line, "unknown flag: --%s", name);
         if (!value)
@@ -310,13 +326,12 @@ static int check_pairs(const struct dockerfile_instruction *instruction, char es
 
     if (!strchr(words[0], '=')) {
         if (!words[1])
-            return wrong(err, instruction->line, "%s must have two arguments", instruction->name);
+            return unread(err, "%s must have two arguments", instruction->name);
         return 0;
     }
     for (char **word = words; *word; word++) {
         if (!strchr(*word, '='))
-            return wrong(err, instruction->line,
-                         "Syntax error - can't find = in \"%s\". Must be of the form: name=value", *word);
+            return unread(err, "Syntax error - can't find = in \"%s\". Must be of the form: name=value", *word);
         if (**word == '=')
             return wrong(err, instruction->line, "%s names can not be blank", instruction->name);
     }
@@ -342,11 +357,12 @@ static int check_shape(const struct dockerfile_instruction *instruction, const s
         size_t count = list ? (size_t)cJSON_GetArraySize(list) : strv_length(words);
 
         if (count < 2)
-            return wrong(err, instruction->line, "%s requires at least two arguments", form->name);
+            return wrong(err, instruction->line, "%s requires at least two arguments, but only one was provided. "
+                                                  "Destination could not be determined", form->name);
     }
     if (form->shape == SHAPE_FILES || strcmp(form->name, "RUN") == 0) {
         if (!list && is_heredoc(rest))
-            return error_set(err, EINVAL, "the here-document syntax of %s on line %d" BUILDKIT, form->name,
+            return error_set(err, EINVAL, "the here-document syntax of %s on line %d" DOCKERFILE_BUILDKIT, form->name,
                              instruction->line);
     }
     if (strcmp(form->name, "RUN") == 0 && *rest == '\0')
@@ -358,6 +374,18 @@ static int check_shape(const struct dockerfile_instruction *instruction, const s
     if (form->shape == SHAPE_ARG && *rest == '=')
         return wrong(err, instruction->line, "ARG names can not be blank");
     return 0;
+}
+
+/* It has no variables, so it can be tried at once. */
+static int check_health(const struct dockerfile_instruction *instruction, char escape, struct error *err)
+{
+    CLEANUP_JSON cJSON *config = cJSON_CreateObject();
+    CLEANUP_FREE char *text = dockerfile_with_flags(instruction);
+    struct image_changing changing = {.config = config, .escape = escape};
+    struct error why = ERROR_INIT;
+
+    int r = image_instruction_apply(&changing, instruction->name, text, &why);
+    return r < 0 ? wrong(err, instruction->line, "%s", why.message) : 0;
 }
 
 static int check_trigger(const struct dockerfile_instruction *instruction, struct error *err)
@@ -398,6 +426,8 @@ static int read_instruction(const char *text, int line, char escape, struct dock
     }
     if (r == 0 && strcmp(form->name, "ONBUILD") == 0)
         r = check_trigger(&instruction, err);
+    if (r == 0 && strcmp(form->name, "HEALTHCHECK") == 0)
+        r = check_health(&instruction, escape, err);
     if (r < 0) {
         dockerfile_instruction_clear(&instruction);
         return r;
@@ -473,7 +503,7 @@ static int add_instruction(struct dockerfile *dockerfile, struct dockerfile_inst
         return begin_stage(dockerfile, instruction, err);
     if (dockerfile->stage_count == 0) {
         if (strcmp(instruction->name, "ARG") != 0)
-            return wrong(err, instruction->line, "no build stage in current context");
+            return error_set(err, EINVAL, "no build stage in current context");
         push(&dockerfile->args, &dockerfile->arg_count, instruction);
         return 0;
     }
@@ -495,7 +525,7 @@ void dockerfile_append(struct dockerfile *dockerfile, const char *name, const ch
 static int join_lines(struct dockerfile *dockerfile, struct lines *lines, struct str *text, struct error *err)
 {
     CLEANUP_STR struct str line = STR_INIT;
-    bool more = take_continuation(text, dockerfile->escape);
+    bool more = take_continuation(text, dockerfile->escape), gap = false;
 
     while (more && next_line(lines, &line)) {
         const char *start = skip_blanks(line.data);
@@ -503,15 +533,17 @@ static int join_lines(struct dockerfile *dockerfile, struct lines *lines, struct
         if (*start == '#')
             continue;
         if (*start == '\0') {
-            dockerfile->empty_continuation = true;
+            gap = true;
             continue;
         }
         if (line.length > LINE_MAX_BYTES)
-            return error_set(err, EINVAL, "dockerfile line greater than maximum allowed size of %d", LINE_MAX_BYTES);
+            return unread(err, "dockerfile line greater than maximum allowed size of %d", LINE_MAX_BYTES);
         more = take_continuation(&line, dockerfile->escape);
         str_append_n(text, line.data, line.length);
     }
     trim_end(text);
+    if (gap)
+        strv_push(&dockerfile->gaps, text->data);
     return 0;
 }
 
@@ -551,7 +583,7 @@ int dockerfile_parse(const char *text, size_t length, struct dockerfile **ret, s
         if (*start == '\0' || *start == '#')
             continue;
         if (line.length > LINE_MAX_BYTES)
-            return error_set(err, EINVAL, "dockerfile line greater than maximum allowed size of %d", LINE_MAX_BYTES);
+            return unread(err, "dockerfile line greater than maximum allowed size of %d", LINE_MAX_BYTES);
         if (++steps > DOCKERFILE_STEPS_MAX)
             return error_set(err, EINVAL, "the Dockerfile has more than %d instructions", DOCKERFILE_STEPS_MAX);
         str_append(&whole, start);
@@ -565,7 +597,7 @@ int dockerfile_parse(const char *text, size_t length, struct dockerfile **ret, s
     if (r < 0)
         return r;
     if (steps == 0)
-        return error_set(err, EINVAL, "file with no instructions");
+        return unread(err, "file with no instructions");
     if (dockerfile->stage_count == 0)
         return error_set(err, EINVAL, "no build stage in current context");
     *ret = TAKE_PTR(dockerfile);

@@ -16,6 +16,11 @@ struct error;
 #define DOCKERFILE_MAX ((size_t)2 << 20)
 #define DOCKERFILE_STEPS_MAX 1000 /* instructions; far beyond what layers an image can have */
 
+/* Behind "the --x option". */
+#define DOCKERFILE_BUILDKIT                                                                        \
+    " requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build "      \
+    "images with BuildKit enabled"
+
 struct dockerfile_flag {
     char *name;  /* "from" */
     char *value;
@@ -28,6 +33,7 @@ struct dockerfile_instruction {
     char *rest;     /* behind name and flags */
     struct dockerfile_flag *flags;
     size_t flag_count;
+    char *needs_buildkit; /* a flag that only BuildKit has: refused when its turn comes */
 };
 
 struct dockerfile_stage {
@@ -45,7 +51,7 @@ struct dockerfile {
     size_t arg_count;
     struct dockerfile_stage *stages;
     size_t stage_count;
-    bool empty_continuation; /* worth a warning */
+    char **gaps; /* instructions with an empty line in the midst, which is worth a warning */
 };
 
 int dockerfile_parse(const char *text, size_t length, struct dockerfile **ret, struct error *err);
@@ -58,5 +64,7 @@ void dockerfile_append(struct dockerfile *dockerfile, const char *name, const ch
 /* Leaves the first `stages` only. */
 void dockerfile_cut(struct dockerfile *dockerfile, size_t stages);
 const char *dockerfile_flag(const struct dockerfile_instruction *instruction, const char *name); /* NULL: not given */
+/* The rest with the flags before it. */
+char *dockerfile_with_flags(const struct dockerfile_instruction *instruction);
 /* Index of the stage with this name or number; -1. */
 int dockerfile_find_stage(const struct dockerfile *dockerfile, const char *name);

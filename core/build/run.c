@@ -202,15 +202,17 @@ static int judge(struct build *build, const cJSON *command, int status, struct e
     return error_set(err, EIO, "The command '%s' returned a non-zero code: %d", text, status);
 }
 
-/* A stage that has no image yet (FROM scratch) gets one with nothing in it to run on. */
-static int need_image(struct build *build, struct error *err)
+/* FROM scratch, and nothing copied yet: nothing is there that could be run. */
+static int check_files(struct build *build, const cJSON *command, struct error *err)
 {
-    CLEANUP_FREE char *text = NULL;
+    CLEANUP(image_freep) struct image *image = NULL;
+    int r = *build->state.image_id ? image_get(build->images, build->state.image_id, &image, err) : 0;
 
-    if (*build->state.image_id)
-        return 0;
-    text = build_no_operation(build, " FROM scratch");
-    return build_commit(build, text, NULL, NULL, err);
+    if (r < 0 || (image && image->layers))
+        return r;
+    const char *name = command->child ? command->child->valuestring : "";
+    return error_set(err, EINVAL, "unable to start container process: exec: \"%s\": stat %s: no such file or directory",
+                     name, name);
 }
 
 int build_run_command(struct build *build, const struct dockerfile_instruction *instruction, struct error *err)
@@ -221,7 +223,7 @@ int build_run_command(struct build *build, const struct dockerfile_instruction *
     char id[65] = "";
     int status = 0;
 
-    int r = need_image(build, err);
+    int r = check_files(build, command, err);
     if (r < 0)
         return r;
     CLEANUP_FREE char *created_by = describe(build, command);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/path.h"
@@ -43,6 +44,23 @@ static char *describe_expanded(struct build *build, const struct dockerfile_inst
     return build_expand(build, instruction->rest, &text, NULL) == 0 ? text : mem_strdup(instruction->rest);
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Ports are told in order. */
+static char *describe_ports(struct build *build, const struct dockerfile_instruction *instruction)
+{
+    CLEANUP_FREE char *text = describe_expanded(build, instruction);
+    CLEANUP_STRV char **words = words_fields(text);
+    size_t count = strv_length(words);
+
+    if (count > 1)
+        qsort(words, count, sizeof(*words), by_bytes);
+    return strv_join(words, " ");
+}
+
 static char *describe_volumes(const char *rest)
 {
     CLEANUP_JSON cJSON *list = words_list(rest);
@@ -58,6 +76,8 @@ static char *describe_before(struct build *build, const struct dockerfile_instru
 
     if (strcmp(name, "ONBUILD") == 0 || strcmp(name, "HEALTHCHECK") == 0)
         return mem_strdup(instruction->original + strlen(name) + 1);
+    if (strcmp(name, "EXPOSE") == 0)
+        return describe_ports(build, instruction);
     if (strcmp(name, "VOLUME") == 0)
         return describe_volumes(rest);
     if (strcmp(name, "CMD") == 0 || strcmp(name, "ENTRYPOINT") == 0 || strcmp(name, "SHELL") == 0 ||
@@ -145,17 +165,25 @@ static int declare(struct build *build, const struct dockerfile_instruction *ins
 static int apply(struct build *build, const struct dockerfile_instruction *instruction, struct error *err)
 {
     CLEANUP_STRV char **args = build_args_for_stage(&build->args);
-    CLEANUP_STR struct str rest = STR_INIT;
+    CLEANUP_FREE char *rest = dockerfile_with_flags(instruction); /* HEALTHCHECK's */
     struct image_changing changing = {.config = build->state.config, .args = args,
                                       .escape = build->dockerfile->escape, .cmd_set = build->state.cmd_set};
 
-    /* HEALTHCHECK's flags are part of its text there. */
-    for (size_t i = 0; i < instruction->flag_count; i++)
-        str_printf(&rest, "--%s=%s ", instruction->flags[i].name, instruction->flags[i].value);
-    str_append(&rest, instruction->rest);
-    int r = image_instruction_apply(&changing, instruction->name, rest.data, err);
+    int r = image_instruction_apply(&changing, instruction->name, rest, err);
     build->state.cmd_set = changing.cmd_set;
     return r;
+}
+
+/* As the classic builder: one check takes another's place. */
+static void note_health(struct build *build, const struct dockerfile_instruction *instruction)
+{
+    const cJSON *test = json_get(json_get(build->state.config, "Healthcheck"), "Test");
+    const char *first = cJSON_GetArraySize(test) > 0 ? cJSON_GetStringValue(test->child) : NULL;
+    CLEANUP_FREE char *text = describe_list(test, false);
+
+    if (strcmp(instruction->name, "HEALTHCHECK") == 0 && !str_equal_nocase(instruction->rest, "NONE") && first &&
+        strcmp(first, "NONE") != 0)
+        build_say(build, "Note: overriding previous HEALTHCHECK: %s\n", text);
 }
 
 int build_step(struct build *build, const struct dockerfile_instruction *instruction, struct error *err)
@@ -171,6 +199,7 @@ int build_step(struct build *build, const struct dockerfile_instruction *instruc
         build->state.author = mem_strdup(instruction->rest);
         r = 0;
     } else {
+        note_health(build, instruction);
         r = apply(build, instruction, err);
     }
     if (r < 0)

@@ -50,8 +50,6 @@ static cJSON *container(cJSON *config, const char *key, bool array)
 
 static cJSON *shell_form(const struct applying *applying, const char *text)
 {
-    if (*text == '\0')
-        return cJSON_CreateArray();
     const cJSON *shell = json_get(applying->config, "Shell");
     cJSON *list = cJSON_IsArray(shell) && cJSON_GetArraySize(shell) > 0 ? cJSON_Duplicate(shell, true) : NULL;
 
@@ -60,7 +58,8 @@ static cJSON *shell_form(const struct applying *applying, const char *text)
         json_push_string(list, "/bin/sh");
         json_push_string(list, "-c");
     }
-    json_push_string(list, text);
+    if (*text)
+        json_push_string(list, text);
     return list;
 }
 
@@ -77,7 +76,7 @@ static int do_cmd(struct applying *applying, const char *rest)
 
 static int do_entrypoint(struct applying *applying, const char *rest)
 {
-    cJSON *list = words_list(rest);
+    cJSON *list = *rest ? words_list(rest) : cJSON_CreateArray();
 
     set(applying->config, "Entrypoint", list ? list : shell_form(applying, rest));
     if (!applying->changing->cmd_set)
@@ -267,6 +266,8 @@ static int do_workdir(struct applying *applying, const char *rest)
     const char *now = json_string(applying->config, "WorkingDir", "/");
     int r = expand(applying, rest, &path);
 
+    if (r == 0 && *path == '\0')
+        r = error_set(applying->err, EINVAL, "cannot normalize nothing");
     if (r < 0)
         return r;
     CLEANUP_FREE char *joined = path[0] == '/' ? mem_strdup(path) : mem_printf("/%s/%s", now, path);
@@ -342,7 +343,8 @@ static int do_healthcheck(struct applying *applying, const char *rest)
                 continue;
             const char *value = flag + strlen(durations[i].flag);
             if (str_to_duration(value, &ns) < 0 || (ns != 0 && ns < 1000000))
-                return error_set(applying->err, EINVAL, "Interval \"%s\" cannot be less than 1ms", value);
+                return error_set(applying->err, EINVAL, "Interval \"%.*s\" cannot be less than 1ms",
+                                 (int)strlen(durations[i].flag) - 3, durations[i].flag + 2);
             json_add_int(check, durations[i].key, ns);
             known = true;
         }

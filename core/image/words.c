@@ -74,8 +74,13 @@ static int expand_modifier(struct expansion *ex, const char *name, size_t length
     bool colon = *ex->at == ':';
     char modifier = ex->at[colon ? 1 : 0];
 
-    if (!modifier || !strchr("-+?", modifier))
-        return fail(ex, "unsupported modifier in substitution");
+    if (!modifier)
+        return fail(ex, "syntax error: missing '}'");
+    if (!strchr("-+?", modifier)) {
+        CLEANUP_FREE char *why = mem_printf("unsupported modifier (%c) in substitution", modifier);
+
+        return fail(ex, why);
+    }
     ex->at += colon ? 2 : 1;
     int r = expand_until(ex, '}', &word);
     if (r < 0)

@@ -90,6 +90,32 @@ const benches = {
     await ours.remove([ids[0]]); await docker.remove([ids[1]]);
   },
 
+  async build() {
+    // Ten steps: commands, files, metadata. By the CLI and the classic builder, as people type it.
+    const dir = fs.mkdtempSync(path.join(root, 'context-'));
+    fs.mkdirSync(path.join(dir, 'src'));
+    for (let i = 0; i < 200; i++) fs.writeFileSync(path.join(dir, `src/file-${i}`), `${i}\n`.repeat(500));
+    fs.writeFileSync(path.join(dir, 'Dockerfile'), `FROM ${image}
+ENV MODE=release
+WORKDIR /app
+COPY src/file-0 ./
+RUN cat file-0 | wc -l > lines
+COPY src/ ./src/
+RUN cat src/* > all
+RUN rm -r src && mkdir out
+EXPOSE 8080
+CMD ["cat", "all"]
+`);
+    const environment = { env: { ...process.env, DOCKER_BUILDKIT: '0' }, stdio: 'ignore' };
+    const once = (...args) => async (engine) => {
+      execFileSync('docker', ['-H', `unix://${engine.socket}`, 'build', '-q', '-t', 'bench-build', ...args, dir], environment);
+    };
+    const [cold, peerCold] = await alternate(9, once('--no-cache'));
+    report('docker build of ten steps, cold', '-', cold, peerCold, 'ms');
+    const [cached, peerCached] = await alternate(9, once());
+    report('  the same, cached', '-', cached, peerCached, 'ms');
+  },
+
   async parallel() {
     const times = {};
     for (const engine of [ours, docker]) {

@@ -91,14 +91,14 @@ static void test_refused(void **state)
         {"FROM a in b", "FROM requires"},
         {"FROM a AS -x", "invalid name for build stage"},
         {"FROM a AS x\nFROM a AS X", "already used"},
+        {"FROM a\nHEALTHCHECK FOO", "line 2: Unknown type \"FOO\""},
+        {"FROM a\nHEALTHCHECK CMD", "Missing command"},
+        {"FROM a\nHEALTHCHECK --interval=1us CMD x", "Interval \"interval\" cannot be less than 1ms"},
         {"FROM a\nNOPE", "line 2: unknown instruction: NOPE"},
         {"FROM a\n\n\nCOPY a", "line 4: COPY requires at least two arguments"},
         {"FROM a\nCOPY [\"a\"]", "COPY requires at least two arguments"},
-        {"FROM a\nADD --checksum=x a b", "the --checksum option requires BuildKit"},
-        {"FROM a\nCOPY --link a b", "the --link option requires BuildKit"},
         {"FROM a\nCOPY --from a b", "missing a value on flag: from"},
         {"FROM a\nCOPY --from=a --from=b c d", "duplicate flag"},
-        {"FROM a\nRUN --network=host x", "the --network option requires BuildKit"},
         {"FROM a\nRUN", "RUN requires"},
         {"FROM a\nRUN <<EOF\nx\nEOF", "here-document"},
         {"FROM a\nRUN cat 3<<-'EOF'", "here-document"},
@@ -127,6 +127,19 @@ static void test_refused(void **state)
         assert_null(dockerfile);
     }
     assert_int_equal(dockerfile_parse("FROM a\0", 7, &(struct dockerfile *){NULL}, NULL), -EINVAL);
+}
+
+static void test_buildkit(void **state)
+{
+    CLEANUP(dockerfile_freep) struct dockerfile *d = parse("FROM a\nADD --checksum=x a b\nCOPY --link a b\nRUN --network=host x\n\nRUN y \\\n\nz");
+
+    assert_string_equal(d->stages[0].steps[0].needs_buildkit, "checksum");
+    assert_string_equal(d->stages[0].steps[1].needs_buildkit, "link");
+    assert_string_equal(d->stages[0].steps[1].rest, "a b");
+    assert_string_equal(d->stages[0].steps[2].needs_buildkit, "network");
+    assert_null(d->stages[0].steps[3].needs_buildkit);
+    assert_int_equal(strv_length(d->gaps), 1);
+    assert_string_equal(d->gaps[0], "RUN y z");
 }
 
 static void test_triggers(void **state)
@@ -227,7 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stages),   cmocka_unit_test(test_lines),     cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_triggers), cmocka_unit_test(test_expansion), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_buildkit), cmocka_unit_test(test_triggers), cmocka_unit_test(test_expansion), cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
