@@ -1,4 +1,4 @@
-/* publish.c - events of containers, with Docker's actions and attributes.
+/* publish.c - events of containers, with Docker's actions and attributes, and the wall.
  * Owner: container. Called without locks: the recorder behind the bus may block. */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static void publish_v(struct container *container, int64_t time_ns, const char *
     const cJSON *labels = json_get(spec->config, "Labels"), *label;
     struct attributes list = {0};
     CLEANUP_FREE struct event_attribute *items =
-        mem_array((size_t)cJSON_GetArraySize(labels) + 2 + EXTRA_MAX, sizeof(*items));
+        mem_array((size_t)cJSON_GetArraySize(labels) + 3 + EXTRA_MAX, sizeof(*items));
 
     list.items = items;
     cJSON_ArrayForEach(label, labels)
@@ -36,6 +36,7 @@ static void publish_v(struct container *container, int64_t time_ns, const char *
         add(&list, key, va_arg(args, const char *));
     if (*container->image)
         add(&list, "image", container->image);
+    add(&list, "isolation", spec->wall->name);
     add(&list, "name", name);
     event_publish_list(container->engine->events, "container", action, container->id, list.items, list.count);
 }

@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { Engine, pss, cpuSeconds, median, sleep } from './engines.mjs';
+import { hypervBenches } from './hyperv.mjs';
 
 const top = process.cwd();
 const root = fs.mkdtempSync('/var/tmp/tabique-bench-');
@@ -189,13 +190,17 @@ async function subscribe(container) {
   return { stop: async () => socket.destroy() };
 }
 
+// A name, or a group of names: "hyperv" is all of "hyperv-...".
 const chosen = process.argv.slice(2);
+const wanted = (name) => chosen.length === 0 || chosen.some((one) => name === one || name.startsWith(`${one}-`));
+report.results = results;
+Object.assign(benches, hypervBenches({ ours, docker, dataDir: path.join(root, 't/data'), programs, report, alternate, milliseconds }));
 try {
   await Promise.all([ours.ready(), docker.ready()]);
   const save = await fs.promises.readFile(path.join(top, 'build/base-image.tar'));
   await docker.call('POST', '/images/load?quiet=1', save);
   for (const [name, bench] of Object.entries(benches)) {
-    if (chosen.length && !chosen.includes(name)) continue;
+    if (!wanted(name)) continue;
     try {
       await bench();
     } catch (error) {

@@ -26,9 +26,12 @@
 #include "base/random.h"
 #include "isolation/hyperv/hyperv.h"
 #include "isolation/hyperv/setup.h"
+#include "isolation/hyperv/vm.h"
+#include "isolation/hyperv/worker.h"
 #include "isolation/isolation.h"
 #include "tabique/error.h"
 #include "hyperv/machine_fixture.h"
+#include "rpc/rpc.h"
 
 static void test_worker_killed(void **state)
 {
@@ -69,6 +72,47 @@ static void test_agent_killed(void **state)
     container_wait_lost(&container, "Attempted to kill init");
     assert_int_equal(container.lost_status, 255);
     container_close(&container);
+}
+
+/* The other way round: orders that make no sense. The agent believes its host, but a
+ * malformed one must not end it. Bodies are well formed in every third, and end too early
+ * in the others. */
+static void test_agent_refuses_garbage(void **state)
+{
+    CLEANUP_CLOSE int memory = memfd_create("garbage", MFD_CLOEXEC);
+    CLEANUP(vm_end) struct vm vm = VM_INIT;
+    CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
+    struct rpc_frame frame;
+    struct error err = ERROR_INIT;
+    struct vm_spec spec = {.setup = &fixture_setup, .id = "garbage", .uid = worker_uid("9a7ba9e"), .boot = true, .memory_fd = memory,
+                           .image_fd = -EBADF, .scratch_fd = -EBADF, .tap_fds = NO_TAPS};
+
+    assert_int_equal(ftruncate(memory, (off_t)fixture_setup.memory_bytes), 0);
+    assert_int_equal(fchown(memory, spec.uid, spec.uid), 0);
+    if (vm_start(&spec, &vm, &err) < 0 || vm_wait_hello(&vm, 120000, &err) < 0)
+        fail_msg("%s", err.message);
+    for (uint16_t type = 0; type < 48; type++) {
+        for (int round = 0; round < 6; round++) {
+            CLEANUP_STR struct str body = STR_INIT;
+            uint8_t noise[64];
+
+            if (type == RPC_SHUTDOWN)
+                continue;
+            random_bytes(noise, sizeof(noise));
+            for (int field = 0; field < noise[0] % 5; field++)
+                wire_put_bytes(&body, (uint16_t)(noise[1 + field] % 50), noise + 8, noise[8 + field] % 56);
+            if (round % 3 && body.length)
+                body.length -= 1 + noise[2] % body.length;
+            assert_int_equal(rpc_send(vm.agent_fd, type, 0, 100000 + type, body.data, body.length), 0);
+        }
+    }
+    assert_int_equal(rpc_send(vm.agent_fd, RPC_PING, 0, 7, NULL, 0), 0);
+    do {
+        int r = rpc_receive(vm.agent_fd, &decoder, &frame, 60000);
+        if (r < 0)
+            fail_msg("the agent is gone: %s", strerror(-r));
+    } while (frame.id != 7 || frame.type != RPC_PING);
+    assert_int_equal(frame.flags, RPC_REPLY);
 }
 
 static void test_disk_full(void **state)
@@ -176,7 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worker_killed), cmocka_unit_test(test_panic),
-        cmocka_unit_test(test_agent_killed),
+        cmocka_unit_test(test_agent_killed), cmocka_unit_test(test_agent_refuses_garbage),
         cmocka_unit_test(test_hostile_guest), cmocka_unit_test(test_missing_qemu),
         cmocka_unit_test(test_damaged_state), cmocka_unit_test(test_damaged_memory),
         cmocka_unit_test(test_disk_full),
