@@ -1,0 +1,89 @@
+/* instance.h - one machine's shim side, between the files of this room.
+ *
+ * hyperv.c   the operations of isolation.h
+ * channel.c  what is said to the guest and what it says; how the wall falls
+ * raise.c    from nothing to a machine that knows who it is
+ *
+ * One request at a time; it blocks the shim until its answer, while the channel is
+ * served. Everything from the guest is checked: lengths and windows by the mux,
+ * statuses and pids here. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/random.h"
+#include "base/str.h"
+#include "isolation/hyperv/resolver.h"
+#include "isolation/hyperv/setup.h"
+#include "isolation/hyperv/vm.h"
+#include "isolation/isolation.h"
+#include "rpc/mux.h"
+#include "tabique/error.h"
+
+#define HYPERV_CONSOLE_KEEP 8192 /* a panic's report is about half of it */
+
+/* An archive order under way (rpc.h). */
+struct job {
+    struct job *next;
+    uint64_t id, stream;
+    isolation_done_fn *done;
+    void *user;
+};
+
+/* An exit the guest told of while a request was being answered: a process can end
+ * before the shim has been told that it began. Passed on from the loop. */
+struct told_exit {
+    struct told_exit *next;
+    char exec_id[ID_LENGTH + 1];
+    int status;
+    bool oom;
+};
+
+struct isolation_instance {
+    char *id;
+    struct loop *loop;
+    struct isolation_events events;
+    void *user;
+    struct machine_setup setup;
+    int memory_fd; /* sealed template memory, from the server; -EBADF: boot cold */
+    char *cgroup;
+    struct vm vm;
+    pid_t files_pid; /* tabique-files; 0: nothing is shared */
+    struct mux *mux;
+    struct resolver *resolver; /* NULL: no name server of ours on its networks */
+    struct loop_source *worker_watch, *console_watch;
+    char console[HYPERV_CONSOLE_KEEP];
+    size_t console_length;
+    uint64_t next_id, next_stream;
+    struct job *jobs;
+    struct told_exit *exits;
+    struct loop_source *exits_due;
+    int64_t last_oom_ns;
+    bool fallen;
+    bool ending;
+    bool raising;
+    struct error fall; /* why it fell while raising */
+    struct { /* the request being waited for; one at a time */
+        uint64_t id;
+        bool done;
+        struct error err;
+        bool exec_failed;
+        struct str body;
+    } pending;
+};
+
+/* channel.c */
+int hyperv__watch(struct isolation_instance *instance, struct error *err); /* the channel, the worker's end, the console */
+void hyperv__forget(struct isolation_instance *instance);                  /* the opposite; the worker ends */
+void hyperv__fall(struct isolation_instance *instance, const char *reason);
+void hyperv__pass_on_exits(struct loop_source *source, void *user);
+/* On success the reply's body is in pending.body until the next. -ETIMEDOUT: of
+ * ask(), also the wall's fall. */
+int hyperv__ask_within(struct isolation_instance *instance, uint16_t type, const struct str *body, int timeout_ms,
+                       struct error *err);
+int hyperv__ask(struct isolation_instance *instance, uint16_t type, const struct str *body, struct error *err);
+struct job **hyperv__job_find(struct isolation_instance *instance, uint64_t id);
+
+/* raise.c: the cgroup is there. */
+int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, struct error *err);
