@@ -81,6 +81,8 @@ static const struct option options[] = {
      "isolation of containers that ask for none"},
     {"accelerator", KIND_CHOICE, AT(accelerator), "auto", "auto|kvm|mshv|tcg",
      "what runs virtual machines; auto: the first that works"},
+    {"vm-pool", KIND_NUMBER, AT(vm_pool), "2", "COUNT",
+     "virtual machines kept warm for the next containers; 0: none", .min = 0, .max = 64},
     {"bridge", KIND_TEXT, AT(bridge), NULL, "DEVICE",
      "device of the default network (default: the first free tabiqueN)"},
     {"bip", KIND_TEXT, AT(bip), NULL, "ADDRESS/LEN", "its address (default: the first free pool)"},

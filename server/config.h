@@ -22,7 +22,7 @@ struct config {
     char **address_pools, **dns;
     char **insecure_registries, **registry_mirrors;
     int64_t history_retention, audit_retention, history_max_size, sample_interval;
-    int64_t threads;
+    int64_t threads, vm_pool;
     char *log_level;
     bool banner, check_config, help, version;
 };

@@ -282,6 +282,7 @@ static int run(const struct config *config, struct error *err)
         .address_pools = (const char *const *)config->address_pools,
         .dns = (const char *const *)config->dns,
         .accelerator = config->accelerator,
+        .machine_pool = (int)config->vm_pool,
         .history_retain_ns = config->history_retention,
         .audit_retain_ns = config->audit_retention,
         .history_max_bytes = config->history_max_size,

@@ -47,9 +47,11 @@ static int api_info(struct request *request)
     const struct engine_options *options = engine_get_options(engine);
     const struct server_options *server = &request_server(request)->options;
     struct engine_info info;
+    struct engine_pool machines;
     struct machine machine;
 
     engine_info(engine, &info);
+    engine_pool(engine, &machines);
     route_machine(&machine);
     const int64_t started = own_start_ns();
 
@@ -68,6 +70,10 @@ static int api_info(struct request *request)
     add_wall(walls, "hyperv", info.hyperv_available, &info, "own", info.accelerator, info.security_boundary,
              info.accelerator_reason);
     json_add_string(json, "accelerator", info.accelerator);
+    cJSON *pool = json_add_object(json, "pool");
+    json_add_int(pool, "wanted", machines.wanted);
+    json_add_int(pool, "ready", machines.ready);
+    json_add_int(pool, "memoryBytes", (int64_t)machines.memory_bytes);
     json_add_string(json, "defaultIsolation", info.default_isolation);
     json_add_string(json, "samplerSource", sampler_source(engine_sampler(engine)));
     json_add_int(json, "sampleIntervalMs",

@@ -239,11 +239,13 @@ int system_metrics(struct request *request)
     struct engine *engine = request_engine(request);
     struct gather gather = {0};
     struct engine_info info;
+    struct engine_pool pool;
     struct machine machine;
     CLEANUP_STR struct str out = STR_INIT;
     int images = 0;
 
     engine_info(engine, &info);
+    engine_pool(engine, &pool);
     route_machine(&machine);
     image_each(engine_images(engine), count_image, &images);
     container_each(engine, measure, &gather);
@@ -257,6 +259,9 @@ int system_metrics(struct request *request)
     family(&out, "tabique_wall_available", "gauge", "Whether containers can run behind this wall");
     str_printf(&out, "tabique_wall_available{isolation=\"process\"} 1\n");
     str_printf(&out, "tabique_wall_available{isolation=\"hyperv\"} %d\n", info.hyperv_available);
+    single(&out, "tabique_vm_pool_wanted", "gauge", "Virtual machines to be kept warm", pool.wanted);
+    single(&out, "tabique_vm_pool_ready", "gauge", "Virtual machines that wait for a container", pool.ready);
+    single(&out, "tabique_vm_pool_memory_bytes", "gauge", "Memory that they share with nobody", (double)pool.memory_bytes);
     single(&out, "machine_cpu_cores", "gauge", "CPUs of the host", machine.cpus);
     single(&out, "machine_memory_bytes", "gauge", "Memory of the host", (double)machine.memory);
     write_http(&out, request_server(request));

@@ -117,7 +117,7 @@ static handler_fn *const handlers[] = {
     [RPC_ARCHIVE_GET] = archive_order, [RPC_ARCHIVE_PUT] = archive_order,
     [RPC_ARCHIVE_STAT] = archive_order, [RPC_CHANGES] = archive_order,
     [RPC_ARCHIVE_LIST] = archive_order,
-    [RPC_CANCEL] = archive_cancel,
+    [RPC_CANCEL] = archive_cancel, [RPC_RESET] = process_reset,
 };
 
 static void on_frame(void *user, const struct rpc_frame *frame)

@@ -56,6 +56,8 @@ void agent_power_off(void) __attribute__((noreturn));
 /* machine.c: RPC_MACHINE */
 int machine_configure(const struct rpc_frame *frame, struct error *err);
 int machine_mount_disks(struct error *err);
+/* Lets go of disks and interfaces. -EBUSY while something still holds a disk. */
+int machine_reset(struct error *err);
 
 /* files.c: the host's shared directories appear as FILES_SHARES/0, /1, ... */
 #define FILES_SHARES "/run/shares"
@@ -78,6 +80,9 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
                   bool *ret_exec_failed, struct error *err);
 int process_exec(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                  bool *ret_exec_failed, struct error *err);
+/* Forgets a container that has ended: the machine may have another. */
+int process_reset(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
+                  bool *ret_exec_failed, struct error *err);
 int process_signal(struct agent *agent, const struct rpc_frame *frame, struct error *err);
 int process_resize(struct agent *agent, const struct rpc_frame *frame, struct error *err);
 int process_list_all(struct agent *agent, struct str *reply, struct error *err);

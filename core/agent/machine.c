@@ -26,6 +26,13 @@
 #include "base/fd.h"
 #include "base/mem.h"
 
+#define IMAGE_DISK "/dev/vda"
+#define IMAGE_DIR "/layers/image"
+#define SCRATCH_DISK "/dev/vdb"
+#define SCRATCH_DIR "/scratch"
+#define DISK_TRIES 500
+#define DISK_PAUSE_US 2000
+
 /* The route structure of SIOCADDRT for IPv6 (linux/ipv6_route.h clashes with
  * net/route.h). */
 struct route6 {
@@ -284,13 +291,61 @@ int machine_configure(const struct rpc_frame *frame, struct error *err)
 int machine_mount_disks(struct error *err)
 {
     mkdir("/layers", 0755);
-    mkdir("/layers/image", 0755);
-    mkdir("/scratch", 0700);
-    if (mount("/dev/vda", "/layers/image", "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)
+    mkdir(IMAGE_DIR, 0755);
+    mkdir(SCRATCH_DIR, 0700);
+    if (mount(IMAGE_DISK, IMAGE_DIR, "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)
         return error_errno(err, errno, "cannot mount the image's disk");
-    if (mount("/dev/vdb", "/scratch", "ext4", MS_NODEV | MS_NOATIME, "noinit_itable") < 0)
+    if (mount(SCRATCH_DISK, SCRATCH_DIR, "ext4", MS_NODEV | MS_NOATIME, "noinit_itable") < 0)
         return error_errno(err, errno, "cannot mount the container's disk");
-    mkdir("/scratch/upper", 0755);
-    mkdir("/scratch/work", 0700);
+    mkdir(SCRATCH_DIR "/upper", 0755);
+    mkdir(SCRATCH_DIR "/work", 0700);
     return 0;
+}
+
+/* An overlay that is just being taken down still holds its layers: a disk is free
+ * only when it can be opened alone. Mounted again before that, the kernel would
+ * give the old disk's contents for the new one's. Closed by its last user, it also
+ * loses what was cached of it. */
+static int await_free(const char *disk, struct error *err)
+{
+    for (int tries = 0; tries < DISK_TRIES; tries++) {
+        CLEANUP_CLOSE int fd = open(disk, O_RDONLY | O_EXCL | O_CLOEXEC);
+
+        if (fd >= 0)
+            return 0;
+        if (errno != EBUSY)
+            return error_errno(err, errno, "%s", disk);
+        usleep(DISK_PAUSE_US);
+    }
+    return error_set(err, EBUSY, "%s is still in use", disk);
+}
+
+/* Down, it loses its routes; the next machine_configure() sets its address anew. */
+static void interface_reset(const char *name)
+{
+    CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq ifr = {0};
+
+    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+    ifr.ifr_addr.sa_family = AF_INET;
+    (void)ioctl(fd, SIOCSIFADDR, &ifr);
+    if (ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && ifr.ifr_flags & IFF_UP) {
+        ifr.ifr_flags = (short)(ifr.ifr_flags & ~IFF_UP);
+        (void)ioctl(fd, SIOCSIFFLAGS, &ifr);
+    }
+}
+
+int machine_reset(struct error *err)
+{
+    struct if_nameindex *interfaces = if_nameindex();
+    int r;
+
+    for (const struct if_nameindex *at = interfaces; at && at->if_index; at++)
+        if (strcmp(at->if_name, "lo") != 0)
+            interface_reset(at->if_name);
+    if_freenameindex(interfaces);
+    if ((umount2(SCRATCH_DIR, 0) < 0 && errno != EINVAL) || (umount2(IMAGE_DIR, 0) < 0 && errno != EINVAL))
+        return error_errno(err, errno, "cannot let go of the disks");
+    r = await_free(SCRATCH_DISK, err);
+    return r < 0 ? r : await_free(IMAGE_DISK, err);
 }

@@ -332,6 +332,30 @@ int process_exec(struct agent *agent, const struct rpc_frame *frame, struct str 
     return process_add(agent, exec_id, stream_base, &launched, err);
 }
 
+/* A pool machine has run its paths once on disks of no account: what real ones need
+ * is a machine where nothing has been started. The control group goes as well, with
+ * its counts and its device program. */
+int process_reset(struct agent *agent, const struct rpc_frame *frame, struct str *reply, bool *ret_exec_failed,
+                  struct error *err)
+{
+    int r = cgroup_kill(AGENT_CGROUP, SIGKILL);
+
+    process_reap(agent);
+    if (r < 0 || agent->processes || agent->jobs || agent->root_fd >= 0)
+        return error_set(err, EBUSY, "this machine's container has not ended");
+    plan_free(agent->plan);
+    agent->plan = NULL;
+    (void)cgroup_remove(AGENT_CGROUP);
+    r = cgroup_create(AGENT_CGROUP, err);
+    if (r < 0)
+        return r;
+    agent->oom_kills = 0;
+    r = machine_reset(err);
+    if (r >= 0)
+        agent->mounted = false;
+    return r;
+}
+
 /* --- while they run ---------------------------------------------------------------------- */
 
 int process_signal(struct agent *agent, const struct rpc_frame *frame, struct error *err)

@@ -20,6 +20,7 @@
 #include "base/random.h"
 #include "base/str.h"
 #include "container/engine_internal.h"
+#include "container/machine_pool.h"
 #include "container/machines.h"
 #include "container/workers.h"
 #include "history/history.h"
@@ -243,6 +244,13 @@ static void prepare_machines(struct engine *engine)
         .shim_program = shim, .dir = dir, .guest_dir = guest, .accelerator = engine->options.accelerator};
 
     engine->machines = machines_new(&options, NULL, NULL);
+    const struct machine_pool_options pool = {
+        .machines = engine->machines,
+        .shim_program = shim,
+        .cgroup_parent = engine->cgroup_parent,
+        .size = engine->options.machine_pool,
+    };
+    engine->machine_pool = machine_pool_new(&pool);
 }
 
 static int open_rooms(struct engine *engine, struct error *err)
@@ -477,6 +485,7 @@ void engine_close(struct engine *engine)
         event_bus_free(engine->events);
     if (engine->store)
         store_close(engine->store);
+    machine_pool_free(engine->machine_pool);
     machines_free(engine->machines);
     if (engine->lock_fd >= 0)
         close(engine->lock_fd);
@@ -561,6 +570,14 @@ void engine_facts(struct engine *engine, struct host_facts *ret)
         .hyperv_available = info.hyperv_available,
         .hyperv_reason = info.accelerator_reason,
     };
+}
+
+void engine_pool(struct engine *engine, struct engine_pool *ret)
+{
+    struct machine_pool_info info;
+
+    machine_pool_info(engine->machine_pool, &info);
+    *ret = (struct engine_pool){.wanted = info.wanted, .ready = info.ready, .memory_bytes = info.memory_bytes};
 }
 
 void engine_info(struct engine *engine, struct engine_info *ret)

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "container/internal.h"
+#include "container/machine_pool.h"
 #include "container/machines.h"
 #include "image/disk.h"
 #include "isolation/isolation.h"
@@ -111,7 +112,7 @@ static int raise_utility(struct container *container, struct guest *guest, struc
         .machines_dir = machines.dir,
         .machine_memory_fd = machines.memory_fd,
     };
-    r = shim_spawn(&spec, engine->loop, &events, NULL, &guest->shim, err);
+    r = machine_pool_spawn(engine->machine_pool, &spec, plan->cgroup, engine->loop, &events, NULL, &guest->shim, err);
     if (r < 0) {
         path_remove_tree(AT_FDCWD, guest->dir);
         return r;

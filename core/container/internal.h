@@ -56,6 +56,7 @@ struct engine {
     struct history *history;
     struct notify *notify;
     struct machines *machines;     /* what the thick wall stands on */
+    struct machine_pool *machine_pool;
     struct loop *loop;
     pthread_t loop_thread;
     bool loop_running;

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "container/internal.h"
 #include "container/log_driver.h"
+#include "container/machine_pool.h"
 #include "container/machines.h"
 #include "container/workers.h"
 
@@ -146,6 +147,7 @@ int shim_box_open(struct container *container, bool spawn, struct shim_box **ret
 
     CLEANUP_FREE char *program = path_join(engine->options.libexec_dir, "tabique-shim");
     CLEANUP_FREE char *dir = shim_dir(container, run);
+    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", engine->cgroup_parent, container->id);
     CLEANUP_FREE char *log_path = mem_printf("%s/%s-json.log", container->dir, container->id);
     struct shim_spec shim_spec = {
         .program = program,
@@ -183,7 +185,12 @@ int shim_box_open(struct container *container, bool spawn, struct shim_box **ret
     box->references = 1;
     box->run = run;
     box->container = container__ref(container);
-    r = (spawn ? shim_spawn : shim_reattach)(&shim_spec, engine->loop, &events, box, &box->shim, err);
+    if (!spawn)
+        r = shim_reattach(&shim_spec, engine->loop, &events, box, &box->shim, err);
+    else if (shim_spec.machines_dir)
+        r = machine_pool_spawn(engine->machine_pool, &shim_spec, cgroup, engine->loop, &events, box, &box->shim, err);
+    else
+        r = shim_spawn(&shim_spec, engine->loop, &events, box, &box->shim, err);
     if (r < 0) {
         if (spawn)
             path_remove_tree(AT_FDCWD, dir);

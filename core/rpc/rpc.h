@@ -63,6 +63,9 @@ enum rpc_type {
     RPC_MOUNT = 26,      /* plan; the machine with its disks, but no process: for its files */
     RPC_RESOLVE = 27,    /* guest: a byte, 0 UDP or 1 TCP, and a DNS query for 127.0.0.11; reply: the answer, raw */
     RPC_ARCHIVE_LIST = 28, /* one directory of it */
+    RPC_WARM = 29,       /* shim to server: a pool machine waits for its container; RPC_TAG_PID the worker's */
+    RPC_ADOPT = 30,      /* server to such a shim, with the listening socket (SCM_RIGHTS): whose it is now */
+    RPC_RESET = 31,      /* guest: as if nothing had been started: the disks are let go of */
 };
 
 enum rpc_tag {
@@ -112,6 +115,8 @@ enum rpc_tag {
     RPC_TAG_LINK = 44,
     RPC_TAG_ROOT = 45,       /* enum rpc_root */
     RPC_TAG_RESOLVER = 46,   /* bool: the machine answers on 127.0.0.11 */
+    RPC_TAG_ARGUMENT = 47,   /* one of the shim's own arguments */
+    RPC_TAG_CGROUP = 48,
 };
 
 /* Which tree an archive order is about. Its data (GET: a tar; PUT: a tar without

@@ -35,37 +35,12 @@
 #include "shim/client_private.h"
 #include "tabique/error.h"
 
-#define SOCKET_NAME "shim.sock"
-
 struct waiting {
     struct waiting *next;
     uint64_t id;
     bool done;
     uint16_t flags;
     struct str body;
-};
-
-struct shim {
-    struct loop *loop;
-    struct shim_events events;
-    void *user;
-    char *id, *dir;
-    pid_t pid;
-    int pidfd; /* of our child; -EBADF after reattach */
-    int fd;
-
-    pthread_mutex_t writing; /* two requests must not mix their bytes; taken alone */
-    pthread_mutex_t lock;
-    pthread_cond_t answered;
-    struct waiting *waiting;
-    uint64_t next_id;
-    bool lost;   /* the connection broke */
-    bool quiet;  /* no callbacks any more: freed or shut down */
-    struct str missed; /* reattach: body of the first RPC_STATUS reply */
-
-    /* The loop's thread only. */
-    struct loop_source *source;
-    struct rpc_decoder decoder;
 };
 
 /* --- being told --------------------------------------------------------------------- */
@@ -210,7 +185,7 @@ static void on_shim_ended(struct loop_source *source, int pidfd, uint32_t events
     close(pidfd);
 }
 
-static void begin(void *user)
+void shim__begin(void *user)
 {
     struct shim *shim = user;
     struct wire_reader reader;
@@ -231,7 +206,7 @@ static void begin(void *user)
         lose(shim);
 }
 
-static void end(void *user)
+void shim__end(void *user)
 {
     struct shim *shim = user;
 
@@ -490,7 +465,7 @@ int shim_update(struct shim *shim, const struct plan_limits *limits, struct erro
 }
 
 /* --- connections of their own ------------------------------------------------------------- */
-static int send_hello(int fd)
+int shim__send_hello(int fd)
 {
     CLEANUP_STR struct str body = STR_INIT;
 
@@ -517,7 +492,7 @@ static int connect_shim(const char *dir, int *ret_fd)
 
     if (fd < 0)
         return fd;
-    r = send_hello(fd);
+    r = shim__send_hello(fd);
     if (r == 0)
         *ret_fd = TAKE_FD(fd);
     return r;
@@ -594,7 +569,7 @@ int shim_root(struct shim *shim, int *ret_fd, struct error *err)
 }
 
 /* --- making and leaving ------------------------------------------------------------------------ */
-static struct shim *new_shim(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events, void *user)
+struct shim *shim__new(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events, void *user)
 {
     struct shim *shim = mem_new(struct shim);
     pthread_condattr_t attr;
@@ -608,121 +583,6 @@ static struct shim *new_shim(const struct shim_spec *spec, struct loop *loop, co
     pthread_cond_init(&shim->answered, &attr);
     pthread_condattr_destroy(&attr);
     return shim;
-}
-
-/* The program by way of a read-only mount of its own directory: what runs inside
- * a container before its exec, and --init's pid 1 for good, has this file as its
- * /proc/PID/exe. Through it nobody can write the file on disk (CVE-2019-5736).
- * *ret_fd is to be the child's FD_PROGRAM_DIR. */
-#define FD_PROGRAM_DIR 5
-#define FD_MACHINE_MEMORY 6
-static char *readonly_program(const char *program, int *ret_fd, struct error *err)
-{
-    CLEANUP_FREE char *dir = path_dir(program);
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, .propagation = MS_PRIVATE};
-    CLEANUP_CLOSE int tree = open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-
-    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
-        error_errno(err, errno == ENOENT ? EIO : errno, "cannot protect %s", program);
-        return NULL;
-    }
-    *ret_fd = TAKE_FD(tree);
-    return mem_printf("/proc/self/fd/%d/%s", FD_PROGRAM_DIR, path_base(program));
-}
-
-static int spawn(const struct shim_spec *spec, int listening, int first, struct shim *shim, struct error *err)
-{
-    CLEANUP_CLOSE int mount_fd = -EBADF;
-    CLEANUP_FREE char *program = readonly_program(spec->program, &mount_fd, err);
-    CLEANUP_FREE char *size = mem_printf("%lld", (long long)spec->log_max_size);
-    CLEANUP_FREE char *files = mem_printf("%d", spec->log_max_files < 1 ? 1 : spec->log_max_files);
-    CLEANUP_FREE char *facility = mem_printf("%d", spec->log_facility);
-    CLEANUP_FREE char *program_dir = path_dir(spec->program);
-    CLEANUP_FREE char *files_program = path_join(program_dir, "tabique-files");
-    const char *argv[48] = {"tabique-shim", "--id", spec->id, "--dir", spec->dir, "--state-dir", spec->state_dir,
-                            "--isolation", spec->isolation ? spec->isolation : "process"};
-    struct child_fd fds[5] = {{listening, 3}, {first, 4}, {STDERR_FILENO, STDERR_FILENO}};
-    struct child_spec child = {.path = program, .fds = fds, .fd_count = 3, .new_session = 1};
-    size_t n = 9;
-
-    if (program)
-        fds[child.fd_count++] = (struct child_fd){mount_fd, FD_PROGRAM_DIR};
-    if (spec->machines_dir) {
-        argv[n++] = "--machines";
-        argv[n++] = spec->machines_dir;
-        argv[n++] = "--files-program";
-        argv[n++] = files_program;
-        if (spec->machine_memory_fd > 0) {
-            argv[n++] = "--machine-memory";
-            fds[child.fd_count++] = (struct child_fd){spec->machine_memory_fd, FD_MACHINE_MEMORY};
-        }
-    }
-
-    if (spec->log_path) {
-        argv[n++] = "--log";
-        argv[n++] = spec->log_path;
-        argv[n++] = "--log-max-size";
-        argv[n++] = size;
-        argv[n++] = "--log-max-files";
-        argv[n++] = files;
-    }
-    const struct {
-        const char *name, *value;
-    } texts[] = {{"--log-attributes", spec->log_attributes}, {"--log-to", spec->log_to},
-                 {"--log-format", spec->log_format}, {"--log-tag", spec->log_tag},
-                 {"--log-fields", spec->log_fields}, {"--log-facility", spec->log_to ? facility : NULL}};
-    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        if (!texts[i].value)
-            continue;
-        argv[n++] = texts[i].name;
-        argv[n++] = texts[i].value;
-    }
-    if (spec->open_stdin)
-        argv[n++] = "--open-stdin";
-    if (spec->stdin_once)
-        argv[n++] = "--stdin-once";
-    child.argv = (char *const *)(const void *)argv;
-    return child_spawn(&child, &shim->pid, &shim->pidfd, err);
-}
-
-int shim_spawn(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events, void *user,
-               struct shim **ret, struct error *err)
-{
-    CLEANUP_FREE char *socket_path = path_join(spec->dir, SOCKET_NAME);
-    CLEANUP_FREE char *record = path_join(spec->state_dir, "exit");
-    CLEANUP_CLOSE int listening = -EBADF;
-    CLEANUP_CLOSE int ours = -EBADF;
-    CLEANUP_CLOSE int theirs = -EBADF;
-    struct shim *shim;
-    int pair[2];
-    int r;
-
-    /* The record of the run before would be taken for this one's. */
-    if (unlink(record) < 0 && errno != ENOENT)
-        return error_errno(err, errno, "cannot remove %s", record);
-    listening = socket_listen(socket_path, 64, 0600);
-    if (listening < 0)
-        return error_errno(err, listening == -ENOENT ? EIO : -listening, "cannot make %s", socket_path);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return error_errno(err, errno, "cannot make a socket pair");
-    ours = pair[0];
-    theirs = pair[1];
-    shim = new_shim(spec, loop, events, user);
-    r = spawn(spec, listening, theirs, shim, err);
-    if (r == 0 && (r = send_hello(ours)) < 0)
-        error_errno(err, -r, "the shim of container %.12s has ended", spec->id);
-    if (r < 0) {
-        if (shim->pidfd >= 0)
-            (void)waitid(P_PIDFD, (id_t)shim->pidfd, &(siginfo_t){0}, WEXITED);
-        shim->fd = TAKE_FD(ours);
-        end(shim);
-        return r;
-    }
-    shim->fd = TAKE_FD(ours);
-    fd_set_nonblock(shim->fd, true);
-    loop_post(loop, begin, shim);
-    *ret = shim;
-    return 0;
 }
 
 int shim_reattach(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events, void *user,
@@ -743,7 +603,7 @@ int shim_reattach(const struct shim_spec *spec, struct loop *loop, const struct 
         r = receive_hello(fd, &decoder, &pid);
     if (r < 0)
         return error_errno(err, -r, "cannot reach the shim of container %.12s", spec->id);
-    shim = new_shim(spec, loop, events, user);
+    shim = shim__new(spec, loop, events, user);
     shim->pid = pid;
     shim->next_id = 1;
     /* An end that happens at just this time is told beside the status; the status
@@ -761,13 +621,13 @@ int shim_reattach(const struct shim_spec *spec, struct loop *loop, const struct 
         r = -EPROTO;
     if (r < 0) {
         shim->fd = TAKE_FD(fd);
-        end(shim);
+        shim__end(shim);
         return error_errno(err, -r, "cannot reach the shim of container %.12s", spec->id);
     }
     str_append_n(&shim->missed, frame.length ? (const void *)frame.body : "", frame.length);
     shim->fd = TAKE_FD(fd);
     fd_set_nonblock(shim->fd, true);
-    loop_post(loop, begin, shim);
+    loop_post(loop, shim__begin, shim);
     *ret = shim;
     return 0;
 }
@@ -779,7 +639,7 @@ void shim_free(struct shim *shim)
     pthread_mutex_lock(&shim->lock);
     shim->quiet = true;
     pthread_mutex_unlock(&shim->lock);
-    loop_post(shim->loop, end, shim);
+    loop_post(shim->loop, shim__end, shim);
 }
 
 pid_t shim_pid(const struct shim *shim)

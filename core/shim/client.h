@@ -74,6 +74,19 @@ int shim_spawn(const struct shim_spec *spec, struct loop *loop, const struct shi
 /* Back to a shim that still runs; -ENOENT or -ECONNREFUSED where none does. */
 int shim_reattach(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events,
                   void *user, struct shim **ret, struct error *err);
+/* One made ahead, with a warm machine and no container (`spec`: program, machines_dir
+ * and machine_memory_fd; `id` names its worker). Its fd becomes readable when it is
+ * ready or has ended; then shim_warm_ready() gives 0 and its worker's pid, or an
+ * error. Afterwards readable means ended. It ends with the server. */
+struct shim_warm;
+int shim_warm_spawn(const struct shim_spec *spec, const char *cgroup, struct shim_warm **ret, struct error *err);
+int shim_warm_fd(const struct shim_warm *warm);
+int shim_warm_ready(struct shim_warm *warm, pid_t *ret_worker);
+void shim_warm_free(struct shim_warm *warm); /* kills it */
+/* As shim_spawn(), of a ready one, which is used up, also on failure. cgroup: the
+ * container's. */
+int shim_adopt(struct shim_warm *warm, const struct shim_spec *spec, const char *cgroup, struct loop *loop,
+               const struct shim_events *events, void *user, struct shim **ret, struct error *err);
 void shim_free(struct shim *shim);
 pid_t shim_pid(const struct shim *shim);
 /* What runs (pid 0: nothing was started). After shim_reattach() the ends that

@@ -49,13 +49,14 @@ static const struct {
     {"--log-fields", offsetof(struct shim_options, log_fields)},
     {"--machines", offsetof(struct shim_options, machines_dir)},
     {"--files-program", offsetof(struct shim_options, files_program)},
+    {"--warm", offsetof(struct shim_options, warm_cgroup)},
 };
 
-static bool parse_options(char **argv, struct shim_options *o)
+bool shim_parse_options(char *const *arguments, struct shim_options *o)
 {
     o->isolation = "process";
     o->log_max_files = 1;
-    for (char **arg = argv + 1; *arg; arg++) {
+    for (char *const *arg = arguments; *arg; arg++) {
         bool known = false;
 
         if (str_equal(*arg, "--open-stdin")) {
@@ -136,7 +137,7 @@ static int prepare_machines(int argc, char **argv)
 
     signal(SIGPIPE, SIG_IGN);
     /* Ahead of need, so behind whatever runs. */
-    (void)setpriority(PRIO_PROCESS, 0, 10);
+    (void)setpriority(PRIO_PROCESS, 0, 5);
     if (machine_prepare(&prepare, &err) < 0) {
         say(err.message);
         say("\n");
@@ -150,6 +151,7 @@ int main(int argc, char **argv)
 {
     static struct shim shim;
     CLEANUP_FREE char *socket_path = NULL;
+    int listening = FD_LISTENING;
 
     if (argc == 2 && str_equal(argv[1], "--version")) {
         (void)!write(STDOUT_FILENO, "tabique-shim " TABIQUE_VERSION "\n", strlen("tabique-shim " TABIQUE_VERSION "\n"));
@@ -159,7 +161,8 @@ int main(int argc, char **argv)
     if (argc >= 5 && str_equal(argv[1], "--prepare-machines"))
         return prepare_machines(argc, argv);
 #endif
-    if (!parse_options(argv, &shim.options) || fcntl(FD_LISTENING, F_GETFD) < 0 || fcntl(FD_FIRST, F_GETFD) < 0) {
+    if (!shim_parse_options(argv + 1, &shim.options) || fcntl(FD_FIRST, F_GETFD) < 0 ||
+        (!shim.options.warm_cgroup && fcntl(FD_LISTENING, F_GETFD) < 0)) {
         say("tabique-shim is started by tabique, not by hand\n");
         return 2;
     }
@@ -177,10 +180,17 @@ int main(int argc, char **argv)
     set_up_process(argv, shim.options.machine_memory);
     if (loop_new(&shim.loop) < 0 || !shim_process_add(&shim, ""))
         return 1;
+#ifdef TABIQUE_HAVE_HYPERV
+    if (shim.options.warm_cgroup && shim_warm(&shim, FD_FIRST, &listening) < 0)
+        return 1;
+#endif
     /* Without its log a container still runs: a full disk must not keep it down. */
     (void)shim_log_open(&shim.log, &shim.options);
-    if (shim_server_open(&shim, FD_LISTENING, FD_FIRST) < 0)
+    if (shim_server_open(&shim, listening, FD_FIRST) < 0)
         return 1;
+#ifdef TABIQUE_HAVE_HYPERV
+    shim_warm_move(&shim);
+#endif
     (void)loop_run(shim.loop);
     socket_path = path_join(shim.options.dir, "shim.sock");
     (void)unlink(socket_path);

@@ -474,11 +474,13 @@ static int do_mount(struct request *q, struct str *reply, struct error *err)
 
     if (!shim->wall->mount)
         return error_set(err, ENOTSUP, "%s isolation has its files on the host", shim->wall->name);
-    if (shim->instance)
+    if (shim->mounted || shim_process_find(shim, "")->started)
         return error_set(err, EEXIST, "the container has been started already");
     if (!q->plan || plan_decode(q->plan, q->plan_length, &plan) < 0)
         return error_set(err, EBADMSG, "the plan is malformed");
-    r = shim->wall->open(shim->options.id, shim->options.dir, shim->loop, &shim_events, shim, &shim->instance, err);
+    r = 0;
+    if (!shim->instance) /* one made ahead has it */
+        r = shim->wall->open(shim->options.id, shim->options.dir, shim->loop, &shim_events, shim, &shim->instance, err);
     if (r >= 0)
         r = shim->wall->mount(shim->instance, plan, err);
     shim->mounted = r >= 0;

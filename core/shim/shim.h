@@ -6,6 +6,7 @@
  * log.c       the json-file log
  * log_sink.c  lines sent on to the journal or a syslog
  * record.c    the exit record
+ * warm.c      a machine ahead of its container
  *
  * One thread, one loop, nothing that blocks but the log and the exit record.
  * The server on the other end may vanish at any moment; what the container's
@@ -22,6 +23,7 @@
 
 struct loop;
 struct loop_source;
+struct shim;
 
 #define SHIM_QUEUE_LIMIT (256u << 10)  /* to one attached client: then reading pauses */
 #define SHIM_STDIN_LIMIT (64u << 10)   /* towards the process: then the clients wait */
@@ -31,10 +33,22 @@ struct loop_source;
 struct shim_options {
     const char *id, *dir, *state_dir, *isolation, *log_path, *machines_dir, *files_program;
     const char *log_attributes, *log_to, *log_format, *log_tag, *log_fields;
+    const char *warm_cgroup; /* made ahead; where its machine waits */
     int64_t log_max_size;
     int log_max_files, log_facility;
     bool open_stdin, stdin_once, machine_memory;
 };
+
+/* --- main.c ------------------------------------------------------------------------- */
+bool shim_parse_options(char *const *arguments, struct shim_options *options);
+
+/* --- warm.c ------------------------------------------------------------------------- */
+/* Makes a machine, waits to be adopted, and is then as one that was spawned with the
+ * options it has been given. Negative: it is not needed any more. */
+int shim_warm(struct shim *shim, int first, int *ret_listening);
+/* Its machine into the container's control group. It takes some milliseconds, in
+ * which the server makes the network: to be called after the first word. */
+void shim_warm_move(struct shim *shim);
 
 /* --- log_sink.c --------------------------------------------------------------------- */
 struct shim_sink {
@@ -67,7 +81,6 @@ void shim_log_flush(struct shim_log *log); /* unfinished lines too: the streams 
 int shim_record_write(const char *state_dir, int status, bool oom, int64_t time_ns, const char *lost);
 
 /* --- process.c ----------------------------------------------------------------------- */
-struct shim;
 struct shim_process;
 
 struct shim_output {
@@ -137,6 +150,7 @@ struct shim {
     struct shim_log log;
     int listening;
     struct loop_source *listening_source;
+    char *cgroup; /* warm.c: where its machine is to go */
     bool shutting_down;
     char *lost;        /* why the wall fell; NULL: it stands */
     bool mounted;      /* a machine for the files of a container that does not run */

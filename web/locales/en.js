@@ -727,6 +727,7 @@ export default {
   'about.kernel.shared': 'shares the host\'s kernel',
   'about.kernel.own': 'a kernel of its own',
   'about.boundary': 'a security boundary',
+  'about.pool': '{ready} of {wanted} machines wait warm for a container ({memory})',
   'about.noboundary': 'not a security boundary',
   'about.licences': 'Made with',
   'about.clock': 'Clock',

@@ -727,6 +727,7 @@ export default {
   'about.kernel.shared': 'comparte el núcleo del anfitrión',
   'about.kernel.own': 'un núcleo propio',
   'about.boundary': 'una frontera de seguridad',
+  'about.pool': '{ready} de {wanted} máquinas esperan listas un contenedor ({memory})',
   'about.noboundary': 'no es una frontera de seguridad',
   'about.licences': 'Hecho con',
   'about.clock': 'Reloj',

@@ -34,6 +34,7 @@ struct engine_options {
     const char *const *address_pools;
     const char *const *dns;     /* name servers of containers that name none; NULL: the host's */
     const char *accelerator;    /* NULL: probe; or forced "kvm", "mshv", "tcg" */
+    int machine_pool;           /* machines kept warm; 0: none */
     int64_t history_retain_ns, audit_retain_ns, history_max_bytes; /* store.h; 0 default */
     int64_t sample_interval_ns; /* recorder; 0: 1 s */
 };
@@ -63,3 +64,10 @@ struct engine_info {
     int containers, running, paused, stopped;
 };
 void engine_info(struct engine *engine, struct engine_info *ret);
+
+/* Machines kept warm for the next containers. Reads their memory: not for every request. */
+struct engine_pool {
+    int wanted, ready;
+    uint64_t memory_bytes; /* of the ready ones, shared with nobody */
+};
+void engine_pool(struct engine *engine, struct engine_pool *ret);

@@ -240,6 +240,17 @@ void hyperv__pass_on_exits(struct loop_source *source, void *user)
     }
 }
 
+void hyperv__drop_exits(struct isolation_instance *instance)
+{
+    if (instance->exits)
+        loop_set_timer(instance->exits_due, INT64_MAX / 2, 0);
+    while (instance->exits) {
+        struct told_exit *told = instance->exits;
+        instance->exits = told->next;
+        free(told);
+    }
+}
+
 /* Each becomes an event for everybody who listens: a guest has no more than one a
  * second to give. */
 static void oom_received(struct isolation_instance *instance)

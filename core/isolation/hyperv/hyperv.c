@@ -112,8 +112,8 @@ static int stdio_join(struct isolation_instance *instance, struct stdio *stdio, 
     return r < 0 ? error_errno(err, -r, "cannot connect the process's streams") : 0;
 }
 
-static int run(struct isolation_instance *instance, uint16_t type, struct str *body, bool tty,
-               struct isolation_process *ret, struct error *err)
+int hyperv__run(struct isolation_instance *instance, uint16_t type, struct str *body, bool tty,
+                struct isolation_process *ret, struct error *err)
 {
     CLEANUP(stdio_close) struct stdio stdio;
     uint64_t base = instance->next_stream;
@@ -192,16 +192,32 @@ static int apply_limits(struct isolation_instance *instance, const struct plan_l
     return cgroup_apply(instance->cgroup, &outer, err);
 }
 
-/* The cgroup with its limits, and in it the machine. */
-static int raise_limited(struct isolation_instance *instance, const struct plan *plan, struct error *err)
+/* A machine that waited in another one moves along. */
+int hyperv__enter_cgroup(struct isolation_instance *instance, const char *path, struct error *err)
 {
     int r;
 
-    instance->cgroup = mem_strdup(plan->cgroup);
-    r = cgroup_create(instance->cgroup, err);
+    if (instance->cgroup && str_equal(instance->cgroup, path))
+        return 0;
+    r = cgroup_create(path, err);
+    if (r >= 0 && instance->vm.pid > 0 && cgroup_attach(path, instance->vm.pid, err) < 0)
+        hyperv__forget(instance); /* it has just died: another one is made */
     if (r < 0)
         return r;
-    r = apply_limits(instance, &plan->limits, err);
+    if (instance->cgroup)
+        (void)cgroup_remove(instance->cgroup);
+    free(instance->cgroup);
+    instance->cgroup = mem_strdup(path);
+    return 0;
+}
+
+/* The cgroup with its limits, and in it the machine. */
+static int raise_limited(struct isolation_instance *instance, const struct plan *plan, struct error *err)
+{
+    int r = hyperv__enter_cgroup(instance, plan->cgroup, err);
+
+    if (r >= 0)
+        r = apply_limits(instance, &plan->limits, err);
     return r < 0 ? r : hyperv__raise(instance, plan, err);
 }
 
@@ -218,7 +234,7 @@ static int op_start(struct isolation_instance *instance, const struct plan *plan
     r = shares_open(plan, files_program, instance->vm.files_fd, &body, &instance->files_pid, err);
     if (r < 0)
         return r;
-    return run(instance, RPC_START, &body, plan->process.tty, ret, err);
+    return hyperv__run(instance, RPC_START, &body, plan->process.tty, ret, err);
 }
 
 static int op_exec(struct isolation_instance *instance, const char *exec_id, const struct plan_process *process,
@@ -229,7 +245,7 @@ static int op_exec(struct isolation_instance *instance, const char *exec_id, con
     plan_process_encode(process, &encoded);
     wire_put_bytes(&body, RPC_TAG_PROCESS, encoded.data, encoded.length);
     wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
-    return run(instance, RPC_EXEC, &body, process->tty, ret, err);
+    return hyperv__run(instance, RPC_EXEC, &body, process->tty, ret, err);
 }
 
 static int op_signal(struct isolation_instance *instance, const char *exec_id, int signal, struct error *err)
@@ -363,7 +379,7 @@ static void op_transfer_cancel(struct isolation_instance *instance, uint64_t id)
  * its page cache held, as a machine whose plug is pulled. */
 static void op_close(struct isolation_instance *instance)
 {
-    if (instance->mux && !instance->fallen)
+    if (instance->mux && !instance->fallen && !instance->pooled)
         (void)hyperv__ask_within(instance, RPC_SHUTDOWN, NULL, SHUTDOWN_MS, NULL);
     instance->ending = true;
     hyperv__forget(instance);
@@ -371,13 +387,9 @@ static void op_close(struct isolation_instance *instance)
         (void)cgroup_kill(instance->cgroup, SIGKILL);
         (void)cgroup_remove(instance->cgroup);
     }
+    hyperv__drop_exits(instance);
     loop_remove(instance->exits_due);
     resolver_free(instance->resolver);
-    while (instance->exits) {
-        struct told_exit *told = instance->exits;
-        instance->exits = told->next;
-        free(told);
-    }
     machine_setup_clear(&instance->setup);
     str_free(&instance->pending.body);
     free(instance->cgroup);

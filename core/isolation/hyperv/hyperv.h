@@ -1,7 +1,23 @@
 /* hyperv.h - what the shim's main tells the thick wall before it is used. */
 #pragma once
 
+#include <sys/types.h>
+
 /* dir: setup.h's, prepared. memory_fd: the template's sealed memory, inherited from
  * the server (machine_template_memory()); -EBADF: machines boot cold. Both must
  * outlive every instance. files_program: path of tabique-files. */
 void hyperv_use(const char *dir, int memory_fd, const char *files_program);
+
+/* A machine ahead of its container, for a shim that does not know yet whose it is:
+ * restored in a cgroup of its own, its paths run once on disks of no account. Blocks
+ * for as long as that takes. On failure the instance is to be closed. */
+struct error;
+struct isolation_instance;
+int hyperv_warm(struct isolation_instance *instance, const char *cgroup, struct error *err);
+/* Readable when its worker has ended; *ret_pid: the worker's. */
+int hyperv_warm_watch(struct isolation_instance *instance, pid_t *ret_pid);
+/* Whose it is now. */
+void hyperv_adopt(struct isolation_instance *instance, const char *id);
+/* Its machine moves to the container's cgroup, which costs some milliseconds that the
+ * start need not wait for. */
+int hyperv_move(struct isolation_instance *instance, const char *cgroup, struct error *err);

@@ -3,6 +3,7 @@
  * hyperv.c   the operations of isolation.h
  * channel.c  what is said to the guest and what it says; how the wall falls
  * raise.c    from nothing to a machine that knows who it is
+ * warm.c     a machine ahead of its container
  *
  * One request at a time; it blocks the shim until its answer, while the channel is
  * served. Everything from the guest is checked: lengths and windows by the mux,
@@ -63,6 +64,7 @@ struct isolation_instance {
     bool fallen;
     bool ending;
     bool raising;
+    bool pooled; /* its machine waits for its container */
     struct error fall; /* why it fell while raising */
     struct { /* the request being waited for; one at a time */
         uint64_t id;
@@ -78,6 +80,7 @@ int hyperv__watch(struct isolation_instance *instance, struct error *err); /* th
 void hyperv__forget(struct isolation_instance *instance);                  /* the opposite; the worker ends */
 void hyperv__fall(struct isolation_instance *instance, const char *reason);
 void hyperv__pass_on_exits(struct loop_source *source, void *user);
+void hyperv__drop_exits(struct isolation_instance *instance);
 /* On success the reply's body is in pending.body until the next. -ETIMEDOUT: of
  * ask(), also the wall's fall. */
 int hyperv__ask_within(struct isolation_instance *instance, uint16_t type, const struct str *body, int timeout_ms,
@@ -85,5 +88,21 @@ int hyperv__ask_within(struct isolation_instance *instance, uint16_t type, const
 int hyperv__ask(struct isolation_instance *instance, uint16_t type, const struct str *body, struct error *err);
 struct job **hyperv__job_find(struct isolation_instance *instance, uint64_t id);
 
-/* raise.c: the cgroup is there. */
+/* hyperv.c */
+int hyperv__run(struct isolation_instance *instance, uint16_t type, struct str *body, bool tty,
+                struct isolation_process *ret, struct error *err);
+int hyperv__enter_cgroup(struct isolation_instance *instance, const char *path, struct error *err);
+
+/* raise.c: the cgroup is there. On failure what came to be is for hyperv__forget(). */
+struct ends { /* where a machine's disks and networks lead */
+    int image, scratch;
+    int taps[MACHINE_NICS];
+    struct str interfaces;
+};
+#define ENDS_INIT {.image = -EBADF, .scratch = -EBADF, .taps = NO_TAPS, .interfaces = STR_INIT}
+void hyperv__ends_close(struct ends *ends);
+int hyperv__restore(struct isolation_instance *instance, struct error *err); /* a clone without ends */
+/* Disks, taps and a name for a clone. */
+int hyperv__give(struct isolation_instance *instance, const struct plan *plan, const struct ends *ends, int timeout_ms,
+                 struct error *err);
 int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, struct error *err);

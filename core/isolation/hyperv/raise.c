@@ -20,6 +20,9 @@
 #define RESTORE_MS 15000
 #define FIRST_ANSWER_MS 10000
 #define BOOT_MS 90000
+#define TAKE_MS 3000
+#define GUEST_OWN (UINT64_C(96) << 20)
+#define MEMORY_STEP (UINT64_C(128) << 20)
 
 /* First thing after waking: a clone has the template's random pool, clock and no
  * name. Its answer is also the proof that the machine lives. */
@@ -41,40 +44,61 @@ static int introduce(struct isolation_instance *instance, const struct plan *pla
     return hyperv__ask_within(instance, RPC_MACHINE, &body, timeout_ms, err);
 }
 
-static int make_machine(struct isolation_instance *instance, const struct plan *plan, bool boot, int image_fd,
-                        int scratch_fd, const int *tap_fds, const struct str *interfaces, struct error *err)
+static void begin_raising(struct isolation_instance *instance)
 {
-    CLEANUP_FREE char *state_path = path_join(instance->setup.dir, "state");
-    CLEANUP_CLOSE int state = -EBADF, memory = -EBADF;
-    struct vm_spec spec = {.setup = &instance->setup, .id = instance->id, .cgroup = instance->cgroup,
-                           .uid = worker_uid(instance->id), .boot = boot, .memory_fd = instance->memory_fd,
-                           .image_fd = image_fd, .scratch_fd = scratch_fd};
-    int r;
-
-    memcpy(spec.tap_fds, tap_fds, sizeof(spec.tap_fds));
-    if (boot) {
-        memory = memfd_create(instance->id, MFD_CLOEXEC);
-        if (memory < 0 || ftruncate(memory, (off_t)instance->setup.memory_bytes) < 0 ||
-            fchown(memory, spec.uid, spec.uid) < 0 || fchmod(memory, 0600) < 0)
-            return error_errno(err, errno, "cannot make the machine's memory");
-        spec.memory_fd = memory;
-    } else {
-        state = open(state_path, O_RDONLY | O_CLOEXEC);
-        if (state < 0)
-            return error_errno(err, errno, "cannot open the template's state");
-    }
     instance->raising = true;
     instance->fallen = false;
     instance->fall = ERROR_INIT;
     instance->console_length = 0;
+}
+
+int hyperv__restore(struct isolation_instance *instance, struct error *err)
+{
+    CLEANUP_FREE char *state_path = path_join(instance->setup.dir, "state");
+    CLEANUP_CLOSE int state = open(state_path, O_RDONLY | O_CLOEXEC);
+    const struct vm_spec spec = {.setup = &instance->setup, .id = instance->id, .cgroup = instance->cgroup,
+                                 .uid = worker_uid(instance->id), .memory_fd = instance->memory_fd,
+                                 .image_fd = -EBADF, .scratch_fd = -EBADF, .tap_fds = NO_TAPS};
+    int r;
+
+    if (state < 0)
+        return error_errno(err, errno, "cannot open the template's state");
+    begin_raising(instance);
     r = vm_start(&spec, &instance->vm, err);
-    if (r >= 0 && !boot)
+    if (r >= 0)
         r = vm_restore(&instance->vm, state, RESTORE_MS, err);
-    if (r >= 0)
-        r = hyperv__watch(instance, err);
-    if (r >= 0)
-        r = introduce(instance, plan, interfaces, boot ? BOOT_MS : FIRST_ANSWER_MS, err);
-    /* Disks, names and streams are done; the monitor has nothing more to say. */
+    return r < 0 ? r : hyperv__watch(instance, err);
+}
+
+static int boot(struct isolation_instance *instance, const struct ends *ends, struct error *err)
+{
+    CLEANUP_CLOSE int memory = memfd_create(instance->id, MFD_CLOEXEC);
+    struct vm_spec spec = {.setup = &instance->setup, .id = instance->id, .cgroup = instance->cgroup,
+                           .uid = worker_uid(instance->id), .boot = true, .memory_fd = memory,
+                           .image_fd = ends->image, .scratch_fd = ends->scratch};
+    int r;
+
+    memcpy(spec.tap_fds, ends->taps, sizeof(spec.tap_fds));
+    if (memory < 0 || ftruncate(memory, (off_t)instance->setup.memory_bytes) < 0 ||
+        fchown(memory, spec.uid, spec.uid) < 0 || fchmod(memory, 0600) < 0)
+        return error_errno(err, errno, "cannot make the machine's memory");
+    begin_raising(instance);
+    r = vm_start(&spec, &instance->vm, err);
+    return r < 0 ? r : hyperv__watch(instance, err);
+}
+
+int hyperv__give(struct isolation_instance *instance, const struct plan *plan, const struct ends *ends, int timeout_ms,
+                 struct error *err)
+{
+    int r = vm_connect(&instance->vm, ends->image, ends->scratch, ends->taps, timeout_ms, err);
+
+    return r < 0 ? r : introduce(instance, plan, &ends->interfaces, timeout_ms, err);
+}
+
+/* What came of it. The monitor has nothing more to say: disks, names and streams are
+ * done. */
+static int raised(struct isolation_instance *instance, int r)
+{
     qmp_close(&instance->vm.qmp);
     instance->raising = false;
     if (r < 0)
@@ -111,41 +135,74 @@ static bool wants_resolver(const struct plan *plan)
     return false;
 }
 
-struct taps {
-    int fds[TAPS_MAX];
-};
-
-static void taps_close(struct taps *taps)
+void hyperv__ends_close(struct ends *ends)
 {
-    for (int i = 0; i < TAPS_MAX; i++)
-        cleanup_close(&taps->fds[i]);
+    cleanup_close(&ends->image);
+    cleanup_close(&ends->scratch);
+    for (int i = 0; i < MACHINE_NICS; i++)
+        cleanup_close(&ends->taps[i]);
+    str_free(&ends->interfaces);
 }
 
-int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, struct error *err)
+static int open_ends(struct isolation_instance *instance, const struct plan *plan, struct ends *ends, struct error *err)
 {
-    CLEANUP_CLOSE int image = -EBADF, scratch = -EBADF;
-    CLEANUP(taps_close) struct taps taps = {NO_TAPS};
-    CLEANUP_STR struct str interfaces = STR_INIT;
     const struct plan_namespace *net = &plan->namespaces[PLAN_NS_NET];
-    bool can_restore = instance->setup.has_template && instance->memory_fd >= 0;
     int r;
 
-    image = open(plan->rootfs.device ? plan->rootfs.device : "", O_RDONLY | O_CLOEXEC);
-    if (image < 0)
+    ends->image = open(plan->rootfs.device ? plan->rootfs.device : "", O_RDONLY | O_CLOEXEC);
+    if (ends->image < 0)
         return error_errno(err, errno, "cannot open the image's disk");
-    r = scratch_open(&instance->setup, plan, &scratch, err);
+    r = scratch_open(&instance->setup, plan, &ends->scratch, err);
     if (r >= 0 && net->mode == PLAN_NS_JOIN)
-        r = tap_open(net->path, &interfaces, taps.fds, err);
+        r = tap_open(net->path, &ends->interfaces, ends->taps, err);
     if (r >= 0 && net->mode == PLAN_NS_JOIN && wants_resolver(plan))
         r = resolver_new(instance->loop, net->path, on_answer, instance, &instance->resolver, err);
+    return r;
+}
+
+/* A container that may use more than the template's machine has gets one of its own
+ * size, booted. The guest's kernel keeps a share of all memory for itself. */
+static bool is_too_large(struct isolation_instance *instance, const struct plan *plan)
+{
+    uint64_t wanted = plan->limits.memory > 0 ? (uint64_t)plan->limits.memory : 0;
+
+    wanted += GUEST_OWN + wanted / 64;
+    if (wanted <= instance->setup.memory_bytes)
+        return false;
+    instance->setup.memory_bytes = (wanted + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
+    return true;
+}
+
+/* Each way that does not succeed leaves nothing, and the next, slower one is tried: a
+ * machine of the pool, a clone of the template, a boot. */
+int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, struct error *err)
+{
+    CLEANUP(hyperv__ends_close) struct ends ends = ENDS_INIT;
+    bool waits = instance->vm.pid > 0;
+    bool can_restore = instance->setup.has_template && instance->memory_fd >= 0;
+    struct error failure = ERROR_INIT;
+    int r = open_ends(instance, plan, &ends, err);
+
     if (r < 0)
         return r;
+    if (is_too_large(instance, plan))
+        can_restore = false;
+    if (waits) {
+        instance->pooled = false;
+        if (can_restore && !instance->fallen && raised(instance, hyperv__give(instance, plan, &ends, TAKE_MS, &failure)) >= 0)
+            return 0;
+        hyperv__forget(instance);
+    }
     if (can_restore) {
-        struct error failure = ERROR_INIT;
-        r = make_machine(instance, plan, false, image, scratch, taps.fds, &interfaces, &failure);
+        r = hyperv__restore(instance, &failure);
         if (r >= 0)
+            r = hyperv__give(instance, plan, &ends, FIRST_ANSWER_MS, &failure);
+        if (raised(instance, r) >= 0)
             return 0;
         mark_damaged(&instance->setup);
     }
-    return make_machine(instance, plan, true, image, scratch, taps.fds, &interfaces, err);
+    r = boot(instance, &ends, err);
+    if (r >= 0)
+        r = introduce(instance, plan, &ends.interfaces, BOOT_MS, err);
+    return raised(instance, r);
 }

@@ -88,3 +88,18 @@ int scratch_open(const struct machine_setup *setup, const struct plan *plan, int
     *ret_fd = TAKE_FD(fd);
     return 0;
 }
+
+int scratch_temporary(const struct machine_setup *setup, int *ret_fd, struct error *err)
+{
+    CLEANUP_FREE char *empty = path_join(setup->dir, "scratch.ext4");
+    CLEANUP_CLOSE int from = open(empty, O_RDONLY | O_CLOEXEC);
+    CLEANUP_CLOSE int fd = open(setup->dir, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    int r;
+
+    if (from < 0 || fd < 0)
+        return error_errno(err, errno, "cannot make a disk");
+    r = copy_sparse(from, fd, err);
+    if (r >= 0)
+        *ret_fd = TAKE_FD(fd);
+    return r;
+}

@@ -7,3 +7,5 @@ struct machine_setup;
 struct plan;
 
 int scratch_open(const struct machine_setup *setup, const struct plan *plan, int *ret_fd, struct error *err);
+/* One that goes when it is closed. */
+int scratch_temporary(const struct machine_setup *setup, int *ret_fd, struct error *err);

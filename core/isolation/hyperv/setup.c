@@ -38,7 +38,7 @@ static const struct {
     {"kvm", "/dev/kvm", "host,+arat", 6000, 1},
     {"kvm", "/dev/kvm", "qemu64,+arat", 6000, 1},
     {"mshv", "/dev/mshv", "host,+arat", 6000, 1},
-    {"tcg", NULL, "qemu64,+arat", 60000, 3},
+    {"tcg", NULL, "qemu64,+arat", 120000, 3},
 };
 
 /* --- the key ------------------------------------------------------------------------- */
@@ -72,6 +72,7 @@ static int make_key(const struct machine_prepare *prepare, const struct machine_
 {
     CLEANUP_FREE char *kernel = path_join(prepare->guest_dir, "vmlinuz");
     CLEANUP_FREE char *initramfs = path_join(prepare->guest_dir, "initramfs");
+    CLEANUP_FREE char *warm = path_join(prepare->guest_dir, "warm");
     CLEANUP_FREE char *cpu = NULL;
     struct machine machine = {.id = "", .accelerator = "", .cpu = "", .boot = true,
                               .memory_bytes = setup->memory_bytes, .cpus = setup->cpus, .kernel = "", .initrd = "",
@@ -98,6 +99,8 @@ static int make_key(const struct machine_prepare *prepare, const struct machine_
     r = hash_file(kernel, &state, err);
     if (r >= 0)
         r = hash_file(initramfs, &state, err);
+    if (r >= 0)
+        r = hash_file(warm, &state, err);
     if (r >= 0)
         snprintf(out, size, "%016llx-%s", (unsigned long long)state, prepare->accelerator ? prepare->accelerator : "probe");
     return r;
@@ -210,6 +213,33 @@ static int make_scratch(const char *dir, uint64_t bytes, struct error *err)
     return rename(aside, path) < 0 ? error_errno(err, errno, "cannot make %s", path) : 0;
 }
 
+/* What a pool machine runs once: an image of one small program. */
+static int make_warm_image(const struct machine_prepare *prepare, const char *dir, struct error *err)
+{
+    CLEANUP_FREE char *tree = path_join(dir, "warm.tree");
+    CLEANUP_FREE char *bin = path_join(tree, "bin");
+    CLEANUP_FREE char *program = path_join(tree, WARM_PROGRAM);
+    CLEANUP_FREE char *path = path_join(dir, "warm.erofs");
+    CLEANUP_FREE char *output = NULL;
+    const char *argv[] = {"mkfs.erofs", "-d0", path, tree, NULL};
+    const struct child_spec mkfs = {.path = "/usr/bin/mkfs.erofs", .argv = (char *const *)(const void *)argv};
+    int r = path_mkdirs(bin, 0755);
+
+    if (r < 0)
+        return error_errno(err, -r, "cannot make %s", bin);
+    r = copy_into(prepare->guest_dir, "warm", bin, err);
+    if (r >= 0 && chmod(program, 0755) < 0)
+        r = error_errno(err, errno, "cannot make %s", program);
+    if (r >= 0) {
+        (void)unlink(path);
+        r = child_run(&mkfs, 60000, 4096, &output, err);
+        if (r > 0)
+            r = error_set(err, EIO, "mkfs.erofs failed: %s", output);
+    }
+    (void)path_remove_tree(AT_FDCWD, tree);
+    return r;
+}
+
 /* Boots, waits for the agent, saves. The probe of an accelerator and the making of
  * its template are one: what answers is kept. */
 static int boot_and_save(const struct machine_setup *setup, int timeout_ms, struct error *err)
@@ -284,6 +314,8 @@ static int prepare_new(const struct machine_prepare *prepare, struct machine_set
         r = copy_into(prepare->guest_dir, "initramfs", boot, err);
     if (r >= 0)
         r = make_scratch(setup->dir, prepare->scratch_bytes ? prepare->scratch_bytes : DEFAULT_SCRATCH, err);
+    if (r >= 0)
+        r = make_warm_image(prepare, setup->dir, err);
     if (r >= 0)
         r = try_accelerators(prepare, setup, err);
     if (r >= 0) {

@@ -26,6 +26,8 @@
 
 struct error;
 
+#define WARM_PROGRAM "bin/warm" /* in warm.erofs, which pool machines run once */
+
 struct machine_setup {
     char *dir;
     char accelerator[8]; /* "none": no machine runs here */
@@ -39,7 +41,7 @@ struct machine_setup {
 
 struct machine_prepare {
     const char *dir;
-    const char *guest_dir;    /* vmlinuz, initramfs */
+    const char *guest_dir;    /* vmlinuz, initramfs, warm */
     const char *qemu;         /* path */
     const char *accelerator;  /* NULL: probe */
     uint64_t memory_bytes;    /* 0: 1 GiB */

@@ -18,6 +18,7 @@
 
 #define GREETING_MS 20000
 #define COMMAND_MS 10000
+#define FDSET_FIRST 64 /* past those of the arguments, which are numbered as their fds */
 
 /* Numbers in the worker: fixed, so that a template and its clones have the same
  * arguments but for what must differ. */
@@ -130,10 +131,72 @@ int vm_restore(struct vm *vm, int state_fd, int timeout_ms, struct error *err)
     if (r >= 0)
         r = qmp_command(&vm->qmp, -EBADF, COMMAND_MS, err,
                         "{\"execute\": \"migrate-incoming\", \"arguments\": {\"uri\": \"fd:state\"}}");
+    return r < 0 ? r : qmp_wait_paused(&vm->qmp, timeout_ms, err);
+}
+
+/* Also lets go of packets that a network without a tap could not take: the guest's
+ * queue would wait for them for ever. */
+int vm_pause(struct vm *vm, int timeout_ms, struct error *err)
+{
+    return qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\": \"stop\"}");
+}
+
+static int connect_disk(struct vm *vm, const char *node, int index, int fd, bool readonly, int timeout_ms, struct error *err)
+{
+    const char *flag = readonly ? "true" : "false";
+    unsigned number = vm->connections, set = FDSET_FIRST + 2 * number + (unsigned)index;
+    int r;
+
+    r = qmp_command(&vm->qmp, fd, timeout_ms, err, "{\"execute\": \"add-fd\", \"arguments\": {\"fdset-id\": %u}}", set);
     if (r >= 0)
-        r = qmp_wait_paused(&vm->qmp, timeout_ms, err);
+        r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
+                        "{\"execute\": \"blockdev-add\", \"arguments\": {\"driver\": \"file\", \"node-name\": \"%s-%u\", "
+                        "\"filename\": \"/dev/fdset/%u\", \"locking\": \"off\", \"cache\": {\"no-flush\": true}, "
+                        "\"discard\": \"unmap\", \"read-only\": %s}}", node, number, set, flag);
     if (r >= 0)
-        r = qmp_command(&vm->qmp, -EBADF, COMMAND_MS, err, "{\"execute\": \"cont\"}");
+        r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
+                        "{\"execute\": \"blockdev-reopen\", \"arguments\": {\"options\": [{\"driver\": \"raw\", "
+                        "\"node-name\": \"%s\", \"file\": \"%s-%u\", \"discard\": \"unmap\", \"read-only\": %s}]}}",
+                        node, node, number, flag);
+    /* What it had until now. */
+    if (r >= 0 && number > 0)
+        r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
+                        "{\"execute\": \"blockdev-del\", \"arguments\": {\"node-name\": \"%s-%u\"}}", node, number - 1);
+    return r;
+}
+
+/* The device's own peer is a hub without members, as in the template: the tap
+ * becomes its second one. */
+static int connect_tap(struct vm *vm, int index, int fd, int timeout_ms, struct error *err)
+{
+    int r;
+
+    r = qmp_command(&vm->qmp, fd, timeout_ms, err, "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"tap%d\"}}", index);
+    if (r >= 0)
+        r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
+                        "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"tap\", \"id\": \"tap%d\", "
+                        "\"fd\": \"tap%d\", \"vhost\": false}}", index, index);
+    if (r >= 0)
+        r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
+                        "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"hubport\", \"id\": \"port%d\", "
+                        "\"hubid\": %d, \"netdev\": \"tap%d\"}}", index, index, index);
+    return r;
+}
+
+int vm_connect(struct vm *vm, int image_fd, int scratch_fd, const int *tap_fds, int timeout_ms, struct error *err)
+{
+    int r;
+
+    r = connect_disk(vm, "image", 0, image_fd, true, timeout_ms, err);
+    if (r >= 0)
+        r = connect_disk(vm, "scratch", 1, scratch_fd, false, timeout_ms, err);
+    for (int i = 0; r >= 0 && i < MACHINE_NICS; i++)
+        if (tap_fds[i] >= 0)
+            r = connect_tap(vm, i, tap_fds[i], timeout_ms, err);
+    if (r >= 0)
+        r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\": \"cont\"}");
+    if (r >= 0)
+        vm->connections++;
     return r;
 }
 

@@ -17,6 +17,7 @@ struct vm {
     int pidfd;
     struct qmp qmp;
     int agent_fd, files_fd, console_fd;
+    unsigned connections; /* how often it was given disks */
 };
 
 #define VM_INIT \
@@ -30,13 +31,19 @@ struct vm_spec {
     bool boot;          /* cold; else waits for vm_restore() */
     int memory_fd;      /* template's (restore), or an empty one (boot) */
     bool shared_memory;
-    int image_fd, scratch_fd; /* -EBADF: placeholder */
-    int tap_fds[MACHINE_NICS]; /* -EBADF: not connected */
+    int image_fd, scratch_fd;  /* boot only; -EBADF: placeholder */
+    int tap_fds[MACHINE_NICS]; /* boot only; -EBADF: not connected */
 };
 
 int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err);
+/* It then stands still, until vm_connect(). */
 int vm_restore(struct vm *vm, int state_fd, int timeout_ms, struct error *err);
 int vm_save(struct vm *vm, int state_fd, int timeout_ms, struct error *err);
+int vm_pause(struct vm *vm, int timeout_ms, struct error *err);
+/* Gives a machine that stands still its disks, in place of the placeholders or of those it had (which
+ * the guest must have let go of), and its taps, once (-EBADF: stays as it is), and lets
+ * it run. The fds stay the caller's. */
+int vm_connect(struct vm *vm, int image_fd, int scratch_fd, const int *tap_fds, int timeout_ms, struct error *err);
 /* Waits for the agent's first word on a fresh boot. */
 int vm_wait_hello(struct vm *vm, int timeout_ms, struct error *err);
 /* Kills the worker if it is still there, reaps it, closes all. */

@@ -109,6 +109,9 @@ static void drop_privileges(const struct worker_spec *spec, int report_fd)
     struct rlimit no_core = {0, 0};
 
     setrlimit(RLIMIT_CORE, &no_core);
+    /* Translated code and tables are touched here and there: huge pages would round a
+     * small machine's memory up by a third. */
+    (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     for (int capability = 0; capability < 64; capability++)
         (void)prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
     if (setgroups(0, NULL) < 0 || setresgid(spec->uid, spec->uid, spec->uid) < 0 ||
@@ -121,18 +124,17 @@ static void drop_privileges(const struct worker_spec *spec, int report_fd)
         fail(report_fd, "its parent-death signal");
 }
 
-static void child(const struct worker_spec *spec, int go_fd, int report_fd)
+static void child(const struct worker_spec *spec, const struct cgroup_entry *cgroup, int report_fd)
 {
     const char *environment[] = {"PATH=/usr/bin", NULL};
     sigset_t none;
-    char go;
 
     for (int signal_number = 1; signal_number < NSIG; signal_number++)
         signal(signal_number, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (read(go_fd, &go, 1) != 1) /* our cgroup is ready, or the shim has gone */
-        _exit(127);
+    if (cgroup_entry_enter(cgroup, NULL) < 0)
+        fail(report_fd, "its cgroup");
     place_fds(spec, &report_fd);
     enter_root(spec, report_fd);
     drop_privileges(spec, report_fd);
@@ -144,7 +146,8 @@ static void child(const struct worker_spec *spec, int go_fd, int report_fd)
 
 int worker_spawn(const struct worker_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct error *err)
 {
-    CLEANUP_CLOSE int go_read = -EBADF, go_write = -EBADF, report_read = -EBADF, report_write = -EBADF;
+    CLEANUP(cgroup_entry_close) struct cgroup_entry cgroup = CGROUP_ENTRY_INIT;
+    CLEANUP_CLOSE int report_read = -EBADF, report_write = -EBADF;
     CLEANUP_CLOSE int pidfd = -EBADF;
     struct report report;
     int pipe_fds[2];
@@ -155,27 +158,33 @@ int worker_spawn(const struct worker_spec *spec, pid_t *ret_pid, int *ret_pidfd,
         return error_set(err, EINVAL, "too many file descriptors for a worker");
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
         return error_errno(err, errno, "cannot make a pipe");
-    go_read = pipe_fds[0], go_write = pipe_fds[1];
-    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-        return error_errno(err, errno, "cannot make a pipe");
     report_read = pipe_fds[0], report_write = pipe_fds[1];
+    if (spec->cgroup && (r = cgroup_entry_open(spec->cgroup, &cgroup, err)) < 0)
+        return r;
 
     struct clone_args arguments = {
         .flags = CLONE_PIDFD | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET,
         .pidfd = (uint64_t)(uintptr_t)&pidfd,
         .exit_signal = SIGCHLD,
     };
+    if (cgroup.unified >= 0) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)cgroup.unified;
+    }
     pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+    bool enter_unified = pid < 0 && cgroup.unified >= 0; /* not every outer sandbox lets one be born in it */
+    if (enter_unified) {
+        arguments.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
+        pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+    }
     if (pid < 0)
         return error_errno(err, errno, "cannot start the worker");
     if (pid == 0)
-        child(spec, go_read, report_write);
+        child(spec, &cgroup, report_write);
 
     close(TAKE_FD(report_write));
-    if (spec->cgroup)
+    if (enter_unified)
         r = cgroup_attach(spec->cgroup, pid, err);
-    if (r >= 0 && write(go_write, "g", 1) != 1)
-        r = error_errno(err, errno, "the worker ended at once");
     if (r >= 0 && read(report_read, &report, sizeof(report)) == (ssize_t)sizeof(report)) {
         report.step[sizeof(report.step) - 1] = '\0';
         r = error_errno(err, report.code, "the worker cannot have %s", report.step);

@@ -1,0 +1,298 @@
+/* machine_pool.c - see machine_pool.h. Owner: container. */
+#include "container/machine_pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "container/machines.h"
+#include "launch/cgroup.h"
+#include "shim/client.h"
+#include "tabique/error.h"
+
+#define SIZE_MAX_MACHINES 64
+#define MAKE_NS (300 * NS_PER_SEC) /* at a small share of a busy host's time */
+#define PAUSE_FIRST_NS NS_PER_SEC
+#define PAUSE_MAX_NS (300 * NS_PER_SEC)
+
+struct member {
+    struct shim_warm *shim;
+    char *cgroup;
+    pid_t worker; /* 0: being made */
+};
+
+struct machine_pool {
+    struct machines *machines;
+    char *shim_program, *cgroup_parent;
+    int size;
+    pthread_t thread;
+    bool has_thread;
+    int wake;
+
+    pthread_mutex_t lock;
+    bool stopping;
+    struct member members[SIZE_MAX_MACHINES]; /* the ready ones first, the oldest at the front */
+    int count, ready;
+};
+
+static void wake(struct machine_pool *pool)
+{
+    uint64_t one = 1;
+
+    (void)!write(pool->wake, &one, sizeof(one));
+}
+
+/* A killed shim leaves its control group, and in it, for a moment, its worker. */
+static void remove_group(char *cgroup)
+{
+    (void)cgroup_kill(cgroup, SIGKILL);
+    (void)cgroup_remove(cgroup);
+    free(cgroup);
+}
+
+static void member_end(struct member *member)
+{
+    shim_warm_free(member->shim);
+    remove_group(member->cgroup);
+    *member = (struct member){0};
+}
+
+/* Under lock. */
+static struct member member_take(struct machine_pool *pool, int index)
+{
+    struct member member = pool->members[index];
+
+    memmove(&pool->members[index], &pool->members[index + 1], (size_t)(pool->count - index - 1) * sizeof(member));
+    pool->count--;
+    pool->ready -= member.worker != 0;
+    return member;
+}
+
+/* --- keeping it full; in the pool's thread ------------------------------------------------ */
+
+static int begin_one(struct machine_pool *pool, const struct machines_info *machines, struct error *err)
+{
+    struct member member = {0};
+    char id[ID_LENGTH + 1];
+    int r;
+
+    random_id(id);
+    const struct shim_spec spec = {
+        .program = pool->shim_program,
+        .id = id,
+        .dir = "/",
+        .state_dir = "/",
+        .isolation = "hyperv",
+        .log_max_files = 1,
+        .machines_dir = machines->dir,
+        .machine_memory_fd = machines->memory_fd,
+    };
+    member.cgroup = mem_printf("%s/pool-%.12s", pool->cgroup_parent, id);
+    r = shim_warm_spawn(&spec, member.cgroup, &member.shim, err);
+    if (r < 0) {
+        free(member.cgroup);
+        return r;
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->members[pool->count++] = member;
+    pthread_mutex_unlock(&pool->lock);
+    return 0;
+}
+
+/* Where a member stands that has said something, or ended. False: it is of no use. */
+static bool hear(struct machine_pool *pool, struct member *member)
+{
+    if (member->worker || shim_warm_ready(member->shim, &member->worker) < 0)
+        return false;
+    pool->ready++;
+    return true;
+}
+
+/* Under lock; fds as polled, in the members' order, which may have changed since.
+ * Those of no use go to `ended`, and their number is returned. */
+static int hear_all(struct machine_pool *pool, const struct pollfd *fds, int count, struct member *ended)
+{
+    int ends = 0;
+
+    for (int i = 0; i < count; i++) {
+        for (int m = 0; fds[i].revents && m < pool->count; m++) {
+            if (shim_warm_fd(pool->members[m].shim) != fds[i].fd || hear(pool, &pool->members[m]))
+                continue;
+            ended[ends++] = member_take(pool, m);
+            break;
+        }
+    }
+    return ends;
+}
+
+static void run(struct machine_pool *pool, const struct machines_info *machines)
+{
+    int64_t pause_ns = PAUSE_FIRST_NS, next_ns = 0, made_ns = 0;
+
+    for (;;) {
+        struct member ended[SIZE_MAX_MACHINES];
+        struct pollfd fds[SIZE_MAX_MACHINES + 1] = {{.fd = pool->wake, .events = POLLIN}};
+        struct error err = ERROR_INIT;
+        int64_t now = clock_mono_ns();
+        int r = 0;
+
+        pthread_mutex_lock(&pool->lock);
+        bool stopping = pool->stopping;
+        int count = pool->count;
+        bool making = count > pool->ready;
+        int ends = 0;
+        if (making && now - made_ns > MAKE_NS)
+            ended[ends++] = member_take(pool, --count);
+        pthread_mutex_unlock(&pool->lock);
+        if (ends) {
+            member_end(&ended[0]);
+            making = false;
+            next_ns = now + pause_ns;
+        }
+        if (stopping)
+            return;
+        if (!making && count < pool->size && now >= next_ns) {
+            r = begin_one(pool, machines, &err);
+            made_ns = now;
+            making = r >= 0;
+        }
+        pthread_mutex_lock(&pool->lock);
+        count = pool->count;
+        for (int i = 0; i < count; i++)
+            fds[i + 1] = (struct pollfd){.fd = shim_warm_fd(pool->members[i].shim), .events = POLLIN};
+        pthread_mutex_unlock(&pool->lock);
+        int timeout = making ? 1000 : count < pool->size ? (int)((next_ns > now ? next_ns - now : 0) / NS_PER_MS) + 1 : -1;
+        (void)poll(fds, (nfds_t)count + 1, r < 0 ? 1000 : timeout);
+        if (fds[0].revents) {
+            uint64_t unused;
+            (void)!read(pool->wake, &unused, sizeof(unused));
+        }
+        pthread_mutex_lock(&pool->lock);
+        int ready = pool->ready;
+        ends = hear_all(pool, fds + 1, count, ended);
+        if (pool->ready > ready)
+            pause_ns = PAUSE_FIRST_NS;
+        pthread_mutex_unlock(&pool->lock);
+        bool failed = r < 0;
+        for (int i = 0; i < ends; i++) {
+            failed |= ended[i].worker == 0;
+            member_end(&ended[i]);
+        }
+        if (failed) {
+            /* The reason was said by the shim; without a pool everything works, slower. */
+            if (pause_ns == PAUSE_FIRST_NS)
+                log_warning("a machine for the pool could not be made%s%s", err.code ? ": " : "", err.message);
+            next_ns = clock_mono_ns() + pause_ns;
+            pause_ns = pause_ns * 2 > PAUSE_MAX_NS ? PAUSE_MAX_NS : pause_ns * 2;
+        }
+    }
+}
+
+static void *pool_main(void *user)
+{
+    struct machine_pool *pool = user;
+    struct machines_info machines;
+
+    if (machines_wait(pool->machines, &machines, NULL) >= 0 && machines.memory_fd >= 0)
+        run(pool, &machines);
+    return NULL;
+}
+
+/* --- for everybody --------------------------------------------------------------------------- */
+
+struct machine_pool *machine_pool_new(const struct machine_pool_options *options)
+{
+    struct machine_pool *pool = mem_new(struct machine_pool);
+
+    *pool = (struct machine_pool){.machines = options->machines,
+                                  .shim_program = mem_strdup(options->shim_program),
+                                  .cgroup_parent = mem_strdup(options->cgroup_parent),
+                                  .size = options->size < SIZE_MAX_MACHINES ? options->size : SIZE_MAX_MACHINES,
+                                  .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    pthread_mutex_init(&pool->lock, NULL);
+    if (pool->size > 0 && pool->wake >= 0)
+        pool->has_thread = pthread_create(&pool->thread, NULL, pool_main, pool) == 0;
+    return pool;
+}
+
+void machine_pool_free(struct machine_pool *pool)
+{
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pool->stopping = true;
+    pthread_mutex_unlock(&pool->lock);
+    wake(pool);
+    if (pool->has_thread)
+        pthread_join(pool->thread, NULL);
+    for (int i = 0; i < pool->count; i++)
+        member_end(&pool->members[i]);
+    cleanup_close(&pool->wake);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool->shim_program);
+    free(pool->cgroup_parent);
+    free(pool);
+}
+
+static uint64_t private_bytes(pid_t pid)
+{
+    CLEANUP_FREE char *path = mem_printf("/proc/%d/smaps_rollup", (int)pid);
+    CLEANUP_FREE char *text = NULL;
+    unsigned long long bytes = 0, kib;
+
+    if (file_read(AT_FDCWD, path, 64 << 10, &text, NULL) < 0)
+        return 0;
+    for (const char *at = text; (at = strstr(at, "\nPrivate_")); at++)
+        if ((str_starts(at + 9, "Clean:") || str_starts(at + 9, "Dirty:")) && sscanf(at + 15, "%llu", &kib) == 1)
+            bytes += kib << 10;
+    return bytes;
+}
+
+void machine_pool_info(struct machine_pool *pool, struct machine_pool_info *ret)
+{
+    pid_t workers[SIZE_MAX_MACHINES];
+
+    pthread_mutex_lock(&pool->lock);
+    *ret = (struct machine_pool_info){.wanted = pool->size, .ready = pool->ready};
+    for (int i = 0; i < pool->ready; i++)
+        workers[i] = pool->members[i].worker;
+    pthread_mutex_unlock(&pool->lock);
+    for (int i = 0; i < ret->ready; i++)
+        ret->memory_bytes += private_bytes(workers[i]);
+}
+
+int machine_pool_spawn(struct machine_pool *pool, const struct shim_spec *spec, const char *cgroup, struct loop *loop,
+                       const struct shim_events *events, void *user, struct shim **ret, struct error *err)
+{
+    for (;;) {
+        struct member member = {0};
+        struct error failure = ERROR_INIT;
+
+        pthread_mutex_lock(&pool->lock);
+        if (pool->ready > 0)
+            member = member_take(pool, 0);
+        pthread_mutex_unlock(&pool->lock);
+        if (!member.shim)
+            return shim_spawn(spec, loop, events, user, ret, err);
+        wake(pool);
+        int r = shim_adopt(member.shim, spec, cgroup, loop, events, user, ret, &failure);
+        if (r >= 0) {
+            free(member.cgroup); /* goes when the machine has left it */
+            return 0;
+        }
+        remove_group(member.cgroup);
+        log_warning("container %.12s: %s", spec->id, failure.message);
+    }
+}

@@ -1,0 +1,38 @@
+/* machine_pool.h - machines kept warm, each with a shim that waits for its container.
+ *
+ * Made in the background, one after the other and behind everything else, once the
+ * machines are prepared; made again as they are taken or die. Nothing of it is on
+ * disk and nothing outlives the server: the shims end with their connections.
+ *
+ * Threads: any. */
+#pragma once
+
+#include <stdint.h>
+
+struct error;
+struct loop;
+struct machine_pool;
+struct machines;
+struct shim;
+struct shim_events;
+struct shim_spec;
+
+struct machine_pool_options {
+    struct machines *machines; /* must outlive the pool */
+    const char *shim_program;
+    const char *cgroup_parent;
+    int size;                  /* 0: none are made */
+};
+
+struct machine_pool_info {
+    int wanted, ready;
+    uint64_t memory_bytes; /* what the ready ones use and share with nobody */
+};
+
+struct machine_pool *machine_pool_new(const struct machine_pool_options *options);
+void machine_pool_free(struct machine_pool *pool); /* and all that wait */
+void machine_pool_info(struct machine_pool *pool, struct machine_pool_info *ret);
+/* A shim as shim_spawn() gives one, with a warm machine if there is one, else
+ * without. cgroup: the container's. */
+int machine_pool_spawn(struct machine_pool *pool, const struct shim_spec *spec, const char *cgroup, struct loop *loop,
+                       const struct shim_events *events, void *user, struct shim **ret, struct error *err);

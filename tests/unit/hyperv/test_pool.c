@@ -1,0 +1,458 @@
+/* test_pool.c - machines made ahead: by way of a real shim, a machine waits, is taken,
+ * is a machine of its own, and is replaced by a slower way where it cannot serve. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/random.h"
+#include "base/str.h"
+#include "hyperv/machine_fixture.h"
+#include "launch/cgroup.h"
+#include "rpc/rpc.h"
+#include "shim/client.h"
+#include "tabique/error.h"
+
+#define READY_MS 300000
+
+static struct loop *loop;
+static pthread_t loop_thread;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+
+struct guest {
+    struct shim *shim;
+    struct shim_started started;
+    char id[ID_LENGTH + 1];
+    char *dir, *run;
+    int output;
+    bool exited;
+    int status;
+};
+
+struct waiting {
+    struct shim_warm *warm;
+    pid_t worker;
+    char cgroup[96];
+};
+
+static void on_exited(void *user, const struct shim_exit *exit)
+{
+    struct guest *guest = user;
+
+    pthread_mutex_lock(&lock);
+    guest->exited = true;
+    guest->status = exit->status;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+static void on_nothing(void *user)
+{
+}
+
+static const struct shim_events events = {.exited = on_exited, .oom = on_nothing, .lost = on_nothing};
+
+#define GOOD(call)                                       \
+    do {                                                 \
+        struct error err = ERROR_INIT;                   \
+        if ((call) < 0)                                  \
+            fail_msg("%s: %s", #call, err.message);      \
+    } while (0)
+
+/* --- one that waits --------------------------------------------------------------------- */
+
+static struct shim_spec spec_of(const char *id, const char *dir)
+{
+    return (struct shim_spec){.program = TEST_SHIM_PROGRAM, .id = id, .dir = dir, .state_dir = dir, .isolation = "hyperv",
+                              .log_max_files = 1, .machines_dir = fixture_machines, .machine_memory_fd = fixture_memory_fd};
+}
+
+static void waiting_begin(struct waiting *waiting)
+{
+    char id[ID_LENGTH + 1];
+
+    random_id(id);
+    *waiting = (struct waiting){0};
+    snprintf(waiting->cgroup, sizeof(waiting->cgroup), "tabique-test-%d/pool-%.12s", (int)getpid(), id);
+    const struct shim_spec spec = spec_of(id, "/");
+    GOOD(shim_warm_spawn(&spec, waiting->cgroup, &waiting->warm, &err));
+}
+
+static void waiting_ready(struct waiting *waiting)
+{
+    struct pollfd fd = {.fd = shim_warm_fd(waiting->warm), .events = POLLIN};
+
+    assert_int_equal(poll(&fd, 1, READY_MS), 1);
+    assert_int_equal(shim_warm_ready(waiting->warm, &waiting->worker), 0);
+    assert_int_equal(kill(waiting->worker, 0), 0);
+}
+
+static void assert_gone(pid_t pid)
+{
+    for (int i = 0; i < 3000 && kill(pid, 0) == 0; i++)
+        usleep(10000);
+    assert_int_equal(kill(pid, 0), -1);
+}
+
+static void assert_no_cgroup(const char *path)
+{
+    pid_t *pids = NULL;
+    size_t count = 0;
+    int r = 0;
+
+    for (int i = 0; i < 1000 && (r = cgroup_pids(path, &pids, &count)) >= 0; i++) {
+        free(pids);
+        pids = NULL;
+        usleep(10000);
+    }
+    assert_int_equal(r, -ENOENT);
+}
+
+static bool is_in(pid_t pid, const char *cgroup)
+{
+    CLEANUP_FREE char *path = mem_printf("/proc/%d/cgroup", (int)pid);
+    CLEANUP_FREE char *text = NULL;
+
+    assert_int_equal(file_read(AT_FDCWD, path, 64 << 10, &text, NULL), 0);
+    return strstr(text, cgroup) != NULL;
+}
+
+/* --- one that runs ------------------------------------------------------------------------ */
+
+static struct plan *guest_new(struct guest *guest, const char *script)
+{
+    const char *argv[] = {"sh", "-c", script, NULL};
+
+    *guest = (struct guest){.status = -1, .output = -EBADF};
+    random_id(guest->id);
+    guest->dir = path_join(fixture_root, guest->id);
+    guest->run = path_join(guest->dir, "run");
+    assert_int_equal(path_mkdirs(guest->run, 0700), 0);
+    return fixture_plan(guest->id, guest->dir, argv, false);
+}
+
+static void guest_adopt(struct guest *guest, struct waiting *waiting, const struct plan *plan)
+{
+    const struct shim_spec spec = spec_of(guest->id, guest->run);
+
+    GOOD(shim_adopt(TAKE_PTR(waiting->warm), &spec, plan->cgroup, loop, &events, guest, &guest->shim, &err));
+}
+
+static void guest_start(struct guest *guest, struct plan *plan)
+{
+    GOOD(shim_attach(guest->shim, NULL, 2, &guest->output, &err));
+    GOOD(shim_start(guest->shim, plan, &guest->started, &err));
+    plan_free(plan);
+}
+
+static void guest_output(struct guest *guest, char *out, size_t size)
+{
+    CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
+    struct rpc_frame frame;
+    size_t length = 0;
+
+    while (rpc_receive(guest->output, &decoder, &frame, 60000) == 0) {
+        size_t take = frame.length < size - 1 - length ? frame.length : size - 1 - length;
+        if (frame.type != RPC_STREAM)
+            continue;
+        memcpy(out + length, frame.body, take);
+        length += take;
+    }
+    out[length] = '\0';
+}
+
+static void guest_end(struct guest *guest)
+{
+    pid_t shim = shim_pid(guest->shim);
+
+    shim_shutdown(guest->shim);
+    assert_gone(shim);
+    assert_gone(guest->started.pid);
+    shim_free(guest->shim);
+    cleanup_close(&guest->output);
+    free(guest->dir);
+    free(guest->run);
+}
+
+static void run_pooled(struct guest *guest, const char *script)
+{
+    struct waiting waiting;
+    struct plan *plan = guest_new(guest, script);
+
+    waiting_begin(&waiting);
+    waiting_ready(&waiting);
+    guest_adopt(guest, &waiting, plan);
+    guest_start(guest, plan);
+    assert_int_equal(guest->started.pid, waiting.worker);
+}
+
+/* --- tests --------------------------------------------------------------------------------- */
+
+static void test_taken(void **state)
+{
+    struct guest guest;
+    struct waiting waiting;
+    struct plan *plan = guest_new(&guest, "echo hello from $(hostname); ls -d /bin/warm 2>&1; exit 7");
+    CLEANUP_FREE char *cgroup = mem_strdup(plan->cgroup);
+    char text[512];
+
+    waiting_begin(&waiting);
+    waiting_ready(&waiting);
+    assert_true(is_in(waiting.worker, waiting.cgroup));
+    guest_adopt(&guest, &waiting, plan);
+    guest_start(&guest, plan);
+    assert_int_equal(guest.started.pid, waiting.worker);
+    guest_output(&guest, text, sizeof(text));
+    assert_string_equal(text, "hello from behind-the-wall\nls: /bin/warm: No such file or directory\n");
+    pthread_mutex_lock(&lock);
+    while (!guest.exited)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+    assert_int_equal(guest.status, 7);
+    assert_no_cgroup(waiting.cgroup);
+    guest_end(&guest);
+    assert_no_cgroup(cgroup);
+}
+
+/* Each a machine of its own, with nothing of what was run ahead. */
+static void test_two_differ(void **state)
+{
+    static const char script[] = "head -c 16 /dev/urandom | md5sum; cat /proc/sys/kernel/random/boot_id; date +%s; "
+                                 "grep -c . /proc/mounts; ls /sys/fs/cgroup 2>/dev/null | grep -c warm; cat /etc/hostname 2>&1";
+    struct guest guests[2];
+    char texts[2][1024];
+    long times[2];
+
+    for (int i = 0; i < 2; i++) {
+        run_pooled(&guests[i], script);
+        guest_output(&guests[i], texts[i], sizeof(texts[i]));
+        CLEANUP_STRV char **lines = strv_split(texts[i], '\n');
+        assert_true(strv_length(lines) >= 5);
+        assert_int_equal(strlen(lines[1]), 36);
+        times[i] = strtol(lines[2], NULL, 10);
+        assert_true(labs(times[i] - (long)time(NULL)) <= 10);
+        assert_string_equal(lines[4], "0");
+        assert_null(strstr(texts[i], "\nwarm"));
+    }
+    CLEANUP_STRV char **one = strv_split(texts[0], '\n');
+    CLEANUP_STRV char **two = strv_split(texts[1], '\n');
+    assert_string_not_equal(one[0], two[0]);
+    assert_string_not_equal(one[1], two[1]);
+    for (int i = 0; i < 2; i++)
+        guest_end(&guests[i]);
+}
+
+static void test_limits_hold(void **state)
+{
+    struct guest guest;
+    struct waiting waiting;
+    struct cgroup_stats stats;
+    struct plan *plan = guest_new(&guest, "exec tail /dev/zero");
+    CLEANUP_FREE char *cgroup = mem_strdup(plan->cgroup);
+
+    plan->limits.memory = 24 << 20;
+    plan->limits.memory_swap = 24 << 20;
+    waiting_begin(&waiting);
+    waiting_ready(&waiting);
+    guest_adopt(&guest, &waiting, plan);
+    guest_start(&guest, plan);
+    assert_int_equal(guest.started.pid, waiting.worker);
+    assert_true(is_in(waiting.worker, cgroup));
+    assert_false(is_in(waiting.worker, waiting.cgroup));
+    assert_int_equal(cgroup_stats(cgroup, &stats), 0);
+    assert_true(stats.memory_limit < (uint64_t)1 << 30);
+    pthread_mutex_lock(&lock);
+    while (!guest.exited)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+    assert_int_equal(guest.status, 137);
+    guest_end(&guest);
+}
+
+/* A container on a disk it has already: the one that waited goes with the pool. */
+static void test_kept_disk(void **state)
+{
+    struct guest guest, again;
+    struct waiting waiting;
+    char text[256];
+
+    run_pooled(&guest, "echo kept >/file");
+    guest_output(&guest, text, sizeof(text));
+    CLEANUP_FREE char *dir = mem_strdup(guest.dir);
+    guest_end(&guest);
+    struct plan *plan = guest_new(&again, "cat /file");
+    free(plan->rootfs.upper);
+    plan->rootfs.upper = path_join(dir, "upper");
+    waiting_begin(&waiting);
+    waiting_ready(&waiting);
+    guest_adopt(&again, &waiting, plan);
+    guest_start(&again, plan);
+    assert_int_equal(again.started.pid, waiting.worker);
+    guest_output(&again, text, sizeof(text));
+    assert_string_equal(text, "kept\n");
+    guest_end(&again);
+}
+
+static void test_too_small(void **state)
+{
+    struct guest guest;
+    struct waiting waiting;
+    char text[256];
+    struct plan *plan = guest_new(&guest, "awk '/MemTotal/ {print ($2 > 1900000)}' /proc/meminfo");
+
+    plan->limits.memory = (int64_t)2 << 30;
+    waiting_begin(&waiting);
+    waiting_ready(&waiting);
+    guest_adopt(&guest, &waiting, plan);
+    guest_start(&guest, plan);
+    assert_int_not_equal(guest.started.pid, waiting.worker);
+    assert_gone(waiting.worker);
+    guest_output(&guest, text, sizeof(text));
+    assert_string_equal(text, "1\n");
+    guest_end(&guest);
+}
+
+static void test_killed_while_waiting(void **state)
+{
+    struct waiting waiting;
+    struct pollfd fd;
+    pid_t worker;
+
+    waiting_begin(&waiting);
+    waiting_ready(&waiting);
+    kill(waiting.worker, SIGKILL);
+    fd = (struct pollfd){.fd = shim_warm_fd(waiting.warm), .events = POLLIN};
+    assert_int_equal(poll(&fd, 1, READY_MS), 1);
+    assert_true(shim_warm_ready(waiting.warm, &worker) < 0);
+    shim_warm_free(waiting.warm);
+    assert_gone(waiting.worker);
+    assert_no_cgroup(waiting.cgroup);
+}
+
+/* Between having been taken and having been started: killed, or standing still. */
+static void replaced(int signal_number)
+{
+    struct guest guest;
+    struct waiting waiting;
+    char text[64];
+    struct plan *plan = guest_new(&guest, "echo here");
+
+    waiting_begin(&waiting);
+    waiting_ready(&waiting);
+    guest_adopt(&guest, &waiting, plan);
+    kill(waiting.worker, signal_number);
+    guest_start(&guest, plan);
+    assert_int_not_equal(guest.started.pid, waiting.worker);
+    assert_gone(waiting.worker);
+    guest_output(&guest, text, sizeof(text));
+    assert_string_equal(text, "here\n");
+    assert_no_cgroup(waiting.cgroup);
+    guest_end(&guest);
+}
+
+static void test_killed_when_taken(void **state)
+{
+    replaced(SIGKILL);
+}
+
+static void test_stalled_when_taken(void **state)
+{
+    replaced(SIGSTOP);
+}
+
+/* A shim that is gone cannot be adopted; nothing of it stays. */
+static void test_shim_killed(void **state)
+{
+    struct guest guest;
+    struct waiting waiting;
+    struct error err = ERROR_INIT;
+    struct plan *plan = guest_new(&guest, "true");
+    const struct shim_spec spec = spec_of(guest.id, guest.run);
+    CLEANUP_FREE char *path = NULL, *text = NULL;
+    char *parent;
+
+    waiting_begin(&waiting);
+    waiting_ready(&waiting);
+    path = mem_printf("/proc/%d/status", (int)waiting.worker);
+    assert_int_equal(file_read(AT_FDCWD, path, 64 << 10, &text, NULL), 0);
+    assert_non_null(parent = strstr(text, "PPid:\t"));
+    kill((pid_t)strtol(parent + 6, NULL, 10), SIGKILL);
+    assert_gone(waiting.worker);
+    assert_true(shim_adopt(waiting.warm, &spec, plan->cgroup, loop, &events, &guest, &guest.shim, &err) < 0);
+    assert_int_equal(cgroup_remove(waiting.cgroup), 0);
+    plan_free(plan);
+    free(guest.dir);
+    free(guest.run);
+}
+
+static void test_let_go_at_any_time(void **state)
+{
+    struct waiting waiting;
+
+    for (int i = 0; i < 4; i++) {
+        waiting_begin(&waiting);
+        usleep((useconds_t)i * 200000);
+        shim_warm_free(waiting.warm);
+        for (int tries = 0; cgroup_remove(waiting.cgroup) < 0 && tries < 1000; tries++)
+            usleep(10000);
+        assert_no_cgroup(waiting.cgroup);
+    }
+}
+
+static void *run_loop(void *user)
+{
+    (void)loop_run(loop);
+    return NULL;
+}
+
+static int set_up(void **state)
+{
+    if (fixture_set_up(state) < 0 || loop_new(&loop) < 0)
+        return -1;
+    return pthread_create(&loop_thread, NULL, run_loop, NULL) == 0 ? 0 : -1;
+}
+
+static void stop_loop(void *user)
+{
+    loop_stop(loop);
+}
+
+static int tear_down(void **state)
+{
+    loop_post(loop, stop_loop, NULL);
+    pthread_join(loop_thread, NULL);
+    loop_free(loop);
+    return fixture_tear_down(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_taken),             cmocka_unit_test(test_two_differ),
+        cmocka_unit_test(test_limits_hold),       cmocka_unit_test(test_kept_disk),
+        cmocka_unit_test(test_too_small),         cmocka_unit_test(test_killed_while_waiting),
+        cmocka_unit_test(test_killed_when_taken), cmocka_unit_test(test_stalled_when_taken),
+        cmocka_unit_test(test_shim_killed),       cmocka_unit_test(test_let_go_at_any_time),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
