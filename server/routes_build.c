@@ -16,6 +16,8 @@
 #include "tabique/event.h"
 #include "tabique/image.h"
 
+#define KEPT_MAX ((size_t)4 << 20)
+
 /* Builds under way that gave themselves an id, for /build/cancel. */
 struct job {
     struct job *next;
@@ -103,10 +105,10 @@ static void on_text(void *user, bool errors, const char *text, size_t length)
         str_append_json(&line, text, length);
     }
     str_append(&line, "}\r\n");
-    if (answer->quiet)
-        str_append_n(&answer->kept, line.data, line.length);
-    else
+    if (!answer->quiet)
         send_line(answer, line.data, line.length);
+    else if (answer->kept.length < KEPT_MAX) /* what a command says has no end of its own */
+        str_append_n(&answer->kept, line.data, line.length);
 }
 
 static void on_image(void *user, const char *id)

@@ -253,8 +253,6 @@ static int do_user(struct applying *applying, const char *rest)
     CLEANUP_FREE char *user = NULL;
     int r = expand(applying, rest, &user);
 
-    if (r == 0 && strpbrk(user, " \t"))
-        r = error_set(applying->err, EINVAL, "USER requires exactly one argument");
     if (r == 0)
         set(applying->config, "User", cJSON_CreateString(user));
     return r;
@@ -434,10 +432,13 @@ int image_instruction_apply(struct image_changing *changing, const char *name, c
         return error_set(err, EINVAL, "unknown instruction: %s", name);
     /* An empty CMD takes the inherited one away. */
     if (*rest == '\0' && instruction->fn != do_cmd && instruction->fn != do_entrypoint)
-        return error_set(err, EINVAL, "%s requires at least one argument", instruction->name);
+        return error_set(err, EINVAL, "%s requires %s", instruction->name,
+                         instruction->fn == do_workdir || instruction->fn == do_user || instruction->fn == do_stopsignal
+                             ? "exactly one argument" : "at least one argument");
     return instruction->fn(&applying, rest);
 }
 
+/* 1: an instruction; 0: a comment, or nothing. */
 static int apply_line(struct image_changing *changing, char *line, struct error *err)
 {
     while (isspace((unsigned char)*line))
@@ -452,9 +453,8 @@ static int apply_line(struct image_changing *changing, char *line, struct error 
     const char *rest = line + n + strspn(line + n, " \t");
     const struct instruction *instruction = find_instruction(name);
     if (instruction && !instruction->build_only) {
-        if (*rest == '\0')
-            return error_set(err, EINVAL, "%s requires at least one argument", instruction->name);
-        return image_instruction_apply(changing, name, rest, err);
+        int r = image_instruction_apply(changing, name, rest, err);
+        return r < 0 ? r : 1;
     }
     for (char *at = name; *at; at++)
         *at = (char)tolower((unsigned char)*at);
@@ -464,6 +464,7 @@ static int apply_line(struct image_changing *changing, char *line, struct error 
 int image_apply_changes(cJSON *config, char *const *changes, struct error *err)
 {
     struct image_changing changing = {.config = config, .escape = '\\'};
+    int count = 0;
 
     for (char *const *change = changes; change && *change; change++) {
         CLEANUP_STR struct str text = STR_INIT;
@@ -482,7 +483,10 @@ int image_apply_changes(cJSON *config, char *const *changes, struct error *err)
             int r = apply_line(&changing, *line, err);
             if (r < 0)
                 return r;
+            count += r;
         }
     }
+    if (changes && *changes && count == 0)
+        return error_set(err, EINVAL, "file with no instructions");
     return 0;
 }
