@@ -7,7 +7,7 @@
 import { createStore, useStore } from './store.js';
 import { useEffect, useState } from 'preact/hooks';
 import { session } from './session.js';
-import { serverNow } from './api.js';
+import { serverNow, skew } from './api.js';
 
 /** @typedef {{data: any, error: Error|null, at: number, loading: boolean, stale: boolean}} Live */
 /** @type {Live} */
@@ -131,6 +131,7 @@ if (globalThis.document) document.addEventListener('visibilitychange', () => { i
 
 /** A moment that moves, for ages. @param {number} [every] */
 const ticks = createStore(serverNow());
+skew.watch(() => ticks.set(serverNow()));
 let ticking = 0;
 export function useNow() {
   useEffect(() => {

@@ -1,5 +1,5 @@
 /* notices.js - notifications in words, and what is new among them. */
-import { t, has, number } from './i18n.js';
+import { t, has, language, number } from './i18n.js';
 import { tabique } from './api.js';
 import { useLive } from './live.js';
 import { visible } from './text.js';
@@ -11,6 +11,12 @@ export const takes = {
   seconds: (kind) => kind === 'cpu' || kind === 'memory' || kind === 'restart-loop',
   count: (kind) => kind === 'restart-loop',
 };
+
+/* A fresh installation's rules have English names from the server: in another
+ * language they are called by their kind, as long as nobody renamed them. */
+const given = { exit: 'Ended with a failure', oom: 'Out of memory', unhealthy: 'Unhealthy', 'restart-loop': 'Restarts over and over', 'worker-lost': 'Worker lost', memory: 'Memory nearly used up', cpu: 'Busy for long' };
+/** @param {string} kind @param {string} name */
+export const ruleName = (kind, name) => (language.get() !== 'en' && name === given[kind] ? t('noticeKind.' + kind) : visible(name));
 
 /** One sentence, as webhooks and mail say it. */
 export function sentence(n) {

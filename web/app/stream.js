@@ -48,7 +48,7 @@ let heardAt = 0;
 let retry = 0;
 const subscriptions = new Map();
 
-const say = (message) => { if (socket && open) socket.send(JSON.stringify(message)); };
+const say = (message) => { if (socket?.readyState === 1 && open) socket.send(JSON.stringify(message)); };
 
 function subscribe(topic, deliver, lost) {
   const subscription = { id: ++serial, topic, deliver, lost, known: null };

@@ -174,7 +174,7 @@ function Comparison({ id, query, containers }) {
         { label: 'JSON', icon: 'download', run: () => data && saveAs(stampName() + '.json', 'application/json', JSON.stringify(second ? [data, two.data] : data, null, 2)) }]} />
     </${Head}>
     <div class=${'sentences' + (second ? ' two-sentences' : '')}>
-      <p class="sentence" aria-live="off">${data ? html`<${WallGlyph} isolation=${isolation} size=${22} /><span>${sentence}${!data.boundary.securityBoundary && isolation === 'hyperv' ? ' ' + t('explain.notboundary') : ''}</span>` : html`<span class="late">${one.error ? '' : t('loading')}</span>`}</p>
+      <p class="sentence" aria-live="off">${data ? html`<${WallGlyph} isolation=${isolation} size=${22} /><span>${sentence}${!data.boundary.securityBoundary && isolation === 'hyperv' ? ' ' + t('explain.notboundary') : ''}</span>` : !one.error && html`<span class="late">${t('loading')}</span>`}</p>
       ${second && html`<p class="sentence" aria-live="off"><${WallGlyph} isolation=${two.data.container.isolation} size=${22} /><span>${second}${sameImage ? ' ' + t('compare.sameImage', { name: visible(nameOf) }) : ''}</span></p>`}</div>
     <div class="filterbar">
       <${Search} value=${search} label=${t('compare.search')} onChange=${(q) => setQuery({ q })} />

@@ -85,11 +85,11 @@ export default function Create({ query }) {
           <div class="toggles"><${Toggle} checked=${form.tty} onChange=${(tty) => change({ tty })}>${t('create.tty')}</${Toggle}><${Toggle} checked=${form.stdin} onChange=${(stdin) => change({ stdin })}>${t('create.stdin')}</${Toggle}><${Toggle} checked=${form.init} onChange=${(init) => change({ init })}>${t('create.init')}</${Toggle}><${Toggle} checked=${form.readOnly} onChange=${(readOnly) => change({ readOnly })}>${t('create.readOnly')}</${Toggle}><${Toggle} checked=${form.autoRemove} onChange=${(autoRemove) => change({ autoRemove })}>${t('create.autoRemove')}</${Toggle}></div></details>
       </div>
       <div class="create-side"><section class="card">
-        <h2>${t('create.line')}</h2><div class="code-box"><code>${runLine(form)}</code><${CopyButton} text=${runLine(form)} /></div>
+        <h2>${t('create.line')}</h2><div class="code-box"><code>${visible(runLine(form))}</code><${CopyButton} text=${runLine(form)} /></div>
         <label class="field"><span>${t('create.paste')}</span><textarea rows="3" spellcheck=${false} value=${pasted} placeholder="docker run -d --isolation=hyperv tabique/base ping localhost" onInput=${(e) => paste(e.target.value)}></textarea></label>
         ${unknown.length > 0 && html`<p class="problem"><span>${t('create.unknown', { options: unknown.join(', ') })}</span></p>`}
         <button type="button" aria-expanded=${call ? 'true' : 'false'} onClick=${() => setCall(!call)}>${t('create.call')}</button>
-        ${call && html`<pre class="code-box"><code>${'POST ' + DOCKER + '/containers/create' + (form.name ? '?name=' + encodeURIComponent(form.name) : '') + '\n' + JSON.stringify(body, null, 2)}</code></pre>`}
+        ${call && html`<pre class="code-box"><code>${'POST ' + DOCKER + '/containers/create' + (form.name ? '?name=' + encodeURIComponent(form.name) : '') + '\n' + visible(JSON.stringify(body, null, 2)).replaceAll('\u240a', '\n')}</code></pre>`}
         <p class="form-error" role="alert">${error}</p>
         <${Toggle} checked=${form.start} onChange=${(start) => change({ start })}>${t('create.start')}</${Toggle}>
         <button type="submit" class="primary block" disabled=${busy || !form.image}>${busy ? t('create.busy') : form.start ? t('create.goStart') : t('create.go')}</button>

@@ -1,6 +1,6 @@
 /* events.js - what happened, and which processes lived. */
 import { html, useMemo, useState } from '../app/html.js';
-import { t, dateTime, age, clock, localInput } from '../app/i18n.js';
+import { t, has, dateTime, age, clock, localInput } from '../app/i18n.js';
 import { tabique } from '../app/api.js';
 import { useLive } from '../app/live.js';
 import { useContainers } from '../app/sources.js';
@@ -39,7 +39,7 @@ export function Happened({ query, container = '' }) {
   }, [live.data, query.q, sort]);
   const columns = [
     { key: 'time', label: t('time'), width: (w) => (w < 520 ? 92 : 176), sort: true, render: (e) => html`<time datetime=${e.time} title=${dateTime(e.time)}><span class="narrow-only">${clock(e.time)}</span><span class="wide-only">${dateTime(e.time)}</span></time>` },
-    { key: 'type', label: t('events.type'), width: 100, sort: true, min: 560, render: (e) => visible(e.type) },
+    { key: 'type', label: t('events.type'), width: 100, sort: true, min: 560, render: (e) => (has('type.' + e.type) ? t('type.' + e.type) : visible(e.type)) },
     { key: 'action', label: t('events.action'), width: (w) => (w < 520 ? 120 : 170), sort: true, render: (e) => html`<span class=${'event-action ' + kindOf(e)}>${visible(e.action)}</span>` },
     { key: 'who', label: t('events.who'), render: (e) => html`<span class="cut">${e.type === 'container' && !container ? html`<a href=${link('/compare/' + encodeURIComponent(e.attributes.name ?? e.id), { at: e.time })}>${visible(e.attributes.name ?? e.id.slice(0, 12))}</a>` : imageName(e.attributes.name ?? e.id.slice(0, 24))}</span>` },
     { key: 'detail', label: t('events.detail'), min: 820, render: (e) => html`<span class="cut quiet-text">${describeEvent(e)}</span>`, title: describeEvent },
