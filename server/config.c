@@ -113,6 +113,7 @@ static const struct option options[] = {
      "check the options, print them, and end", .flag_only = true},
     {"help", KIND_SWITCH, AT(help), NULL, NULL, "this text", .flag_only = true},
     {"version", KIND_SWITCH, AT(version), NULL, NULL, "the version", .flag_only = true},
+    {"list-routes", KIND_SWITCH, AT(list_routes), NULL, NULL, "every route: method, path, permission, whose", .flag_only = true},
 };
 #define OPTIONS ARRAY_SIZE(options)
 
@@ -378,7 +379,7 @@ int config_load(int argc, char *const *argv, char *const *env, struct config *re
     if (r >= 0)
         r = load_environment(&loading, env, err);
     named = named || loading.sources[0] == SOURCE_ENVIRONMENT;
-    if (r >= 0 && !config.help && !config.version)
+    if (r >= 0 && !config.help && !config.version && !config.list_routes)
         r = load_file(&loading, config.config, named, err);
     if (r >= 0)
         r = finish(&config, err);

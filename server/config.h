@@ -24,7 +24,7 @@ struct config {
     int64_t history_retention, audit_retention, history_max_size, sample_interval;
     int64_t threads, vm_pool;
     char *log_level;
-    bool banner, check_config, help, version;
+    bool banner, check_config, help, version, list_routes;
 };
 
 /* env: NULL-terminated, as environ. Says what is wrong and where it was written. */

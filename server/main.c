@@ -331,6 +331,20 @@ out:
     return r;
 }
 
+/* For the tests that hold documents against the table. */
+static void list_routes(void)
+{
+    static const char *const permissions[] = {
+        [PERMISSION_PUBLIC] = "public", [PERMISSION_SELF] = "self",       [PERMISSION_VIEW] = "view",
+        [PERMISSION_LOGS] = "logs",     [PERMISSION_OPERATE] = "operate", [PERMISSION_EXEC] = "exec",
+        [PERMISSION_ADMIN] = "admin"};
+
+    for (size_t i = 0; tables[i] != NULL; i++)
+        for (const struct route *route = tables[i]; route->method != NULL; route++)
+            printf("%s %s %s %s\n", route->method, route->pattern, permissions[route->permission],
+                   route->flags & ROUTE_DOCKER ? "docker" : "own");
+}
+
 int main(int argc, char **argv)
 {
     struct error err = ERROR_INIT;
@@ -345,6 +359,8 @@ int main(int argc, char **argv)
         config_help(stdout);
     } else if (config.version) {
         printf("tabique %s\n", TABIQUE_VERSION);
+    } else if (config.list_routes) {
+        list_routes();
     } else if (config.check_config) {
         config_print(&config, stdout);
         printf("# the configuration is good\n");

@@ -1,0 +1,77 @@
+// docs/ENGINE-API.md against the route table, and the API's versions by path.
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import path from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { execFileSync } from 'node:child_process'
+import { Server } from './lib/server.mjs'
+import { asker } from './lib/bad_requests.mjs'
+
+const top = path.join(import.meta.dirname, '../..')
+const plain = (text) => text.replace(/\{[^}]*\}/g, '{}')
+
+let server
+let ask
+before(async () => { server = await Server.start(); ask = asker(server.socket) }, { timeout: 120_000 })
+after(async () => { await server?.stop() }, { timeout: 60_000 })
+
+test('the table has every operation of the route table, and no other', () => {
+  const rows = [...fs.readFileSync(path.join(top, 'docs/ENGINE-API.md'), 'utf8').matchAll(/^\| `(\S+ \S+)` \| ([^|]+) \| ([^|]+) \|/gm)]
+  const routes = execFileSync(server.binary, ['--list-routes'], { encoding: 'utf8' }).trim().split('\n').map((line) => line.split(' '))
+  const served = routes.filter(([, , , whose]) => whose === 'docker').map(([method, pattern]) => plain(`${method} ${pattern}`))
+  assert.deepEqual(rows.map(([, operation]) => plain(operation)).sort(), served.sort())
+  for (const [, operation, state, tests] of rows) {
+    assert.match(state, /^(works|works, differs|refused)$/, operation)
+    for (const name of tests.split(', ')) assert.ok(fs.existsSync(path.join(import.meta.dirname, `${name}.test.mjs`)), `${operation}: ${name}`)
+  }
+})
+
+describe('versions', () => {
+  test('too new, too old, no number, as Docker says it', async () => {
+    const said = async (version) => { const { status, json, text } = await ask('GET', `/${version}/version`); return [status, json?.message ?? text] }
+    assert.deepEqual(await said('v1.99'), [400, 'client version 1.99 is too new. Maximum supported API version is 1.51'])
+    assert.deepEqual(await said('v2.0'), [400, 'client version 2.0 is too new. Maximum supported API version is 1.51'])
+    assert.deepEqual(await said('v1.23'), [400, 'client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version'])
+    assert.deepEqual(await said('vx'), [404, 'page not found'])
+  })
+
+  test('ping: headers by GET and HEAD, with and without a version', async () => {
+    for (const method of ['GET', 'HEAD']) {
+      for (const prefix of ['', '/v1.24', '/v1.51']) {
+        const { status, headers, text } = await ask(method, `${prefix}/_ping`)
+        assert.equal(status, 200)
+        assert.equal(headers['api-version'], '1.51')
+        assert.equal(headers.ostype, 'linux')
+        assert.equal(headers['docker-experimental'], 'false')
+        assert.ok('builder-version' in headers)
+        assert.equal(headers.swarm, 'inactive')
+        assert.match(headers['cache-control'], /no-store/)
+        assert.equal(headers.pragma, 'no-cache')
+        assert.match(headers.server, /linux/)
+        assert.equal(text, method === 'GET' ? 'OK' : '')
+      }
+    }
+  })
+
+  test('fields that came and went', async () => {
+    assert.equal((await ask('POST', '/containers/create?name=versions', { body: { Image: 'tabique/base', Cmd: ['true'] } })).status, 201)
+    const seen = async (version, target, field) => {
+      const { json } = await ask('GET', `/v1.${version}${target}`)
+      return field.split('.').reduce((value, name) => (value === undefined ? undefined : value?.[name] ?? (value && name in value ? null : undefined)), Array.isArray(json) ? json[0] : json) !== undefined
+    }
+    for (const [target, field, since, until] of [
+      ['/info', 'KernelMemory', 24, 41], ['/info', 'BridgeNfIptables', 24, 49], ['/info', 'FirewallBackend', 49, 51], ['/info', 'DiscoveredDevices', 50, 51],
+      ['/images/json', 'VirtualSize', 24, 43], ['/containers/json?all=1', 'NetworkSettings', 24, 51], ['/containers/json?all=1', 'ImageManifestDescriptor', 99, 99],
+    ]) {
+      for (const version of [24, 41, 43, 44, 48, 49, 50, 51])
+        assert.equal(await seen(version, target, field), version >= since && version <= until, `${field} in 1.${version}`)
+    }
+  })
+
+  test('the type of a log stream', async () => {
+    for (const [version, type] of [['1.41', 'application/vnd.docker.raw-stream'], ['1.42', 'application/vnd.docker.multiplexed-stream']]) {
+      const { headers } = await ask('GET', `/v${version}/containers/versions/logs?stdout=1`)
+      assert.equal(headers['content-type'], type)
+    }
+  })
+})

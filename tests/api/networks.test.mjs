@@ -1,0 +1,63 @@
+// Networks made as users make them: addresses, settings of others, what is kept apart.
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { Server } from './lib/server.mjs'
+import { asker } from './lib/bad_requests.mjs'
+
+const IMAGE = 'tabique/base'
+let server
+let ask
+before(async () => { server = await Server.start(); ask = asker(server.socket) }, { timeout: 120_000 })
+after(async () => { await server?.stop() }, { timeout: 60_000 })
+
+const create = async (body) => { const answer = await ask('POST', '/networks/create', { body }); assert.equal(answer.status, 201, answer.text); return answer.json.Id }
+const inspect = async (name) => (await ask('GET', `/networks/${name}`)).json
+const address = async (network) => /inet (\S+)/.exec(await server.ok('run', '--rm', '--network', network, IMAGE, 'ip', '-4', 'addr', 'show', 'eth0'))[1]
+
+describe('addresses', () => {
+  test('come from the range, and never are an auxiliary one', async () => {
+    await create({ Name: 'ranged', IPAM: { Config: [{ Subnet: '10.91.0.0/24', IPRange: '10.91.0.0/29', AuxiliaryAddresses: { router: '10.91.0.2', printer: '10.91.0.3' } }] } })
+    assert.equal(await address('ranged'), '10.91.0.4/24')
+    assert.deepEqual((await inspect('ranged')).IPAM.Config, [{ Subnet: '10.91.0.0/24', IPRange: '10.91.0.0/29', Gateway: '10.91.0.1', AuxiliaryAddresses: { router: '10.91.0.2', printer: '10.91.0.3' } }])
+  })
+
+  test('an auxiliary address outside its subnet, or none at all, is refused', async () => {
+    for (const [aux, message] of [['10.92.0.9', /parent subnet 10\.91\.1\.0\/24 doesn't contain this address/], ['x', /non parsable secondary ip address \(a:x\) passed for network bad/]]) {
+      const { status, json } = await ask('POST', '/networks/create', { body: { Name: 'bad', IPAM: { Config: [{ Subnet: '10.91.1.0/24', AuxiliaryAddresses: { a: aux } }] } } })
+      assert.equal(status, 400)
+      assert.match(json.message, message)
+    }
+    assert.equal((await ask('GET', '/networks/bad')).status, 404)
+  })
+})
+
+describe('configuration networks', () => {
+  test('lend their settings, hold no container, and stay while they are used', async () => {
+    await create({ Name: 'settings', ConfigOnly: true, Internal: true, IPAM: { Config: [{ Subnet: '10.93.0.0/24', AuxiliaryAddresses: { a: '10.93.0.2' } }] }, Options: { 'com.docker.network.driver.mtu': '1400' } })
+    await create({ Name: 'user', ConfigFrom: { Network: 'settings' } })
+    const user = await inspect('user')
+    assert.deepEqual([user.ConfigFrom, user.ConfigOnly, user.Internal, user.Driver], [{ Network: 'settings' }, false, true, 'bridge'])
+    assert.equal(await address('user'), '10.93.0.3/24')
+    assert.match(await server.ok('run', '--rm', '--network', 'user', IMAGE, 'cat', '/sys/class/net/eth0/mtu'), /^1400/)
+
+    const started = await server.docker('run', '--rm', '--network', 'settings', IMAGE, 'true')
+    assert.notEqual(started.code, 0)
+    assert.match(started.stderr, /cannot create endpoint on configuration-only network/)
+    const refused = await ask('DELETE', '/networks/settings')
+    assert.deepEqual([refused.status, refused.json.message], [403, 'configuration network "settings" is in use'])
+    const twice = await ask('POST', '/networks/create', { body: { Name: 'x', ConfigFrom: { Network: 'settings' }, IPAM: { Config: [{ Subnet: '10.94.0.0/24' }] } } })
+    assert.deepEqual([twice.status, twice.json.message], [403, 'user-specified configurations are not supported if the network depends on a configuration network'])
+    assert.equal((await ask('DELETE', '/networks/user')).status, 204)
+    assert.equal((await ask('DELETE', '/networks/settings')).status, 204)
+  })
+
+  test('are there after a restart', async () => {
+    await create({ Name: 'kept', ConfigOnly: true, IPAM: { Config: [{ Subnet: '10.95.0.0/24' }] } })
+    await create({ Name: 'follower', ConfigFrom: { Network: 'kept' } })
+    await server.halt()
+    await server.spawn()
+    const [kept, follower] = [await inspect('kept'), await inspect('follower')]
+    assert.deepEqual([kept.ConfigOnly, kept.Driver, kept.IPAM.Config], [true, 'null', [{ Subnet: '10.95.0.0/24' }]])
+    assert.deepEqual([follower.ConfigFrom, follower.IPAM.Config], [{ Network: 'kept' }, [{ Subnet: '10.95.0.0/24', Gateway: '10.95.0.1' }]])
+  })
+})
