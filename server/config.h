@@ -21,6 +21,8 @@ struct config {
     char *bridge, *bip;
     char **address_pools, **dns;
     char **insecure_registries, **registry_mirrors;
+    char *registry_certs;
+    int64_t registry_timeout;
     int64_t history_retention, audit_retention, history_max_size, sample_interval;
     int64_t threads, vm_pool;
     char *log_level;

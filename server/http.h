@@ -141,4 +141,5 @@ struct route {
 
 /* Each routes_*.c exports one NULL-terminated table; routes.c lists the tables. */
 extern const struct route routes_system[], routes_containers[], routes_exec[], routes_images[],
-    routes_build[], routes_networks[], routes_volumes[], routes_refused[], routes_api[], routes_account[], routes_stream[], routes_notify[];
+    routes_build[], routes_networks[], routes_registry[], routes_volumes[], routes_refused[], routes_api[], routes_account[],
+    routes_stream[], routes_notify[];

@@ -27,6 +27,7 @@
 #include "tabique/engine.h"
 #include "tabique/error.h"
 #include "tabique/image.h"
+#include "tabique/registry.h"
 #include "tls.h"
 
 #define BASE_IMAGE "tabique/base:latest"
@@ -35,9 +36,9 @@ extern char **environ;
 
 static const struct route *const tables[] = {
     routes_system,   routes_containers, routes_exec,    routes_images,
-    routes_build,    routes_networks,   routes_volumes, routes_refused,
-    routes_api,      routes_account,    routes_stream,  routes_notify,
-    NULL,
+    routes_build,    routes_networks,   routes_registry, routes_volumes,
+    routes_refused,  routes_api,        routes_account, routes_stream,
+    routes_notify,   NULL,
 };
 
 /* --- can this machine do it?
@@ -272,7 +273,14 @@ static int run(const struct config *config, struct error *err)
             return r;
     }
 
+    const struct registry_options registry_options = {
+        .insecure = (const char *const *)config->insecure_registries,
+        .mirrors = (const char *const *)config->registry_mirrors,
+        .certs_dir = config->registry_certs,
+        .timeout_ns = config->registry_timeout,
+    };
     struct engine_options engine_options = {
+        .registry = &registry_options,
         .data_dir = config->data_dir,
         .run_dir = config->run_dir,
         .libexec_dir = config->libexec_dir,

@@ -10,7 +10,7 @@ tabique_room(routes
   SOURCES bodies.c routes_common.c routes_filters.c
           routes_containers.c containers_list.c containers_create.c containers_io.c
           containers_stats.c containers_files.c
-          routes_exec.c routes_build.c routes_images.c images_list.c routes_networks.c routes_volumes.c
+          routes_exec.c routes_build.c routes_images.c images_list.c progress.c routes_registry.c routes_networks.c routes_volumes.c
           routes_system.c system_info.c system_events.c system_metrics.c openapi.c
           routes_refused.c routes_api.c api_processes.c api_history.c routes_notify.c
   DEPS tabique_http tabique_shapes tabique_base tabique_json cjson

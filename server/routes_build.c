@@ -9,12 +9,14 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "images_list.h"
+#include "progress.h"
 #include "routes.h"
 #include "shapes.h"
 #include "tabique/build.h"
 #include "tabique/engine.h"
 #include "tabique/event.h"
 #include "tabique/image.h"
+#include "tabique/registry.h"
 
 #define KEPT_MAX ((size_t)4 << 20)
 
@@ -134,6 +136,36 @@ static bool is_cancelled(void *user)
     const bool cancelled = answer->job.cancelled;
     pthread_mutex_unlock(&jobs_lock);
     return cancelled || answer->gone || request_gone(answer->request);
+}
+
+static void on_pull_progress(void *user, const struct image_report *report)
+{
+    struct answer *answer = user;
+    if (!answer->quiet)
+        send_json(answer, progress_json(report));
+}
+
+static int on_pull(void *user, const char *ref, const char *platform, struct error *err)
+{
+    struct answer *answer = user;
+    struct engine *engine = request_engine(answer->request);
+    CLEANUP(registry_credentials_clear) struct registry_credentials credentials = {0};
+    CLEANUP_FREE char *repository = NULL;
+    const struct image_remote remote = {
+        .registry = engine_registry(engine),
+        .credentials = &credentials,
+        .report = on_pull_progress,
+        .cancelled = is_cancelled,
+        .user = answer,
+    };
+
+    int r = image_name_parse(ref, &repository, NULL, NULL, err);
+    if (r < 0)
+        return r;
+    CLEANUP_FREE char *canonical = image_name_canonical(repository);
+    *strchr(canonical, '/') = '\0';
+    r = registry_credentials_choose(request_header(answer->request, "X-Registry-Config"), canonical, &credentials, err);
+    return r < 0 ? r : image_pull(engine_images(engine), &remote, ref, false, platform, err);
 }
 
 static ssize_t read_context(void *user, void *buffer, size_t size)
@@ -332,7 +364,7 @@ static int build_detached(struct request *request, void *user)
     CLEANUP(wishes_clear) struct wishes wishes = {0};
     CLEANUP_FREE char *id = NULL;
     struct answer answer = {.request = request, .quiet = request_query_bool(request, "q", false)};
-    const struct build_callbacks callbacks = {on_text, on_image, on_tagged, is_cancelled, NULL, &answer};
+    const struct build_callbacks callbacks = {on_text, on_image, on_tagged, is_cancelled, on_pull, &answer};
     int exit_code = 0;
 
     answer.job.id = request_query(request, "buildid");

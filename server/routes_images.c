@@ -1,11 +1,12 @@
-/* Images. Pull, push, search and sign-in wait for the registry client: until then
- * they are refused honestly, with 501. */
+/* Images that are here; routes_registry.c has those elsewhere. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "images_list.h"
+#include "images_pull.h"
+#include "progress.h"
 #include "routes.h"
 #include "shapes.h"
 #include "tabique/engine.h"
@@ -17,14 +18,6 @@
 static struct image_store *store_of(struct request *request)
 {
     return engine_images(request_engine(request));
-}
-
-static int no_registry(struct request *request, const char *what)
-{
-    return respond_status_error(request, 501,
-                                "%s is not served yet: this server has no registry client. Bring images in "
-                                "with docker load or docker import",
-                                what);
 }
 
 static int images_list(struct request *request)
@@ -224,19 +217,6 @@ static int images_save(struct request *request)
 
 /* --- in: load, import ---------------------------------------------------------------------- */
 
-static int write_line(struct request *request, cJSON *json)
-{
-    return respond_json_line(request, json, "\r\n");
-}
-
-static int write_error(struct request *request, const struct error *err)
-{
-    cJSON *json = cJSON_CreateObject();
-    json_add_string(json_add_object(json, "errorDetail"), "message", err->message);
-    json_add_string(json, "error", err->message);
-    return write_line(request, json);
-}
-
 struct load {
     struct request *request;
     bool quiet;
@@ -283,7 +263,7 @@ static void load_progress(void *user, const char *id, const char *status, int64_
         if (id)
             json_add_string(json, "id", id);
     }
-    write_line(load->request, json);
+    progress_line(load->request, json);
 }
 
 static int load_detached(struct request *request, void *user)
@@ -298,7 +278,7 @@ static int load_detached(struct request *request, void *user)
     if (r < 0) {
         if (err.code == 0)
             error_errno(&err, -r, "load");
-        r = write_error(request, &err);
+        r = progress_error(request, &err);
     }
     return r < 0 ? r : respond_end(request);
 }
@@ -332,7 +312,7 @@ static int images_create(struct request *request)
 {
     const char *image = request_query(request, "fromImage"), *source = request_query(request, "fromSrc");
     if (image && image[0])
-        return no_registry(request, "pulling an image");
+        return images_pull(request);
     if (!source || !source[0])
         return respond_status_error(request, 400, "one of fromImage and fromSrc must be given");
     if (strcmp(source, "-") != 0)
@@ -344,26 +324,12 @@ static int images_create(struct request *request)
     return route_detach(request, import_detached);
 }
 
-static int images_push(struct request *request)
-{
-    struct error err = ERROR_INIT;
-    CLEANUP_IMAGE struct image *image = NULL;
-    const int r = image_get(store_of(request), request_param(request, "name"), &image, &err);
-    return r < 0 ? route_fail(request, r, &err) : no_registry(request, "pushing an image");
-}
-
-static int images_search(struct request *request)
-{
-    return no_registry(request, "searching for images");
-}
-
 #define VIEW PERMISSION_VIEW
 #define OPERATE PERMISSION_OPERATE
 #define DOCKER_AUDIT (ROUTE_DOCKER | ROUTE_AUDIT)
 
 const struct route routes_images[] = {
     {"GET", "/images/json", VIEW, ROUTE_DOCKER, images_list},
-    {"GET", "/images/search", VIEW, ROUTE_DOCKER, images_search},
     {"GET", "/images/get", OPERATE, DOCKER_AUDIT, images_save_several, "image.save"},
     {"POST", "/images/load", OPERATE, DOCKER_AUDIT, images_load, "image.load"},
     {"POST", "/images/create", OPERATE, DOCKER_AUDIT, images_create, "image.create"},
@@ -372,7 +338,6 @@ const struct route routes_images[] = {
     {"GET", "/images/{name...}/history", VIEW, ROUTE_DOCKER, images_history},
     {"GET", "/images/{name...}/get", OPERATE, DOCKER_AUDIT, images_save, "image.save"},
     {"POST", "/images/{name...}/tag", OPERATE, DOCKER_AUDIT, images_tag, "image.tag"},
-    {"POST", "/images/{name...}/push", OPERATE, DOCKER_AUDIT, images_push, "image.push"},
     {"DELETE", "/images/{name...}", OPERATE, DOCKER_AUDIT, images_remove, "image.remove"},
     {0},
 };

@@ -36,12 +36,6 @@ static int plugin_not_found(struct request *request)
     return respond_status_error(request, 404, "plugin \"%s\" not found", request_param(request, "name"));
 }
 
-static int no_distribution(struct request *request)
-{
-    return respond_status_error(request, 501,
-                                "asking a registry is not served yet: this server has no registry client");
-}
-
 static int no_checkpoints(struct request *request)
 {
     return respond_status_error(request, 501,
@@ -95,7 +89,6 @@ const struct route routes_refused[] = {
     {"POST", "/plugins/{name...}/push", RULE, plugin_not_found},
     {"POST", "/plugins/{name...}/set", RULE, plugin_not_found},
     {"DELETE", "/plugins/{name...}", RULE, plugin_not_found},
-    {"GET", "/distribution/{name...}/json", SEE, no_distribution},
     {"GET", "/containers/{id}/checkpoints", SEE, no_checkpoints},
     {"POST", "/containers/{id}/checkpoints", DO, no_checkpoints},
     {"DELETE", "/containers/{id}/checkpoints/{checkpoint}", DO, no_checkpoints},

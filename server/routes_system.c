@@ -28,12 +28,6 @@ static int system_health(struct request *request)
     return respond_text(request, 200, "text/plain; charset=utf-8", "ok\n");
 }
 
-static int system_auth(struct request *request)
-{
-    return respond_status_error(request, 501,
-                                "signing in to a registry is not served yet: this server has no registry client");
-}
-
 static int system_openapi(struct request *request)
 {
     return respond_data(request, 200, "application/json", openapi_document, openapi_document_length);
@@ -134,7 +128,6 @@ const struct route routes_system[] = {
     {"GET", "/info", PERMISSION_VIEW, ROUTE_DOCKER, system_info},
     {"GET", "/events", PERMISSION_VIEW, ROUTE_DOCKER, system_events},
     {"GET", "/system/df", PERMISSION_VIEW, ROUTE_DOCKER, system_df},
-    {"POST", "/auth", PERMISSION_OPERATE, ROUTE_DOCKER | ROUTE_AUDIT, system_auth, "registry.auth"},
     {"GET", "/metrics", PERMISSION_VIEW, 0, system_metrics},
     {"GET", "/api/openapi.json", PERMISSION_VIEW, 0, system_openapi},
     {0},

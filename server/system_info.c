@@ -14,6 +14,7 @@
 #include "shapes.h"
 #include "system_routes.h"
 #include "tabique/engine.h"
+#include "tabique/registry.h"
 #include "tabique/image.h"
 
 #ifndef TABIQUE_GIT_COMMIT
@@ -178,16 +179,40 @@ static void add_plugins(cJSON *json)
     add_strings(plugins, "Log", (const char *const[]){"journald", "json-file", "local", "none", "syslog", NULL});
 }
 
-static void add_registry(cJSON *json, int api_version)
+static void add_index(cJSON *indexes, const char *name, const char *const *mirrors, bool secure, bool official)
+{
+    cJSON *index = json_add_object(indexes, name);
+    json_add_string(index, "Name", name);
+    cJSON *list = json_add_array(index, "Mirrors");
+    for (; mirrors && *mirrors; mirrors++)
+        json_push_string(list, *mirrors);
+    json_add_bool(index, "Secure", secure);
+    json_add_bool(index, "Official", official);
+}
+
+static void add_registry(cJSON *json, const struct registry_options *options, int api_version)
 {
     cJSON *registry = json_add_object(json, "RegistryConfig");
     if (api_version < 147) {
         json_add_null(registry, "AllowNondistributableArtifactsCIDRs");
         json_add_null(registry, "AllowNondistributableArtifactsHostnames");
     }
-    json_add_array(registry, "InsecureRegistryCIDRs");
-    json_add_object(registry, "IndexConfigs");
-    json_add_null(registry, "Mirrors");
+    cJSON *networks = json_add_array(registry, "InsecureRegistryCIDRs");
+    cJSON *indexes = json_add_object(registry, "IndexConfigs");
+    json_push_string(networks, "::1/128");
+    json_push_string(networks, "127.0.0.0/8");
+    add_index(indexes, "docker.io", options->mirrors, true, true);
+    for (const char *const *each = options->insecure; each && *each; each++) {
+        if (strchr(*each, '/'))
+            json_push_string(networks, *each);
+        else
+            add_index(indexes, *each, NULL, false, false);
+    }
+    cJSON *mirrors = options->mirrors && options->mirrors[0] ? json_add_array(registry, "Mirrors") : NULL;
+    for (const char *const *each = options->mirrors; mirrors && each && *each; each++)
+        json_push_string(mirrors, *each);
+    if (!mirrors)
+        json_add_null(registry, "Mirrors");
 }
 
 static void add_swarm(cJSON *json)
@@ -271,8 +296,8 @@ int system_info(struct request *request)
     json_add_string(json, "OSVersion", machine.os_version);
     json_add_string(json, "OSType", "linux");
     json_add_string(json, "Architecture", machine.architecture);
-    json_add_string(json, "IndexServerAddress", "");
-    add_registry(json, api_version);
+    json_add_string(json, "IndexServerAddress", "https://index.docker.io/v1/");
+    add_registry(json, registry_get_options(engine_registry(request_engine(request))), api_version);
     json_add_int(json, "NCPU", machine.cpus);
     json_add_int(json, "MemTotal", (int64_t)machine.memory);
     json_add_null(json, "GenericResources");

@@ -27,6 +27,7 @@
 #include "launch/cgroup.h"
 #include "tabique/host.h"
 #include "tabique/notify.h"
+#include "tabique/registry.h"
 #include "tabique/store.h"
 
 #define FINISHERS_MAX 16
@@ -284,7 +285,9 @@ static int open_rooms(struct engine *engine, struct error *err)
     if (r < 0)
         return r;
     engine->events = event_bus_new(store_last_event_sequence(engine->store));
-    if ((r = image_store_open(images, NULL, &engine->images, err)) < 0 ||
+    const struct registry_options registry = {0};
+    if ((r = registry_open(options->registry ? options->registry : &registry, &engine->registry_client, err)) < 0 ||
+        (r = image_store_open(images, NULL, &engine->images, err)) < 0 ||
         (r = volume_store_open(volumes, &engine->volumes, err)) < 0 ||
         (r = network_manager_open(&network, &engine->networks, err)) < 0 ||
         (r = sampler_new(&sampler, &engine->sampler, err)) < 0)
@@ -396,6 +399,7 @@ int engine_open(const struct engine_options *options, struct engine **ret, struc
         r = load_id(engine, err);
     if (r == 0)
         r = open_rooms(engine, err);
+    engine->options.registry = NULL; /* the caller's */
     if (r == 0)
         r = start_threads(engine, err);
     /* Before anything is published: what is not recorded did not happen. */
@@ -481,6 +485,7 @@ void engine_close(struct engine *engine)
         volume_store_close(engine->volumes);
     if (engine->images)
         image_store_close(engine->images);
+    registry_close(engine->registry_client);
     if (engine->events)
         event_bus_free(engine->events);
     if (engine->store)
@@ -512,6 +517,11 @@ const char *engine_id(const struct engine *engine)
 struct image_store *engine_images(struct engine *engine)
 {
     return engine->images;
+}
+
+struct registry *engine_registry(struct engine *engine)
+{
+    return engine->registry_client;
 }
 
 struct network_manager *engine_networks(struct engine *engine)

@@ -48,6 +48,7 @@ struct engine {
     int lock_fd;
     int data_fd;                   /* data_dir, for relative work */
     struct image_store *images;
+    struct registry *registry_client;
     struct network_manager *networks;
     struct volume_store *volumes;
     struct event_bus *events;

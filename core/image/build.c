@@ -9,35 +9,18 @@
 /* The digest of a tar with nothing in it: no layer is made for it, as Docker. */
 #define EMPTY_TAR "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 
-struct platform {
-    char *os, *architecture, *variant;
-};
-
-static void platform_clear(struct platform *platform)
+/* An image made here is for Linux, whatever the machine. */
+static int platform_parse(const char *text, struct image_platform *ret, struct error *err)
 {
-    free(platform->os);
-    free(platform->architecture);
-    free(platform->variant);
-}
+    CLEANUP(image__platform_clear) struct image_platform found = {0};
 
-/* "linux/arm64/v8", "arm64" or nothing: this machine's. */
-static int platform_parse(const char *text, struct platform *ret, struct error *err)
-{
-    CLEANUP_STRV char **parts = text && *text ? strv_split(text, '/') : NULL;
-    size_t count = strv_length(parts);
-
-    for (size_t i = 0; i < count; i++)
-        for (const char *at = parts[i]; *at || at == parts[i]; at++)
-            if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789_", *at | ((*at >= 'A' && *at <= 'Z') ? 0x20 : 0)) || !*at)
-                return error_set(err, EINVAL, "\"%s\" is an invalid OS/architecture", text);
-    if (count > 3)
-        return error_set(err, EINVAL, "\"%s\" is an invalid OS/architecture", text);
-    bool only_architecture = count == 1 && strcmp(parts[0], "linux") != 0;
-    if (count >= 1 && !only_architecture && strcmp(parts[0], "linux") != 0)
-        return error_set(err, EINVAL, "operating system is not supported: %s", parts[0]);
-    ret->os = mem_strdup("linux");
-    ret->architecture = mem_strdup(only_architecture ? parts[0] : count >= 2 ? parts[1] : image__host_architecture());
-    ret->variant = mem_strdup(count >= 3 ? parts[2] : NULL);
+    int r = image__platform_parse(text, &found, err);
+    if (r < 0)
+        return r;
+    if (strcmp(found.os, "linux") != 0)
+        return error_set(err, EINVAL, "operating system is not supported: %s", found.os);
+    *ret = found;
+    found = (struct image_platform){0};
     return 0;
 }
 
@@ -94,7 +77,7 @@ int image_import(struct image_store *store, image_read_fn *read, void *user, con
                  const char *message, char *const *changes, const char *platform_text, char **ret_id,
                  struct error *err)
 {
-    CLEANUP(platform_clear) struct platform platform = {0};
+    CLEANUP(image__platform_clear) struct image_platform platform = {0};
     CLEANUP_JSON cJSON *json = cJSON_CreateObject();
     CLEANUP_STRV char **keys = NULL;
     struct image_layer *layer = NULL;
@@ -180,7 +163,7 @@ static void pins_clear(struct pins *pins)
 
 /* What a new image's config says besides Config and layers. */
 struct making {
-    struct platform platform;
+    struct image_platform platform;
     const char *created_by, *author, *comment;
     bool built;
 };
@@ -264,7 +247,7 @@ int image_commit(struct image_store *store, const char *parent_id, image_read_fn
         r = add_layer(store, read, user, &pins, &added, err);
     if (r == 0)
         r = make_image(store, parent, &pins, added, TAKE_PTR(changed), &making, keys, ret_id, err);
-    platform_clear(&making.platform);
+    image__platform_clear(&making.platform);
     return r;
 }
 
@@ -290,6 +273,6 @@ int image_step(struct image_store *store, const char *parent_id, image_read_fn *
     }
     if (r == 0)
         r = make_image(store, parent, &pins, added, cJSON_Duplicate(step->config, true), &making, NULL, ret_id, err);
-    platform_clear(&making.platform);
+    image__platform_clear(&making.platform);
     return r;
 }

@@ -24,7 +24,8 @@
 #include "base/random.h"
 #include "image/store.h"
 
-#define META_MAX 4096
+#define META_MAX (64u << 10)
+#define SOURCES_MAX 16
 /* By then the kernel has written most of it on its own; and an image that was
  * loaded to be thrown away is gone without ever having cost the disk anything. */
 #define FLUSH_DELAY_S 30
@@ -32,6 +33,86 @@
 static char *file_of(const char *name, const char *suffix)
 {
     return mem_printf("%s.%s", name, suffix);
+}
+
+/* --- as registries have it ------------------------------------------------------------- */
+
+static void blob_print(const struct image_blob *blob, cJSON *json)
+{
+    json_add_string(json, "digest", blob->digest);
+    json_add_int(json, "size", (int64_t)blob->size);
+    json_add_string(json, "mediaType", blob->media_type);
+    json_add_bool(json, "kept", blob->kept);
+    json_add(json, "sources", json_from_strv(blob->sources));
+}
+
+static void blob_read(const cJSON *json, struct image_blob *blob)
+{
+    const char *digest = json_string(json, "digest", "");
+
+    if (!digest_valid(digest))
+        return;
+    memcpy(blob->digest, digest, DIGEST_TEXT_MAX);
+    blob->size = (uint64_t)json_int(json, "size", 0);
+    blob->media_type = mem_strdup(json_string(json, "mediaType", ""));
+    blob->kept = json_bool(json, "kept", false);
+    blob->sources = json_strv(json, "sources");
+}
+
+void image__blob_clear(struct image_blob *blob)
+{
+    free(blob->media_type);
+    strv_free(blob->sources);
+    *blob = (struct image_blob){0};
+}
+
+void image__blob_copy(struct image_store *store, const struct image_layer *layer, struct image_blob *ret)
+{
+    pthread_rwlock_rdlock(&store->lock);
+    *ret = layer->blob;
+    ret->media_type = mem_strdup(layer->blob.media_type);
+    ret->sources = strv_dup(layer->blob.sources);
+    pthread_rwlock_unlock(&store->lock);
+}
+
+void image__layer_set_blob(struct image_store *store, struct image_layer *layer, const char *digest, uint64_t size,
+                           const char *media_type, const char *file, const char *source)
+{
+    struct image_blob *blob = &layer->blob;
+    bool changed = false;
+
+    pthread_rwlock_wrlock(&store->lock);
+    if (!*blob->digest || (!blob->kept && strcmp(blob->digest, digest) != 0)) {
+        image__blob_clear(blob);
+        memcpy(blob->digest, digest, DIGEST_TEXT_MAX);
+        blob->size = size;
+        blob->media_type = mem_strdup(media_type);
+        changed = true;
+    }
+    bool same = strcmp(blob->digest, digest) == 0;
+    if (same && file && !blob->kept) {
+        CLEANUP_FREE char *kept = file_of(layer->name, "blob");
+
+        blob->kept = changed = renameat(store->partial_fd, file, store->layers_fd, kept) == 0;
+    }
+    if (same && source && !strv_contains(blob->sources, source) && strv_length(blob->sources) < SOURCES_MAX) {
+        strv_push(&blob->sources, source);
+        changed = true;
+    }
+    if (changed && image__layer_write_meta(store, layer) < 0)
+        log_warning("image store: cannot write what is known of layer %s", layer->diff_id);
+    pthread_rwlock_unlock(&store->lock);
+}
+
+int image__layer_open_blob(struct image_store *store, const struct image_layer *layer, int *ret_fd, struct error *err)
+{
+    CLEANUP_FREE char *file = file_of(layer->name, "blob");
+    int fd = openat(store->layers_fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return image__failed(err, -errno, "cannot open a layer's blob");
+    *ret_fd = fd;
+    return 0;
 }
 
 int image__layer_write_meta(struct image_store *store, const struct image_layer *layer)
@@ -45,6 +126,8 @@ int image__layer_write_meta(struct image_store *store, const struct image_layer 
     json_add_bool(json, "exact", layer->exact);
     if (!layer->flushed)
         json_add_string(json, "boot", boot_id());
+    if (*layer->blob.digest)
+        blob_print(&layer->blob, json_add_object(json, "blob"));
     CLEANUP_FREE char *text = json_print(json);
     if (layer->flushed)
         return file_write_atomic(store->layers_fd, file, text, strlen(text), 0600);
@@ -64,6 +147,9 @@ static ssize_t read_blob(void *user, void *buffer, size_t size)
 {
     struct blob *blob = user;
     struct image_layer_source *source = blob->source;
+
+    if (source->stop && atomic_load(source->stop))
+        return -ECANCELED;
     ssize_t n = source->read ? source->read(source->user, buffer, size) : archive_read_fd(&source->fd, buffer, size);
 
     if (n > 0) {
@@ -302,7 +388,7 @@ void image__layer_unpin(struct image_store *store, struct image_layer *layer)
 
 void image__layer_drop(struct image_store *store, struct image_layer *layer, struct image_trash *trash)
 {
-    static const char *const suffixes[] = {"json", "recipe", "tar.zst"};
+    static const char *const suffixes[] = {"json", "recipe", "tar.zst", "blob"};
     char *name = mem_printf("gone-%s", layer->name);
 
     HASH_DEL(store->layers, layer);
@@ -314,6 +400,7 @@ void image__layer_drop(struct image_store *store, struct image_layer *layer, str
         CLEANUP_FREE char *file = file_of(layer->name, suffixes[i]);
         unlinkat(store->layers_fd, file, 0);
     }
+    image__blob_clear(&layer->blob);
     free(layer);
 }
 
@@ -380,6 +467,10 @@ static struct image_layer *load_layer(struct image_store *store, const char *nam
     layer->tar_size = (uint64_t)json_int(json, "tarSize", 0);
     layer->exact = json_bool(json, "exact", false);
     layer->flushed = boot == NULL;
+    blob_read(json_get(json, "blob"), &layer->blob);
+    CLEANUP_FREE char *blob = file_of(name, "blob");
+    if (fstatat(store->layers_fd, blob, &st, AT_SYMLINK_NOFOLLOW) < 0 || (uint64_t)st.st_size != layer->blob.size)
+        layer->blob.kept = false;
     CLEANUP_FREE char *kept = file_of(name, layer->exact ? "recipe" : "tar.zst");
     bool good = fstatat(store->layers_fd, kept, &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (good && boot && strcmp(boot, boot_id()) != 0 && !still_whole(store, layer)) {
@@ -387,6 +478,7 @@ static struct image_layer *load_layer(struct image_store *store, const char *nam
         good = false;
     }
     if (!good) {
+        image__blob_clear(&layer->blob);
         free(layer);
         return NULL;
     }
@@ -419,6 +511,8 @@ int image__layers_load(struct image_store *store, struct error *err)
         if (layer)
             HASH_FIND_STR(store->layers, layer->diff_id, same);
         if (!layer || same) {
+            if (layer)
+                image__blob_clear(&layer->blob);
             free(layer);
             path_remove_tree(store->layers_fd, *name);
             continue;

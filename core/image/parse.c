@@ -227,7 +227,7 @@ static int push_descriptor(struct image_descriptors *descriptors, const cJSON *j
         return error_set(err, EFBIG, "an OCI index lists more than %d images", IMAGES_MAX);
     descriptors->list = mem_grow(descriptors->list, descriptors->count + 1, sizeof(*descriptors->list));
     struct image_descriptor *each = &descriptors->list[descriptors->count++];
-    *each = (struct image_descriptor){.media_type = mem_strdup(json_string(json, "mediaType", ""))};
+    *each = (struct image_descriptor){.size = json_int(json, "size", -1), .media_type = mem_strdup(json_string(json, "mediaType", ""))};
     memcpy(each->digest, digest, DIGEST_TEXT_MAX);
     /* containerd's annotation is the whole name; OCI's own may be a mere tag. */
     const char *name = json_string(annotations, "io.containerd.image.name", NULL);
@@ -253,6 +253,9 @@ int image__index_parse(const char *text, size_t length, struct image_descriptors
     if (r < 0)
         return r;
     const cJSON *manifests = json_get(json, "manifests");
+    /* What can be read in two ways would be another image for every reader (CVE-2021-41190). */
+    if (json_get(json, "layers") || json_get(json, "config"))
+        return error_set(err, EINVAL, "the OCI index is a manifest, too: refused as ambiguous");
     if (!cJSON_IsArray(manifests))
         return error_set(err, EINVAL, "the OCI index lists no manifests");
     cJSON_ArrayForEach(item, manifests) {
@@ -274,6 +277,8 @@ int image__manifest_parse(const char *text, size_t length, struct image_descript
     int r = parse_object(text, length, "the OCI manifest", &json, err);
     if (r < 0)
         return r;
+    if (json_get(json, "manifests"))
+        return error_set(err, EINVAL, "the OCI manifest is an index, too: refused as ambiguous");
     r = push_descriptor(&descriptors, json_get(json, "config"), err);
     if (r < 0) {
         error_prefix(err, "the OCI manifest's config");

@@ -332,6 +332,8 @@ int image__save_index(struct image_store *store, struct error *err)
         json_add_string(image, "id", record->id);
         if (*record->parent)
             json_add_string(image, "parent", record->parent);
+        if (*record->manifest)
+            json_add_string(image, "manifest", record->manifest);
         if (record->orphan)
             json_add_bool(image, "orphan", true);
         if (record->built)
@@ -400,6 +402,9 @@ static void load_record(struct image_store *store, const cJSON *json)
     TAKE_PTR(config);
     if (digest_valid(parent))
         memcpy(record->parent, parent, DIGEST_TEXT_MAX);
+    const char *manifest = json_string(json, "manifest", "");
+    if (digest_valid(manifest) && faccessat(store->blobs_fd, digest_hex(manifest), R_OK, 0) == 0)
+        memcpy(record->manifest, manifest, DIGEST_TEXT_MAX);
     record->orphan = json_bool(json, "orphan", false);
     record->built = json_bool(json, "built", false);
     HASH_ADD_STR(store->records, id, record);
@@ -438,6 +443,16 @@ static int load_index(struct image_store *store, struct error *err)
 /* --- open and close ------------------------------------------------------------------------------ */
 
 /* Removes what the tables do not know: leftovers of a crash. */
+static bool is_manifest(struct image_store *store, const char *digest)
+{
+    struct image_record *record, *next;
+
+    HASH_ITER(hh, store->records, record, next)
+        if (strcmp(record->manifest, digest) == 0)
+            return true;
+    return false;
+}
+
 static void clean_leftovers(struct image_store *store)
 {
     struct image_layer *layer, *next;
@@ -457,7 +472,7 @@ static void clean_leftovers(struct image_store *store)
         if (entry->d_name[0] == '.')
             continue;
         snprintf(id, sizeof(id), "sha256:%.64s", entry->d_name);
-        if (strlen(entry->d_name) != 64 || !image__find(store, id))
+        if (strlen(entry->d_name) != 64 || (!image__find(store, id) && !is_manifest(store, id)))
             unlinkat(store->blobs_fd, entry->d_name, 0);
     }
     if (dir)
@@ -508,6 +523,7 @@ static void store_free(struct image_store *store)
     }
     HASH_ITER(hh, store->layers, layer, next_layer) {
         HASH_DEL(store->layers, layer);
+        image__blob_clear(&layer->blob);
         free(layer);
     }
     cleanup_close(&store->dir_fd);
@@ -515,6 +531,9 @@ static void store_free(struct image_store *store)
     cleanup_close(&store->blobs_fd);
     cleanup_close(&store->tmp_fd);
     cleanup_close(&store->disks_fd);
+    cleanup_close(&store->partial_fd);
+    pthread_mutex_destroy(&store->transfer_lock);
+    pthread_cond_destroy(&store->transfer_changed);
     pthread_mutex_destroy(&store->writer);
     pthread_mutex_destroy(&store->in_use_lock);
     pthread_mutex_destroy(&store->disk_lock);
@@ -541,8 +560,12 @@ int image_store_open(const char *dir, const struct image_limits *limits, struct 
         {"blobs/sha256", offsetof(struct image_store, blobs_fd)},
         {"disks", offsetof(struct image_store, disks_fd)},
         {"tmp", offsetof(struct image_store, tmp_fd)},
+        {"partial", offsetof(struct image_store, partial_fd)},
     };
 
+    pthread_mutex_init(&store->transfer_lock, NULL);
+    pthread_cond_init(&store->transfer_changed, NULL);
+    store->partial_fd = -EBADF;
     store->dir_fd = store->layers_fd = store->blobs_fd = store->tmp_fd = store->disks_fd = -EBADF;
     pthread_mutex_init(&store->writer, NULL);
     pthread_mutex_init(&store->in_use_lock, NULL);
@@ -591,6 +614,7 @@ int image_store_open(const char *dir, const struct image_limits *limits, struct 
     if (r < 0)
         return r;
     clean_leftovers(store);
+    image__partials_clean(store, IMAGE_PARTIAL_KEEP_S);
     r = image__flusher_start(store);
     if (r < 0)
         return image__failed(err, r, "cannot start a thread");
@@ -688,6 +712,33 @@ int image__add_built(struct image_store *store, const char *text, size_t length,
     return add(store, text, length, layers, layer_count, parent, built, keys, NULL, NULL, ret_id, err);
 }
 
+int image__set_manifest(struct image_store *store, const char *id, const char *digest, const void *text, size_t length,
+                        char *const *keys, struct error *err)
+{
+    char before[DIGEST_TEXT_MAX] = "";
+
+    pthread_mutex_lock(&store->writer);
+    int r = image__blob_write(store, digest, text, length, err);
+    pthread_rwlock_wrlock(&store->lock);
+    struct image_record *record = r == 0 ? image__find(store, id) : NULL;
+    if (record) {
+        memcpy(before, record->manifest, DIGEST_TEXT_MAX);
+        memcpy(record->manifest, digest, DIGEST_TEXT_MAX);
+        for (char *const *key = keys; key && *key; key++)
+            image__set_name(store, *key, record, NULL);
+    } else if (r == 0) {
+        r = no_such(err, id); /* removed meanwhile */
+        unlinkat(store->blobs_fd, digest_hex(digest), 0);
+    }
+    pthread_rwlock_unlock(&store->lock);
+    if (r == 0)
+        r = image__save_index(store, err);
+    if (r == 0 && *before && strcmp(before, digest) != 0)
+        unlinkat(store->blobs_fd, digest_hex(before), 0);
+    pthread_mutex_unlock(&store->writer);
+    return r;
+}
+
 int image_tag(struct image_store *store, const char *ref, const char *text, struct error *err)
 {
     CLEANUP_FREE char *key = NULL;
@@ -748,6 +799,8 @@ void image__forget(struct image_store *store, struct image_record *record, struc
         image__layer_drop(store, layer, trash);
     }
     unlinkat(store->blobs_fd, digest_hex(record->id), 0);
+    if (*record->manifest)
+        unlinkat(store->blobs_fd, digest_hex(record->manifest), 0);
     unlinkat(store->disks_fd, disk, 0);
     record_free(record);
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <uthash.h>
 
 #include "archive/archive.h"
@@ -20,9 +21,20 @@
 #include "tabique/image.h"
 
 #define IMAGE_LAYERS_MAX 125              /* as Docker: "max depth exceeded" */
+#define IMAGE_PARTIAL_KEEP_S (24 * 3600)  /* that long a download that stopped can go on */
 #define IMAGE_CONFIG_MAX ((size_t)8 << 20) /* bytes of a config, manifest or index */
 
-/* One unpacked layer: layers/NAME/, NAME.json, and NAME.recipe or NAME.tar.zst. */
+/* A layer as registries have it: compressed, under the digest of that. */
+struct image_blob {
+    char digest[DIGEST_TEXT_MAX]; /* "": none known */
+    uint64_t size;
+    char *media_type;
+    bool kept;       /* layers/NAME.blob is it */
+    char **sources;  /* "host/repository" that have it */
+};
+
+/* One unpacked layer: layers/NAME/, NAME.json, NAME.recipe or NAME.tar.zst, and NAME.blob
+ * where it came from a registry (docs/adr/0012). */
 struct image_layer {
     char name[9];
     char diff_id[DIGEST_TEXT_MAX];
@@ -31,6 +43,7 @@ struct image_layer {
     bool exact;          /* has a recipe; else the tar itself is kept, compressed */
     bool flushed;        /* known to be on the disk, not only in the page cache */
     int references;      /* images (once for each use), and pins */
+    struct image_blob blob;
     UT_hash_handle hh;   /* by diff_id */
 };
 
@@ -38,6 +51,7 @@ struct image_record {
     char id[DIGEST_TEXT_MAX];
     struct image_config *config;
     char parent[DIGEST_TEXT_MAX]; /* "" none */
+    char manifest[DIGEST_TEXT_MAX]; /* as a registry has it, in blobs/; "" none */
     int64_t size;
     struct image_layer **layers;  /* bottom first */
     size_t layer_count;
@@ -67,6 +81,10 @@ struct image_store {
     void *in_use_user;
     pthread_mutex_t disk_lock; /* one disk is made at a time */
     struct image_flusher *flusher;
+    int partial_fd;      /* downloads to go on with */
+    pthread_mutex_t transfer_lock;
+    pthread_cond_t transfer_changed;
+    struct image_transfer *transfers;
 };
 
 /* --- configs and manifests (parse.c): pure ------------------------------------- */
@@ -99,6 +117,7 @@ int image__offers_docker(const char *text, size_t length, struct image_offers *r
 /* An OCI index or manifest. */
 struct image_descriptor {
     char digest[DIGEST_TEXT_MAX];
+    int64_t size;    /* -1: not told */
     char *media_type;
     char *name;      /* from the annotations; NULL none */
     char *os, *architecture, *variant; /* of its platform; NULL none */
@@ -113,6 +132,17 @@ int image__index_parse(const char *text, size_t length, struct image_descriptors
 int image__manifest_parse(const char *text, size_t length, struct image_descriptors *ret, struct error *err);
 bool image__is_index(const struct image_descriptor *descriptor);
 const char *image__host_architecture(void); /* Go's name for it */
+
+/* --- platforms (platform.c): pure ---------------------------------------------------- */
+struct image_platform {
+    char *os, *architecture, *variant; /* variant NULL: not said */
+};
+void image__platform_clear(struct image_platform *platform);
+/* "linux/arm64/v8", "arm64", "linux"; NULL or "": this machine's. */
+int image__platform_parse(const char *text, struct image_platform *ret, struct error *err);
+char *image__platform_text(const struct image_platform *platform);
+/* How well something made for the other runs where this is wanted: 0 best, -1 not. */
+int image__platform_rank(const struct image_platform *wanted, const char *os, const char *architecture, const char *variant);
 
 /* --- names (name.c) --------------------------------------------------------------- */
 /* The table's key for a name: "repo:tag" (tag defaults to latest) or "repo@digest". */
@@ -163,6 +193,7 @@ struct image_layer_source {
     unsigned flags;           /* ARCHIVE_STRICT_END */
     uint64_t max_bytes, max_entries;
     uint64_t *done;           /* bytes read so far, for progress; written atomically; may be NULL */
+    const atomic_bool *stop;  /* once true: -ECANCELED; may be NULL */
     uint64_t unpacked, entries; /* result */
 };
 /* A pinned layer. */
@@ -182,6 +213,43 @@ void image__flusher_wake(struct image_store *store);
 void image__flusher_stop(struct image_store *store);
 void image__flush_layers(struct image_store *store); /* now, in this thread */
 int image__layer_write_meta(struct image_store *store, const struct image_layer *layer);
+/* What is known of its compressed form; a known one stays. With file (in partial/)
+ * that becomes NAME.blob. source NULL: none to add. */
+void image__layer_set_blob(struct image_store *store, struct image_layer *layer, const char *digest, uint64_t size,
+                           const char *media_type, const char *file, const char *source);
+void image__blob_copy(struct image_store *store, const struct image_layer *layer, struct image_blob *ret);
+void image__blob_clear(struct image_blob *blob);
+int image__layer_open_blob(struct image_store *store, const struct image_layer *layer, int *ret_fd, struct error *err);
+
+/* Keeps the manifest under which a registry has the image, and the names given. */
+int image__set_manifest(struct image_store *store, const char *id, const char *digest, const void *text, size_t length,
+                        char *const *keys, struct error *err);
+
+/* --- downloads (download.c) ---------------------------------------------------------------
+ * One at a time of a blob from one registry: who comes second waits, and then finds the
+ * layer there, or goes on where the first one stopped. What has arrived of a blob stays
+ * in partial/ for a day. */
+enum image_download_status { DOWNLOAD_WAITING, DOWNLOAD_RUNNING, DOWNLOAD_RETRYING, DOWNLOAD_VERIFYING };
+struct image_download {
+    const char *host, *digest;   /* "localhost:5000"; of the blob */
+    uint64_t size;
+    uint64_t *done;              /* written atomically */
+    const atomic_bool *stop;
+    /* Told what is going on; seconds for "retrying". */
+    void (*status)(void *user, enum image_download_status status, int seconds);
+    void *user;
+};
+struct session;
+struct http;
+void image__download_key(const struct image_download *download, char out[65]);
+int image__transfer_begin(struct image_store *store, const char *key, const struct image_download *download, struct error *err);
+void image__transfer_end(struct image_store *store, const char *key);
+/* Between begin and end: the whole blob, checked, as partial/KEY. */
+int image__download(struct image_store *store, const char *key, const struct image_download *download,
+                    struct session *session, struct http *http, int *ret_fd, struct error *err);
+void image__partial_remove(struct image_store *store, const char *key);
+/* Those that nobody is at work on; older_than_s 0: all. */
+void image__partials_clean(struct image_store *store, int64_t older_than_s);
 
 /* --- remove.c; callers hold `lock` ------------------------------------------------------- */
 bool image__has_children(struct image_store *store, const char *id);

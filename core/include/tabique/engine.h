@@ -32,6 +32,7 @@ struct engine_options {
     const char *cgroup_parent;  /* NULL: "tabique", made unique by data_dir where another uses it */
     const char *bridge, *bip;   /* network.h */
     const char *const *address_pools;
+    const struct registry_options *registry; /* read at open; NULL: its defaults */
     const char *const *dns;     /* name servers of containers that name none; NULL: the host's */
     const char *accelerator;    /* NULL: probe; or forced "kvm", "mshv", "tcg" */
     int machine_pool;           /* machines kept warm; 0: none */
@@ -45,6 +46,7 @@ void engine_close(struct engine *engine);
 const struct engine_options *engine_get_options(const struct engine *engine);
 const char *engine_id(const struct engine *engine); /* UUID, made once per data_dir */
 struct image_store *engine_images(struct engine *engine);
+struct registry *engine_registry(struct engine *engine);
 struct network_manager *engine_networks(struct engine *engine);
 struct volume_store *engine_volumes(struct engine *engine);
 struct event_bus *engine_events(struct engine *engine);

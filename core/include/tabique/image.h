@@ -1,7 +1,7 @@
 /* image.h - images: a content-addressed store of OCI and Docker images.
  *
  * On disk, below <data>/images (root only):
- *     blobs/sha256/HEX      configs
+ *     blobs/sha256/HEX      configs; manifests of what came from a registry
  *     layers/NAME/          one unpacked layer each, overlayfs conventions for
  *                           whiteouts; NAME is short (8 hex) and unique, found
  *                           by diff id; shared between images
@@ -10,6 +10,8 @@
  *                           and push give back the very bytes that were digested
  *                           (NAME.tar.zst, the whole tar, where an archive makes
  *                           a recipe impossible)
+ *     layers/NAME.blob      as its registry has it, for a push that keeps digests
+ *     partial/HEX           of downloads that stopped; for a day
  *     disks/HEX.erofs       an image as a read-only disk (image/disk.h)
  *     index.json            names -> image ids; state file (atomic)
  *     tmp/                  work in progress; emptied at open
@@ -28,6 +30,8 @@
 
 struct error;
 struct image_store;
+struct registry;
+struct registry_credentials;
 
 struct image_limits {
     uint64_t max_unpacked_bytes;  /* of one archive; 0: 64 GiB */
@@ -80,6 +84,35 @@ int image_load(struct image_store *store, image_read_fn *read, image_progress_fn
 /* docker-archive with an OCI index besides, as current Docker writes it. */
 int image_save(struct image_store *store, char *const *refs, image_write_fn *write, void *user,
                struct error *err);
+/* --- registries (tabique/registry.h) ------------------------------------------------------- */
+/* One line of a pull's or push's progress, as clients draw it. */
+struct image_report {
+    const char *id;         /* of a layer (12 digits), or a tag; NULL: of the whole */
+    const char *status;
+    int64_t current, total; /* 0: no numbers */
+    bool layer;             /* a layer's line, which the next one of the same id replaces */
+    const cJSON *aux;       /* machine-readable, at a push's end; NULL */
+};
+typedef void image_report_fn(void *user, const struct image_report *report);
+
+struct image_remote {
+    struct registry *registry;
+    const struct registry_credentials *credentials; /* NULL: nobody */
+    image_report_fn *report;    /* called in the caller's thread */
+    bool (*cancelled)(void *user); /* NULL: never; in the caller's thread */
+    void *user;
+};
+/* name: repository[:tag|@digest]; with neither, and all_tags, every tag there is.
+ * platform NULL: this machine's. What is not whole and right leaves no trace but,
+ * for a day, the downloaded part of a layer. -ECANCELED. */
+int image_pull(struct image_store *store, const struct image_remote *remote, const char *name, bool all_tags,
+               const char *platform, struct error *err);
+/* name: repository[:tag]; without a tag every one of the repository. The manifest
+ * is the one it was pulled with, byte for byte, wherever its layers can be had. */
+int image_push(struct image_store *store, const struct image_remote *remote, const char *name, struct error *err);
+/* Docker's answer to /distribution/NAME/json. */
+int image_inspect_remote(const struct image_remote *remote, const char *name, cJSON **ret, struct error *err);
+
 /* A root file system tar becomes an image. changes: Dockerfile instructions. */
 int image_import(struct image_store *store, image_read_fn *read, void *user, const char *repo,
                  const char *tag, const char *message, char *const *changes, const char *platform,

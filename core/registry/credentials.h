@@ -1,0 +1,18 @@
+/* credentials.h - base64 and header values made of secrets. Private to registry/. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tabique/registry.h"
+
+char *registry__base64_encode(const void *data, size_t length);
+/* Either alphabet, padded or not; NULL: invalid. NUL-terminated. */
+char *registry__base64_decode(const char *text, size_t *ret_length);
+/* "https://host:5000/v2/", "host:5000" or docker.io's many names: the domain. */
+char *registry__server_domain(const char *server);
+/* "Basic ..."; NULL without a user. */
+char *registry__credentials_basic(const struct registry_credentials *credentials);
+/* Whether the text may stand in a header: printable, no space, not over-long. */
+bool registry__credentials_token_valid(const char *token);
+void registry__credentials_copy(const struct registry_credentials *from, struct registry_credentials *to);

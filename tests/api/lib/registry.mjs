@@ -1,0 +1,195 @@
+// Registries for tests: Debian's docker-registry, and one of our own that serves
+// what a test made up and lies as it is told.
+import { spawn, spawnSync } from 'node:child_process'
+import crypto from 'node:crypto'
+import fs from 'node:fs'
+import http from 'node:http'
+import https from 'node:https'
+import net from 'node:net'
+import path from 'node:path'
+import zlib from 'node:zlib'
+import { until } from './server.mjs'
+
+export const BINARY = process.env.TABIQUE_DOCKER_REGISTRY || '/usr/bin/docker-registry'
+export const sha256 = (data) => 'sha256:' + crypto.createHash('sha256').update(data).digest('hex')
+
+const freePort = () => new Promise((resolve, reject) => {
+  const probe = net.createServer().on('error', reject)
+  probe.listen(0, '127.0.0.1', () => { const { port } = probe.address(); probe.close(() => resolve(port)) })
+})
+
+function openssl(...args) {
+  const made = spawnSync('openssl', args, { encoding: 'utf8' })
+  if (made.status !== 0) throw new Error(`openssl ${args[0]}: ${made.stderr}`)
+}
+
+// An authority of its own in dir, and a certificate for the names.
+export function makeCertificate(dir, ...names) {
+  const file = (name) => path.join(dir, name)
+  openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=a private authority',
+    '-addext', 'basicConstraints=critical,CA:TRUE', '-keyout', file('ca.key'), '-out', file('ca.crt'))
+  openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', `/CN=${names[0]}`, '-keyout', file('key.pem'), '-out', file('csr'))
+  fs.writeFileSync(file('ext'), `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')},IP:127.0.0.1\n`)
+  openssl('x509', '-req', '-in', file('csr'), '-CA', file('ca.crt'), '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '2', '-extfile', file('ext'), '-out', file('cert.pem'))
+  return { authority: file('ca.crt'), certificate: file('cert.pem'), key: file('key.pem') }
+}
+
+// Debian's docker-registry. tls: of makeCertificate(); password: alice's is "secret".
+export async function startRegistry(dir, { tls, password } = {}) {
+  const port = await freePort()
+  fs.mkdirSync(dir, { recursive: true })
+  const lines = ['version: 0.1', 'log: {level: warn}', `storage: {filesystem: {rootdirectory: ${dir}/data}, delete: {enabled: true}}`]
+  lines.push(`http: {addr: '127.0.0.1:${port}'${tls ? `, tls: {certificate: ${tls.certificate}, key: ${tls.key}}` : ''}}`)
+  if (password) {
+    fs.writeFileSync(path.join(dir, 'htpasswd'), 'alice:$2y$05$J83x4152kNPX5Dky84qEhujH9VPwwhgUf0qgNXjaOODgeB/bEhMBC\n')
+    lines.push(`auth: {htpasswd: {realm: test, path: ${dir}/htpasswd}}`)
+  }
+  fs.writeFileSync(path.join(dir, 'config.yml'), lines.join('\n') + '\n')
+  const child = spawn(BINARY, ['serve', path.join(dir, 'config.yml')], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let log = ''
+  child.stdout.on('data', (chunk) => { log += chunk })
+  child.stderr.on('data', (chunk) => { log += chunk })
+  child.on('error', (error) => { log += error })
+  await until('docker-registry', () => {
+    if (child.exitCode !== null) throw new Error(`docker-registry ended: ${log}`)
+    return new Promise((resolve) => {
+      const probe = net.connect(port, '127.0.0.1', () => { probe.destroy(); resolve(true) })
+      probe.on('error', () => resolve(false))
+    })
+  })
+  return { port, log: () => log, stop: () => new Promise((resolve) => { child.once('exit', resolve); child.kill('SIGTERM') }) }
+}
+
+// --- an image made here ---------------------------------------------------------------
+
+function tarHeader(name, size, type = '0') {
+  const block = Buffer.alloc(512)
+  block.write(name, 0)
+  block.write(type === '5' ? '0000755\0' : '0000644\0', 100)
+  block.write('0000000\0', 108); block.write('0000000\0', 116)
+  block.write(size.toString(8).padStart(11, '0') + '\0', 124)
+  block.write('00000000000\0', 136); block.write('        ', 148); block.write(type, 156)
+  block.write('ustar\0' + '00', 257)
+  block.write(block.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0') + '\0 ', 148)
+  return block
+}
+
+export function tar(files) {
+  const parts = []
+  for (const [name, data] of Object.entries(files)) {
+    const bytes = Buffer.from(data)
+    parts.push(tarHeader(name, bytes.length), bytes, Buffer.alloc((512 - bytes.length % 512) % 512))
+  }
+  return Buffer.concat([...parts, Buffer.alloc(1024)])
+}
+
+const DOCKER = { manifest: 'application/vnd.docker.distribution.manifest.v2+json', config: 'application/vnd.docker.container.image.v1+json', layer: 'application/vnd.docker.image.rootfs.diff.tar.gzip' }
+const OCI = { manifest: 'application/vnd.oci.image.manifest.v1+json', config: 'application/vnd.oci.image.config.v1+json', layer: 'application/vnd.oci.image.layer.v1.tar+gzip' }
+
+// layers: [{files | tar, type?, pack?}]; gives {blobs, manifest, digest, config, ...}.
+export function makeImage(layers, { oci = false, os = 'linux', architecture = 'amd64', config = {} } = {}) {
+  const types = oci ? OCI : DOCKER
+  const blobs = new Map()
+  const packed = layers.map((layer) => {
+    const plain = layer.tar ?? tar(layer.files)
+    const bytes = layer.pack ? layer.pack(plain) : zlib.gzipSync(plain)
+    blobs.set(sha256(bytes), bytes)
+    return { diffId: sha256(plain), descriptor: { mediaType: layer.type ?? types.layer, size: bytes.length, digest: sha256(bytes) } }
+  })
+  const text = Buffer.from(JSON.stringify({ architecture, os, created: '2024-05-06T07:08:09Z', config: { Cmd: ['true'], ...config }, rootfs: { type: 'layers', diff_ids: packed.map((layer) => layer.diffId) }, history: [] }))
+  blobs.set(sha256(text), text)
+  const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: types.manifest, config: { mediaType: types.config, size: text.length, digest: sha256(text) }, layers: packed.map((layer) => layer.descriptor) }))
+  return { blobs, manifest, type: types.manifest, digest: sha256(manifest), id: sha256(text), layers: packed.map((layer) => layer.descriptor), diffIds: packed.map((layer) => layer.diffId) }
+}
+
+// entries: [[image or {digest, manifest, type}, platform, more?]]
+export function makeIndex(entries, { oci = false } = {}) {
+  const type = oci ? 'application/vnd.oci.image.index.v1+json' : 'application/vnd.docker.distribution.manifest.list.v2+json'
+  const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: type, manifests: entries.map(([image, platform, more]) => ({ mediaType: image.type, digest: image.digest, size: image.manifest.length, platform, ...more })) }))
+  return { manifest, type, digest: sha256(manifest) }
+}
+
+// --- a registry that does as it is told --------------------------------------------------
+
+export class LyingRegistry {
+  requests = []   // {method, path, headers}
+  blobs = new Map()
+  manifests = new Map() // "name:reference" -> {manifest, type}
+  lies = []       // (request, response, url) -> true: handled
+
+  static async start({ tls, port } = {}) {
+    const registry = new LyingRegistry()
+    const serve = (request, response) => registry.#serve(request, response)
+    registry.server = tls ? https.createServer({ cert: fs.readFileSync(tls.certificate), key: fs.readFileSync(tls.key) }, serve) : http.createServer(serve)
+    registry.sockets = new Set()
+    registry.server.on('connection', (socket) => { registry.sockets.add(socket); socket.on('close', () => registry.sockets.delete(socket)); socket.on('error', () => {}) })
+    registry.server.on('tlsClientError', () => {})
+    await new Promise((resolve) => registry.server.listen(port ?? 0, '127.0.0.1', resolve))
+    registry.port = registry.server.address().port
+    registry.host = `127.0.0.1:${registry.port}`
+    return registry
+  }
+
+  // A fresh start for the next test.
+  reset() { this.requests = []; this.blobs.clear(); this.manifests.clear(); this.lies = [] }
+  lie(fn) { this.lies.push(fn) }
+  // A lie about what a path matches.
+  lieAbout(pattern, fn) { this.lie((request, response, url) => pattern.test(url.pathname) && (fn(request, response, url) ?? true)) }
+
+  put(name, reference, image) {
+    for (const [digest, bytes] of image.blobs ?? []) this.blobs.set(digest, bytes)
+    for (const key of [reference, image.digest]) if (key) this.manifests.set(`${name}:${key}`, image)
+    return `${this.host}/${name}:${reference}`
+  }
+
+  count(pattern, method) { return this.requests.filter((each) => pattern.test(each.path) && (!method || each.method === method)).length }
+
+  static json(response, status, value, headers = {}) {
+    response.writeHead(status, { 'Content-Type': 'application/json', ...headers })
+    response.end(JSON.stringify(value))
+  }
+
+  static error(response, status, code, message, headers) {
+    LyingRegistry.json(response, status, { errors: [{ code, message }] }, headers)
+  }
+
+  #serve(request, response) {
+    const url = new URL(request.url, 'http://x')
+    this.requests.push({ method: request.method, path: url.pathname, query: url.searchParams, headers: request.headers })
+    for (const lie of this.lies) if (lie(request, response, url)) return
+    this.honest(request, response, url)
+  }
+
+  honest(request, response, url) {
+    let match
+    if (url.pathname === '/v2/') return LyingRegistry.json(response, 200, {})
+    if ((match = /^\/v2\/(.+)\/manifests\/(.+)$/.exec(url.pathname))) {
+      const found = this.manifests.get(`${match[1]}:${match[2]}`)
+      if (!found) return LyingRegistry.error(response, 404, 'MANIFEST_UNKNOWN', 'manifest unknown')
+      response.writeHead(200, { 'Content-Type': found.type, 'Content-Length': found.manifest.length, 'Docker-Content-Digest': found.digest })
+      return response.end(request.method === 'HEAD' ? undefined : found.manifest)
+    }
+    if ((match = /^\/v2\/(.+)\/blobs\/(sha256:[0-9a-f]+)$/.exec(url.pathname))) {
+      const bytes = this.blobs.get(match[2])
+      if (!bytes) return LyingRegistry.error(response, 404, 'BLOB_UNKNOWN', 'blob unknown to registry')
+      return LyingRegistry.sendBlob(request, response, bytes)
+    }
+    LyingRegistry.error(response, 404, 'UNSUPPORTED', 'no such route')
+  }
+
+  static sendBlob(request, response, bytes, { cutAfter } = {}) {
+    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
+    const part = bytes.subarray(from)
+    response.writeHead(from ? 206 : 200, {
+      'Content-Type': 'application/octet-stream', 'Content-Length': part.length,
+      ...(from ? { 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {}),
+    })
+    if (cutAfter === undefined) return response.end(part)
+    response.write(part.subarray(0, cutAfter), () => setTimeout(() => response.destroy(), 100))
+  }
+
+  stop() {
+    for (const socket of this.sockets) socket.destroy()
+    return new Promise((resolve) => this.server.close(resolve))
+  }
+}
