@@ -402,8 +402,9 @@ static int add_cache(void *user, const struct image_cache_entry *entry)
     json_add_bool(json, "Shared", entry->in_use);
     json_add_int(json, "Size", entry->size);
     shape_add_time(json, "CreatedAt", entry->created_ns);
-    shape_add_time(json, "LastUsedAt", entry->created_ns);
-    json_add_int(json, "UsageCount", 1);
+    /* Looking a step up leaves no trace: nobody counts. */
+    json_add_null(json, "LastUsedAt");
+    json_add_int(json, "UsageCount", 0);
     cJSON_AddItemToArray(user, json);
     return 0;
 }
@@ -417,8 +418,7 @@ cJSON *build_cache_summaries(struct request *request)
 
 static int build_prune(struct request *request)
 {
-    static const char *const allowed[] = {"until", "unused-for", "id", "parent", "type", "description", "inuse",
-                                          "shared", "private", NULL};
+    static const char *const allowed[] = {"until", "unused-for", "id", NULL};
     struct error err = ERROR_INIT;
     CLEANUP_JSON cJSON *filters = NULL;
     CLEANUP_STRV char **labels = NULL, **deleted = NULL, **ids = NULL;
@@ -427,6 +427,9 @@ static int build_prune(struct request *request)
     int r = request_filters(request, allowed, &filters, &err);
     if (r >= 0)
         r = filter_prune(filters, &until, &labels, &err);
+    const char *unused = filter_first(filters, "unused-for");
+    if (r >= 0 && unused && !until && time_parse(unused, &until) < 0)
+        r = error_set(&err, EINVAL, "invalid filter 'unused-for=%s'", unused);
     const char *keep_name = request_query(request, "keep-storage") ? "keep-storage" : "reserved-space";
     if (r >= 0)
         r = route_atoi(request, keep_name, 0, &keep, &err);

@@ -497,6 +497,8 @@ describe('cache', () => {
       await own.ok('build', '-t', 'named', dir, SLOW)
       assert.equal((await list('?filters={"dangling":["true"]}')).length, 1)
       assert.equal((await own.request('GET', '/system/df')).json.BuildCache.filter((entry) => !entry.InUse).length, 1)
+      assert.equal((await own.request('POST', '/build/prune?filters={"nope":["1"]}')).status, 400)
+      assert.equal((await own.request('POST', '/build/prune?filters={"unused-for":["24h"]}')).json.CachesDeleted, null, 'all are younger')
       const pruned = await own.request('POST', '/build/prune')
       assert.equal(pruned.json.CachesDeleted.length, 1)
       assert.equal(pruned.json.SpaceReclaimed, 2)
