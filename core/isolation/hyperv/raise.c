@@ -197,9 +197,11 @@ int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, 
         r = hyperv__restore(instance, &failure);
         if (r >= 0)
             r = hyperv__give(instance, plan, &ends, FIRST_ANSWER_MS, &failure);
+        bool began = instance->vm.pid > 0; /* else it was not the template's fault */
         if (raised(instance, r) >= 0)
             return 0;
-        mark_damaged(&instance->setup);
+        if (began)
+            mark_damaged(&instance->setup);
     }
     r = boot(instance, &ends, err);
     if (r >= 0)

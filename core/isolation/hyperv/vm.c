@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -134,35 +135,31 @@ int vm_restore(struct vm *vm, int state_fd, int timeout_ms, struct error *err)
     return r < 0 ? r : qmp_wait_paused(&vm->qmp, timeout_ms, err);
 }
 
-/* Also lets go of packets that a network without a tap could not take: the guest's
- * queue would wait for them for ever. */
-int vm_pause(struct vm *vm, int timeout_ms, struct error *err)
+/* The monitor reads its commands byte by byte: short names, and no default said. */
+#define DISK_IMAGE "\"read-only\":true"
+#define DISK_SCRATCH "\"discard\":\"unmap\""
+
+static int reopen(struct vm *vm, const char *node, const char *file, const char *options, int timeout_ms, struct error *err)
 {
-    return qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\": \"stop\"}");
+    return qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
+                       "{\"execute\":\"blockdev-reopen\",\"arguments\":{\"options\":"
+                       "[{\"driver\":\"raw\",\"node-name\":\"%s\",\"file\":\"%s\",%s}]}}", node, file, options);
 }
 
-static int connect_disk(struct vm *vm, const char *node, int index, int fd, bool readonly, int timeout_ms, struct error *err)
+static int connect_disk(struct vm *vm, const char *node, unsigned index, int fd, const char *options, int timeout_ms,
+                        struct error *err)
 {
-    const char *flag = readonly ? "true" : "false";
-    unsigned number = vm->connections, set = FDSET_FIRST + 2 * number + (unsigned)index;
+    unsigned set = FDSET_FIRST + 2 * vm->connections + index;
+    char name[16];
     int r;
 
-    r = qmp_command(&vm->qmp, fd, timeout_ms, err, "{\"execute\": \"add-fd\", \"arguments\": {\"fdset-id\": %u}}", set);
+    snprintf(name, sizeof(name), "d%u", set);
+    r = qmp_command(&vm->qmp, fd, timeout_ms, err, "{\"execute\":\"add-fd\",\"arguments\":{\"fdset-id\":%u}}", set);
     if (r >= 0)
         r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
-                        "{\"execute\": \"blockdev-add\", \"arguments\": {\"driver\": \"file\", \"node-name\": \"%s-%u\", "
-                        "\"filename\": \"/dev/fdset/%u\", \"locking\": \"off\", \"cache\": {\"no-flush\": true}, "
-                        "\"discard\": \"unmap\", \"read-only\": %s}}", node, number, set, flag);
-    if (r >= 0)
-        r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
-                        "{\"execute\": \"blockdev-reopen\", \"arguments\": {\"options\": [{\"driver\": \"raw\", "
-                        "\"node-name\": \"%s\", \"file\": \"%s-%u\", \"discard\": \"unmap\", \"read-only\": %s}]}}",
-                        node, node, number, flag);
-    /* What it had until now. */
-    if (r >= 0 && number > 0)
-        r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
-                        "{\"execute\": \"blockdev-del\", \"arguments\": {\"node-name\": \"%s-%u\"}}", node, number - 1);
-    return r;
+                        "{\"execute\":\"blockdev-add\",\"arguments\":{\"driver\":\"file\",\"node-name\":\"%s\","
+                        "\"filename\":\"/dev/fdset/%u\",\"locking\":\"off\",\"cache\":{\"no-flush\":true},%s}}", name, set, options);
+    return r < 0 ? r : reopen(vm, node, name, options, timeout_ms, err);
 }
 
 /* The device's own peer is a hub without members, as in the template: the tap
@@ -171,15 +168,14 @@ static int connect_tap(struct vm *vm, int index, int fd, int timeout_ms, struct 
 {
     int r;
 
-    r = qmp_command(&vm->qmp, fd, timeout_ms, err, "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"tap%d\"}}", index);
+    r = qmp_command(&vm->qmp, fd, timeout_ms, err, "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"t%d\"}}", index);
     if (r >= 0)
         r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
-                        "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"tap\", \"id\": \"tap%d\", "
-                        "\"fd\": \"tap%d\", \"vhost\": false}}", index, index);
+                        "{\"execute\":\"netdev_add\",\"arguments\":{\"type\":\"tap\",\"id\":\"t%d\",\"fd\":\"t%d\"}}", index, index);
     if (r >= 0)
         r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
-                        "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"hubport\", \"id\": \"port%d\", "
-                        "\"hubid\": %d, \"netdev\": \"tap%d\"}}", index, index, index);
+                        "{\"execute\":\"netdev_add\",\"arguments\":{\"type\":\"hubport\",\"id\":\"p%d\",\"hubid\":%d,"
+                        "\"netdev\":\"t%d\"}}", index, index, index);
     return r;
 }
 
@@ -187,16 +183,30 @@ int vm_connect(struct vm *vm, int image_fd, int scratch_fd, const int *tap_fds, 
 {
     int r;
 
-    r = connect_disk(vm, "image", 0, image_fd, true, timeout_ms, err);
+    r = connect_disk(vm, "image", 0, image_fd, DISK_IMAGE, timeout_ms, err);
     if (r >= 0)
-        r = connect_disk(vm, "scratch", 1, scratch_fd, false, timeout_ms, err);
+        r = connect_disk(vm, "scratch", 1, scratch_fd, DISK_SCRATCH, timeout_ms, err);
     for (int i = 0; r >= 0 && i < MACHINE_NICS; i++)
         if (tap_fds[i] >= 0)
             r = connect_tap(vm, i, tap_fds[i], timeout_ms, err);
+    return r < 0 ? r : qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\":\"cont\"}");
+}
+
+/* Stopping also lets go of packets that a network without a tap could not take: the
+ * guest's queue would wait for them for ever. */
+int vm_disconnect(struct vm *vm, int timeout_ms, struct error *err)
+{
+    unsigned set = FDSET_FIRST + 2 * vm->connections++;
+    int r;
+
+    r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\":\"stop\"}");
     if (r >= 0)
-        r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\": \"cont\"}");
+        r = reopen(vm, "image", "image-file", DISK_IMAGE, timeout_ms, err);
     if (r >= 0)
-        vm->connections++;
+        r = reopen(vm, "scratch", "scratch-file", DISK_SCRATCH, timeout_ms, err);
+    for (unsigned i = 0; r >= 0 && i < 2; i++)
+        r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
+                        "{\"execute\":\"blockdev-del\",\"arguments\":{\"node-name\":\"d%u\"}}", set + i);
     return r;
 }
 

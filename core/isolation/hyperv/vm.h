@@ -39,11 +39,12 @@ int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err);
 /* It then stands still, until vm_connect(). */
 int vm_restore(struct vm *vm, int state_fd, int timeout_ms, struct error *err);
 int vm_save(struct vm *vm, int state_fd, int timeout_ms, struct error *err);
-int vm_pause(struct vm *vm, int timeout_ms, struct error *err);
-/* Gives a machine that stands still its disks, in place of the placeholders or of those it had (which
- * the guest must have let go of), and its taps, once (-EBADF: stays as it is), and lets
- * it run. The fds stay the caller's. */
+/* Gives a machine that stands still, with the placeholders it was started with, its
+ * disks, and its taps (-EBADF: stays as it is), and lets it run. The fds stay the
+ * caller's. */
 int vm_connect(struct vm *vm, int image_fd, int scratch_fd, const int *tap_fds, int timeout_ms, struct error *err);
+/* Stops it and takes its disks away, which the guest must have let go of. */
+int vm_disconnect(struct vm *vm, int timeout_ms, struct error *err);
 /* Waits for the agent's first word on a fresh boot. */
 int vm_wait_hello(struct vm *vm, int timeout_ms, struct error *err);
 /* Kills the worker if it is still there, reaps it, closes all. */

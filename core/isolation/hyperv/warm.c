@@ -157,7 +157,7 @@ static int turn(struct isolation_instance *instance, const struct plan *plan, st
         r = run_program(instance, plan, err);
     if (r >= 0)
         r = hyperv__ask_within(instance, RPC_RESET, NULL, WARM_MS, err);
-    return r < 0 ? r : vm_pause(&instance->vm, WARM_MS, err);
+    return r < 0 ? r : vm_disconnect(&instance->vm, WARM_MS, err);
 }
 
 int hyperv_warm(struct isolation_instance *instance, const char *cgroup, struct error *err)

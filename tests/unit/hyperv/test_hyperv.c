@@ -2,6 +2,7 @@
  * template, machines restored from it and booted cold, processes in them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -207,38 +208,55 @@ static void test_shared_directories(void **state)
 
 #define IP(...) fixture_tool("/usr/sbin/ip", (const char *const[]){"ip", __VA_ARGS__, NULL})
 
+/* Two namespaces, held by our fds alone: nothing of them outlives us, and no address
+ * can be anybody else's. */
+static int original_ns = -EBADF, host_ns = -EBADF, inner_ns = -EBADF;
+
+static void new_namespace(int *ret_fd)
+{
+    assert_int_equal(unshare(CLONE_NEWNET), 0);
+    *ret_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    assert_true(*ret_fd >= 0);
+    IP("link", "set", "lo", "up");
+}
+
 /* A namespace wired as core/network would: eth0 with an address and a default route,
  * its peer on the host's side with the gateway's address. */
 static int set_up_network(void **state)
 {
-    static char name[32], peer[16], second[16];
+    static char path[64];
 
-    snprintf(name, sizeof(name), "tbq-hv-%d", (int)getpid());
-    snprintf(peer, sizeof(peer), "tbqhv%d", (int)getpid() % 100000);
-    IP("netns", "add", name);
-    IP("link", "add", peer, "type", "veth", "peer", "name", "eth0", "netns", name);
-    IP("addr", "add", "10.231.77.1/24", "dev", peer);
-    IP("link", "set", peer, "up");
-    IP("-n", name, "link", "set", "lo", "up");
-    IP("-n", name, "link", "set", "eth0", "address", "02:42:0a:e7:4d:02");
-    IP("-n", name, "addr", "add", "10.231.77.2/24", "dev", "eth0");
-    IP("-n", name, "link", "set", "eth0", "up");
-    IP("-n", name, "route", "add", "default", "via", "10.231.77.1");
+    original_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    new_namespace(&inner_ns);
+    new_namespace(&host_ns);
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)getpid(), inner_ns);
+    IP("link", "add", "peer0", "type", "veth", "peer", "name", "eth0", "netns", path);
+    IP("addr", "add", "10.231.77.1/24", "dev", "peer0");
+    IP("link", "set", "peer0", "up");
     /* A second network, without a default route. */
-    snprintf(second, sizeof(second), "tbqhw%d", (int)getpid() % 100000);
-    IP("link", "add", second, "type", "veth", "peer", "name", "eth1", "netns", name);
-    IP("addr", "add", "10.231.78.1/24", "dev", second);
-    IP("link", "set", second, "up");
-    IP("-n", name, "addr", "add", "10.231.78.2/24", "dev", "eth1");
-    IP("-n", name, "link", "set", "eth1", "up");
-    *state = name;
+    IP("link", "add", "peer1", "type", "veth", "peer", "name", "eth1", "netns", path);
+    IP("addr", "add", "10.231.78.1/24", "dev", "peer1");
+    IP("link", "set", "peer1", "up");
+    assert_int_equal(setns(inner_ns, CLONE_NEWNET), 0);
+    IP("link", "set", "eth0", "address", "02:42:0a:e7:4d:02");
+    IP("addr", "add", "10.231.77.2/24", "dev", "eth0");
+    IP("link", "set", "eth0", "up");
+    IP("route", "add", "default", "via", "10.231.77.1");
+    IP("addr", "add", "10.231.78.2/24", "dev", "eth1");
+    IP("link", "set", "eth1", "up");
+    assert_int_equal(setns(host_ns, CLONE_NEWNET), 0);
+    *state = path;
     return 0;
 }
 
 static int tear_down_network(void **state)
 {
-    IP("netns", "del", *state);
-    return 0;
+    int r = setns(original_ns, CLONE_NEWNET);
+
+    cleanup_close(&inner_ns);
+    cleanup_close(&host_ns);
+    cleanup_close(&original_ns);
+    return r;
 }
 
 static void test_network(void **state)
@@ -254,7 +272,7 @@ static void test_network(void **state)
         "ping -c 2 -W 5 -q 10.231.78.1 | grep -o '2 packets received'; ip -4 -o addr show dev eth1 | grep -o '10.231.78.2/24';"
         "ip link show dev eth2 | grep -c LOWER_UP", NULL}, false);
     plan->namespaces[PLAN_NS_NET].mode = PLAN_NS_JOIN;
-    plan->namespaces[PLAN_NS_NET].path = mem_printf("/run/netns/%s", (char *)*state);
+    plan->namespaces[PLAN_NS_NET].path = mem_strdup(*state);
     plan->process.caps.permitted |= 1 << 13; /* CAP_NET_RAW */
     if (isolation_hyperv_ops.start(container.instance, plan, &container.process, &err) < 0)
         fail_msg("%s", err.message);
