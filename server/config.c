@@ -81,6 +81,8 @@ static const struct option options[] = {
      "isolation of containers that ask for none"},
     {"accelerator", KIND_CHOICE, AT(accelerator), "auto", "auto|kvm|mshv|tcg",
      "what runs virtual machines; auto: the first that works"},
+    {"machines-dir", KIND_PATH, AT(machines_dir), NULL, "DIR",
+     "the virtual machines' template, which servers may share (default: DATA-DIR/machines)"},
     {"vm-pool", KIND_NUMBER, AT(vm_pool), "2", "COUNT",
      "virtual machines kept warm for the next containers; 0: none", .min = 0, .max = 64},
     {"bridge", KIND_TEXT, AT(bridge), NULL, "DEVICE",

@@ -16,7 +16,7 @@ struct config {
     char *config, *data_dir, *run_dir, *socket, *socket_group;
     char **listen, **allowed_hosts;
     char *tls_cert, *tls_key, *tls_client_ca;
-    char *libexec_dir, *web_dir, *base_image;
+    char *libexec_dir, *machines_dir, *web_dir, *base_image;
     char *default_isolation, *accelerator;
     char *bridge, *bip;
     char **address_pools, **dns;

@@ -284,6 +284,7 @@ static int run(const struct config *config, struct error *err)
         .data_dir = config->data_dir,
         .run_dir = config->run_dir,
         .libexec_dir = config->libexec_dir,
+        .machines_dir = config->machines_dir,
         .default_isolation = config->default_isolation,
         .bridge = config->bridge,
         .bip = config->bip,

@@ -211,11 +211,12 @@ int child_run(const struct child_spec *spec, int timeout_ms, size_t output_limit
 
     int64_t deadline = timeout_ms < 0 ? INT64_MAX : clock_mono_ns() + timeout_ms * NS_PER_MS;
     bool open = true;
-    bool late = false;
+    bool late = false, cancelled = false;
     for (;;) {
-        struct pollfd polls[2] = {
+        struct pollfd polls[] = {
             {.fd = pidfd, .events = POLLIN},
             {.fd = open ? from : -1, .events = POLLIN},
+            {.fd = spec->cancel_fd > 0 ? spec->cancel_fd : -1, .events = POLLIN},
         };
         int wait_ms = -1;
 
@@ -228,7 +229,7 @@ int child_run(const struct child_spec *spec, int timeout_ms, size_t output_limit
             }
             wait_ms = (int)((left + NS_PER_MS - 1) / NS_PER_MS);
         }
-        if (poll(polls, 2, wait_ms) < 0 && errno != EINTR) {
+        if (poll(polls, ARRAY_SIZE(polls), wait_ms) < 0 && errno != EINTR) {
             r = -errno;
             kill_child(spec, pid);
             reap(pid);
@@ -238,6 +239,11 @@ int child_run(const struct child_spec *spec, int timeout_ms, size_t output_limit
             open = drain(from, &output, output_limit);
         if (polls[0].revents)
             break;
+        if (polls[2].revents) {
+            cancelled = true;
+            kill_child(spec, pid);
+            break;
+        }
     }
     r = reap(pid);
     /* What the child wrote is in the pipe; a grandchild that holds it open is
@@ -248,6 +254,8 @@ int child_run(const struct child_spec *spec, int timeout_ms, size_t output_limit
         *ret_output = str_take(&output);
     if (r < 0)
         return error_errno(err, r, "cannot wait for %s", spec->path);
+    if (cancelled)
+        return error_set(err, ECANCELED, "%s was cancelled", spec->path);
     if (late)
         return error_set(err, ETIMEDOUT, "%s did not end within %d ms", spec->path, timeout_ms);
     return r;

@@ -25,6 +25,7 @@ struct child_spec {
     const struct child_fd *fds;
     size_t fd_count;       /* 0, 1, 2 not listed become /dev/null */
     int new_session;       /* setsid() */
+    int cancel_fd;         /* child_run: when readable it is killed; 0: none */
 };
 
 /* ret_pidfd may be NULL. The caller reaps the child. A program that is missing
@@ -34,6 +35,6 @@ int child_spawn(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd, s
  * (may be NULL; also set on -ETIMEDOUT); what exceeds output_limit is dropped. A
  * negative timeout is none. 1 and 2 in spec->fds go there instead. With
  * new_session the whole process group is killed. Returns the exit status (128+signal), or -errno; -ETIMEDOUT
- * after killing it. */
+ * and -ECANCELED after killing it. */
 int child_run(const struct child_spec *spec, int timeout_ms, size_t output_limit,
               char **ret_output, struct error *err);

@@ -42,6 +42,7 @@ static void copy_options(struct engine_options *to, const struct engine_options 
     to->data_dir = path_clean(from->data_dir ? from->data_dir : "/var/lib/tabique");
     to->run_dir = path_clean(from->run_dir ? from->run_dir : "/run/tabique");
     to->libexec_dir = mem_strdup(from->libexec_dir);
+    to->machines_dir = from->machines_dir ? mem_strdup(from->machines_dir) : path_join(to->data_dir, "machines");
     to->default_isolation = mem_strdup(from->default_isolation ? from->default_isolation : "process");
     to->cgroup_parent = mem_strdup(from->cgroup_parent);
     to->bridge = mem_strdup(from->bridge);
@@ -53,7 +54,7 @@ static void copy_options(struct engine_options *to, const struct engine_options 
 
 static void free_options(struct engine_options *options)
 {
-    const char *const texts[] = {options->data_dir, options->run_dir, options->libexec_dir,
+    const char *const texts[] = {options->data_dir, options->run_dir, options->libexec_dir, options->machines_dir,
                                  options->default_isolation, options->cgroup_parent, options->bridge,
                                  options->bip, options->accelerator};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
@@ -240,9 +241,8 @@ static void prepare_machines(struct engine *engine)
 {
     CLEANUP_FREE char *shim = path_join(engine->options.libexec_dir, "tabique-shim");
     CLEANUP_FREE char *guest = path_join(engine->options.libexec_dir, "guest");
-    CLEANUP_FREE char *dir = path_join(engine->options.data_dir, "machines");
     const struct machines_options options = {
-        .shim_program = shim, .dir = dir, .guest_dir = guest, .accelerator = engine->options.accelerator};
+        .shim_program = shim, .dir = engine->options.machines_dir, .guest_dir = guest, .accelerator = engine->options.accelerator};
 
     engine->machines = machines_new(&options, NULL, NULL);
     const struct machine_pool_options pool = {
@@ -472,6 +472,7 @@ void engine_close(struct engine *engine)
     if (!engine)
         return;
     atomic_store(&engine->closing, true);
+    machines_cancel(engine->machines);
     if (engine->loop)
         close_threads(engine);
     notify_close(engine->notify);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/child.h"
@@ -29,6 +30,7 @@ struct machines {
     void *user;
     pthread_t thread;
     bool has_thread;
+    int cancel_fd;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     enum machines_state state;
@@ -56,7 +58,10 @@ static int run_preparation(struct machines *machines, struct error *err)
 {
     const char *argv[] = {"tabique-shim", "--prepare-machines", machines->dir, machines->guest_dir, machines->qemu,
                     machines->wanted, NULL};
-    const struct child_spec spec = {.path = machines->shim_program, .argv = (char *const *)(const void *)argv};
+    const struct child_spec spec = {.path = machines->shim_program,
+                                    .argv = (char *const *)(const void *)argv,
+                                    .new_session = 1,
+                                    .cancel_fd = machines->cancel_fd};
     CLEANUP_FREE char *output = NULL;
     int r = child_run(&spec, PREPARE_MS, 64 << 10, &output, err);
 
@@ -86,7 +91,8 @@ static void *prepare(void *user)
     if (r >= 0 && str_equal(setup.accelerator, "none"))
         r = error_set(&err, ENODEV, "%s", setup.reason);
     if (r < 0) {
-        log_warning("hyperv isolation is not available: %s", err.message);
+        if (r != -ECANCELED)
+            log_warning("hyperv isolation is not available: %s", err.message);
         finish(machines, MACHINES_NONE, NULL, err.message, -EBADF);
     } else {
         /* Without the template's memory every machine boots cold: slower, not wrong. */
@@ -112,6 +118,7 @@ struct machines *machines_new(const struct machines_options *options, void (*on_
     machines->on_change = on_change;
     machines->user = user;
     machines->memory_fd = -EBADF;
+    machines->cancel_fd = eventfd(0, EFD_CLOEXEC);
     pthread_mutex_init(&machines->lock, NULL);
     pthread_cond_init(&machines->changed, NULL);
 #ifdef TABIQUE_HAVE_HYPERV
@@ -124,12 +131,20 @@ struct machines *machines_new(const struct machines_options *options, void (*on_
     return machines;
 }
 
+void machines_cancel(struct machines *machines)
+{
+    if (machines && machines->cancel_fd >= 0)
+        (void)eventfd_write(machines->cancel_fd, 1);
+}
+
 void machines_free(struct machines *machines)
 {
     if (!machines)
         return;
+    machines_cancel(machines);
     if (machines->has_thread)
         pthread_join(machines->thread, NULL);
+    cleanup_close(&machines->cancel_fd);
     cleanup_close(&machines->memory_fd);
     pthread_mutex_destroy(&machines->lock);
     pthread_cond_destroy(&machines->changed);

@@ -34,6 +34,9 @@ struct machines_info {
 /* Begins at once; never fails: a host that cannot have machines says why in `reason`.
  * on_change (may be NULL) is called from the preparing thread when it is over. */
 struct machines *machines_new(const struct machines_options *options, void (*on_change)(void *user), void *user);
+/* A preparation takes seconds, and whoever stops the server does not wait for it: ends
+ * it, and with it every machines_wait(). */
+void machines_cancel(struct machines *machines);
 void machines_free(struct machines *machines);
 void machines_info(struct machines *machines, struct machines_info *ret);
 /* Waits until it is over. -ENOTSUP with the reason where there are none. */

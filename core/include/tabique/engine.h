@@ -28,6 +28,7 @@ struct engine_options {
     const char *data_dir;       /* /var/lib/tabique */
     const char *run_dir;        /* /run/tabique */
     const char *libexec_dir;    /* tabique-shim, tabique-agent, kernel */
+    const char *machines_dir;   /* the machines' template; NULL: DATA-DIR/machines. Servers may share one */
     const char *default_isolation; /* "process" or "hyperv"; NULL: process */
     const char *cgroup_parent;  /* NULL: "tabique", made unique by data_dir where another uses it */
     const char *bridge, *bip;   /* network.h */
