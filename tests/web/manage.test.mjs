@@ -17,7 +17,7 @@ before(async () => {
   await server.ok('run', '-d', '--stop-timeout', '1', '--name', 'shop', '-e', 'COLOUR=red', '-e', 'API_TOKEN=hush', '-v', 'goods:/goods', 'tabique/base', 'sh', '-c', TALKER)
   const { json } = await server.request('GET', '/api/v1/info')
   thick = json.walls.find((wall) => wall.name === 'hyperv').available
-  if (thick) await server.ok('run', '-d', '--stop-timeout', '1', '--isolation=hyperv', '--name', 'vault', 'tabique/base', 'sleep', '9999', { timeout: 120_000 })
+  if (thick) await server.ok('run', '-d', '--stop-timeout', '1', '--isolation=hyperv', '--name', 'vault', 'tabique/base', 'sleep', '9999', { timeout: 300_000 })
   context = await it.context()
   page = await context.newPage()
   await it.signIn(page)

@@ -171,6 +171,7 @@ export default {
   'overview.running': 'running, {n} in all',
   'overview.disk': 'Disk',
   'overview.free': '{free} free of {all}',
+  'overview.pool': 'Machines ready',
 
   'containers.search': 'Search name, image, command, address',
   'containers.shown': '{n} of {all}',

@@ -171,6 +171,7 @@ export default {
   'overview.running': 'en marcha, {n} en total',
   'overview.disk': 'Disco',
   'overview.free': '{free} libres de {all}',
+  'overview.pool': 'Máquinas listas',
 
   'containers.search': 'Buscar nombre, imagen, comando, dirección',
   'containers.shown': '{n} de {all}',
