@@ -62,21 +62,30 @@ static int move_mac_address(cJSON *body, int version, char ***warnings, struct e
     return 0;
 }
 
-static int check_mount_options(const cJSON *mounts, struct error *err)
+/* Options that came with later versions are left out for older clients, or named where
+ * leaving them out would weaken what was asked for. */
+static int adapt_mount(cJSON *mount, int version, struct error *err)
 {
     static const struct {
         const char *key, *type;
     } options[] = {{"VolumeOptions", "volume"}, {"BindOptions", "bind"}, {"TmpfsOptions", "tmpfs"}};
+    const char *type = json_string(mount, "Type", "");
 
-    const cJSON *mount;
-    cJSON_ArrayForEach (mount, mounts) {
-        const char *type = json_string(mount, "Type", "");
-        for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
-            if (cJSON_IsObject(json_get(mount, options[i].key)) && strcmp(type, options[i].type) != 0)
-                return error_set(err, EINVAL, "%s must not be specified on mount type \"%s\"",
-                                 options[i].key, type);
-        }
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+        if (version >= 142 && cJSON_IsObject(json_get(mount, options[i].key)) && strcmp(type, options[i].type) != 0)
+            return error_set(err, EINVAL, "%s must not be specified on mount type \"%s\"", options[i].key, type);
     }
+    cJSON *bind = json_get(mount, "BindOptions");
+    if (version < 140)
+        drop(bind, "NonRecursive");
+    if (version < 142)
+        drop(bind, "CreateMountpoint");
+    if (version < 144 && json_bool(bind, "ReadOnlyForceRecursive", false))
+        return error_set(err, EINVAL, "BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer");
+    if (version < 145 && json_string(json_get(mount, "VolumeOptions"), "Subpath", "")[0])
+        return error_set(err, EINVAL, "VolumeOptions.Subpath needs API v1.45 or newer");
+    if (version < 148 && strcmp(type, "image") == 0)
+        return error_set(err, EINVAL, "Mount type \"Image\" needs API v1.48 or newer");
     return 0;
 }
 
@@ -123,12 +132,23 @@ static int adapt(cJSON *body, int version, char ***warnings, struct error *err)
     }
     if (version < 142)
         drop(host_config, "ConsoleSize");
-    else
-        r = check_mount_options(mounts, err);
+    cJSON *mount;
+    cJSON_ArrayForEach (mount, mounts) {
+        r = adapt_mount(mount, version, err);
+        if (r < 0)
+            return r;
+    }
     if (r >= 0 && version < 143)
         drop(host_config, "Annotations");
-    if (r >= 0 && version < 144)
+    if (version < 144) {
+        drop(json_get(body, "Healthcheck"), "StartInterval");
         r = check_endpoints(body, err);
+    }
+    if (r >= 0 && version < 148) {
+        cJSON *endpoint;
+        cJSON_ArrayForEach (endpoint, json_get(json_get(body, "NetworkingConfig"), "EndpointsConfig"))
+            drop(endpoint, "GwPriority");
+    }
     if (r >= 0)
         r = move_mac_address(body, version, warnings, err);
     if (r < 0)

@@ -59,6 +59,38 @@ static cJSON *graph_driver(const struct image *image, const char *layers_dir)
     return json;
 }
 
+/* Fields of an image's Config that are there also when nobody set them, up to 1.49 those
+ * of a container too. */
+static cJSON *image_config(const cJSON *config, int api_version)
+{
+    static const struct {
+        const char *name;
+        enum { ABSENT_NULL, ABSENT_EMPTY, ABSENT_FALSE } absent;
+        int until;
+    } fields[] = {{"Cmd", ABSENT_NULL, 151},          {"Entrypoint", ABSENT_NULL, 151},
+                  {"Env", ABSENT_NULL, 151},          {"Labels", ABSENT_NULL, 151},
+                  {"OnBuild", ABSENT_NULL, 151},      {"User", ABSENT_EMPTY, 151},
+                  {"Volumes", ABSENT_NULL, 151},      {"WorkingDir", ABSENT_EMPTY, 151},
+                  {"AttachStderr", ABSENT_FALSE, 149}, {"AttachStdin", ABSENT_FALSE, 149},
+                  {"AttachStdout", ABSENT_FALSE, 149}, {"Domainname", ABSENT_EMPTY, 149},
+                  {"Hostname", ABSENT_EMPTY, 149},    {"Image", ABSENT_EMPTY, 149},
+                  {"OpenStdin", ABSENT_FALSE, 149},   {"StdinOnce", ABSENT_FALSE, 149},
+                  {"Tty", ABSENT_FALSE, 149}};
+    cJSON *json = cJSON_IsObject(config) ? cJSON_Duplicate(config, true) : cJSON_CreateObject();
+
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+        if (api_version > fields[i].until || cJSON_HasObjectItem(json, fields[i].name))
+            continue;
+        if (fields[i].absent == ABSENT_NULL)
+            json_add_null(json, fields[i].name);
+        else if (fields[i].absent == ABSENT_EMPTY)
+            json_add_string(json, fields[i].name, "");
+        else
+            json_add_bool(json, fields[i].name, false);
+    }
+    return json;
+}
+
 cJSON *shape_image_inspect(const struct image *image, int api_version, const char *layers_dir,
                            int64_t last_tag_ns)
 {
@@ -78,7 +110,7 @@ cJSON *shape_image_inspect(const struct image *image, int api_version, const cha
     shape_add_time(json, "Created", image->created_ns);
     json_add_string(json, "DockerVersion", json_string(image->config, "docker_version", ""));
     json_add_string(json, "Author", json_string(image->config, "author", ""));
-    json_add(json, "Config", cJSON_IsObject(config) ? cJSON_Duplicate(config, true) : cJSON_CreateObject());
+    json_add(json, "Config", image_config(config, api_version));
     if (api_version < 145) {
         json_add_string(json, "Container", "");
         json_add_null(json, "ContainerConfig");

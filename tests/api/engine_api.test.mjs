@@ -68,6 +68,35 @@ describe('versions', () => {
     }
   })
 
+  test('an image\'s Config has all its fields, and more of them before 1.50', async () => {
+    for (const [version, more] of [['1.41', true], ['1.49', true], ['1.50', false], ['1.51', false]]) {
+      const { json } = await ask('GET', `/v${version}/images/tabique/base/json`)
+      for (const name of ['Cmd', 'Entrypoint', 'Env', 'Labels', 'OnBuild', 'User', 'Volumes', 'WorkingDir']) assert.ok(name in json.Config, `${name} in ${version}`)
+      for (const name of ['AttachStdin', 'Domainname', 'Hostname', 'Image', 'Tty']) assert.equal(name in json.Config, more, `${name} in ${version}`)
+    }
+  })
+
+  test('options of later versions: left out for older clients, or refused where that would weaken them', async () => {
+    const make = async (version, HostConfig, more = {}) => {
+      const { status, json } = await ask('POST', `/v${version}/containers/create`, { body: { Image: 'tabique/base', Cmd: ['true'], HostConfig, ...more } })
+      if (status !== 201) return json.message
+      const made = (await ask('GET', `/containers/${json.Id}/json`)).json
+      await ask('DELETE', `/containers/${json.Id}?v=1`)
+      return made
+    }
+    const subpath = { Mounts: [{ Type: 'volume', Source: 'v', Target: '/v', VolumeOptions: { Subpath: 'a' } }] }
+    assert.equal(await make('1.44', subpath), 'VolumeOptions.Subpath needs API v1.45 or newer')
+    assert.equal(await make('1.43', { Mounts: [{ Type: 'bind', Source: '/tmp', Target: '/t', BindOptions: { ReadOnlyForceRecursive: true } }] }), 'BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer')
+    assert.equal(await make('1.47', { Mounts: [{ Type: 'image', Source: 'tabique/base', Target: '/i' }] }), 'Mount type "Image" needs API v1.48 or newer')
+    const mixed = { Mounts: [{ Type: 'tmpfs', Target: '/t', VolumeOptions: { NoCopy: true } }] }
+    assert.equal(await make('1.42', mixed), 'VolumeOptions must not be specified on mount type "tmpfs"')
+    const health = { Healthcheck: { Test: ['CMD', 'true'], StartInterval: 1e9 } }
+    assert.equal((await make('1.43', {}, health)).Config.Healthcheck.StartInterval, undefined)
+    assert.equal((await make('1.44', {}, health)).Config.Healthcheck.StartInterval, 1e9)
+    assert.equal((await make('1.39', {})).HostConfig.IpcMode, 'shareable')
+    assert.equal((await make('1.40', {})).HostConfig.IpcMode, 'private')
+  })
+
   test('the type of a log stream', async () => {
     for (const [version, type] of [['1.41', 'application/vnd.docker.raw-stream'], ['1.42', 'application/vnd.docker.multiplexed-stream']]) {
       const { headers } = await ask('GET', `/v${version}/containers/versions/logs?stdout=1`)

@@ -522,6 +522,8 @@ export async function answerOf(ask, entry, ids) {
 }
 // A request that was taken by one of them leaves nothing behind for the next.
 export async function tidy(ask, entry, status) {
+  // What it was started for may take a moment; the next case is about a stopped one.
+  if (status === 204 && entry.path.startsWith('/containers/stopped/start')) await ask('POST', `${VERSION}/containers/stopped/wait`)
   if (status === 201 && entry.path.startsWith('/containers/create')) {
     const { json } = await ask('GET', `${VERSION}/containers/json?all=1&filters=${f({ status: ['created'] })}`)
     for (const { Id, Names } of json ?? [])
