@@ -30,6 +30,22 @@ static int on_machine(struct agent *agent, const struct rpc_frame *frame, struct
     return r;
 }
 
+static int on_network(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
+                      bool *exec_failed, struct error *err)
+{
+    struct wire_reader reader;
+    struct wire_field field;
+    int r = machine_change(frame, err);
+
+    if (r >= 0)
+        r = process_refresh_files(agent, frame, err);
+    wire_read(&reader, frame->body, frame->length);
+    while (r >= 0 && wire_next(&reader, &field))
+        if (field.tag == RPC_TAG_RESOLVER && wire_bool(&reader, &field))
+            r = dns_open(agent, err);
+    return r;
+}
+
 static int on_signal(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                      bool *exec_failed, struct error *err)
 {
@@ -117,7 +133,7 @@ static handler_fn *const handlers[] = {
     [RPC_ARCHIVE_GET] = archive_order, [RPC_ARCHIVE_PUT] = archive_order,
     [RPC_ARCHIVE_STAT] = archive_order, [RPC_CHANGES] = archive_order,
     [RPC_ARCHIVE_LIST] = archive_order,
-    [RPC_CANCEL] = archive_cancel, [RPC_RESET] = process_reset,
+    [RPC_CANCEL] = archive_cancel, [RPC_NETWORK] = on_network, [RPC_RESET] = process_reset,
 };
 
 static void on_frame(void *user, const struct rpc_frame *frame)

@@ -38,6 +38,7 @@ struct agent {
     struct mux *mux;
     struct plan *plan;
     struct agent_process *processes;
+    char **files; /* FILES_DIR/0, 1 ...: their paths on the host */
     uint64_t oom_kills;
     bool mounted;
     int root_fd; /* of a machine raised for its files alone (RPC_MOUNT); else -EBADF */
@@ -54,6 +55,7 @@ void agent_die(const char *format, ...) __attribute__((noreturn, format(printf, 
 void agent_power_off(void) __attribute__((noreturn));
 
 /* machine.c: RPC_MACHINE */
+int machine_change(const struct rpc_frame *frame, struct error *err); /* RPC_NETWORK's interfaces */
 int machine_configure(const struct rpc_frame *frame, struct error *err);
 int machine_mount_disks(struct error *err);
 /* Lets go of disks and interfaces. -EBUSY while something still holds a disk. */
@@ -86,4 +88,6 @@ int process_reset(struct agent *agent, const struct rpc_frame *frame, struct str
 int process_signal(struct agent *agent, const struct rpc_frame *frame, struct error *err);
 int process_resize(struct agent *agent, const struct rpc_frame *frame, struct error *err);
 int process_list_all(struct agent *agent, struct str *reply, struct error *err);
+/* The small files of the container again, in place: they are mounted. */
+int process_refresh_files(struct agent *agent, const struct rpc_frame *frame, struct error *err);
 void process_reap(struct agent *agent);

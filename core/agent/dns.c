@@ -176,6 +176,8 @@ int dns_open(struct agent *agent, struct error *err)
     struct dns *dns = &server;
     int one = 1;
 
+    if (dns->agent)
+        return 0; /* a network joined later asked for it again */
     dns->agent = agent;
     dns->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     dns->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -200,6 +200,21 @@ static int interface_apply(const struct interface *interface, struct error *err)
     return r;
 }
 
+/* Down, it loses its routes; the next machine_configure() sets its address anew. */
+static void interface_reset(const char *name)
+{
+    CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq ifr = {0};
+
+    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+    ifr.ifr_addr.sa_family = AF_INET;
+    (void)ioctl(fd, SIOCSIFADDR, &ifr);
+    if (ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && ifr.ifr_flags & IFF_UP) {
+        ifr.ifr_flags = (short)(ifr.ifr_flags & ~IFF_UP);
+        (void)ioctl(fd, SIOCSIFFLAGS, &ifr);
+    }
+}
+
 static int interface_configure(struct wire_reader *reader, struct error *err)
 {
     struct interface interface = {0};
@@ -230,7 +245,12 @@ static int interface_configure(struct wire_reader *reader, struct error *err)
             break;
         }
     }
-    r = wire_ok(reader) ? interface_apply(&interface, err) : error_set(err, EBADMSG, "malformed interface");
+    if (!wire_ok(reader))
+        r = error_set(err, EBADMSG, "malformed interface");
+    else if (interface.name && !interface.has_mac && !interface.addresses && !interface.gateways)
+        r = 0, interface_reset(interface.name);
+    else
+        r = interface_apply(&interface, err);
     interface_clear(&interface);
     return r;
 }
@@ -244,6 +264,22 @@ static int set_clock(int64_t ns, struct error *err)
     if (ns <= 0 || clock_settime(CLOCK_REALTIME, &now) < 0)
         return error_errno(err, ns <= 0 ? EINVAL : errno, "cannot set the clock");
     return 0;
+}
+
+int machine_change(const struct rpc_frame *frame, struct error *err)
+{
+    struct wire_reader reader, nested;
+    struct wire_field field;
+    int r = 0;
+
+    wire_read(&reader, frame->body, frame->length);
+    while (r >= 0 && wire_next(&reader, &field)) {
+        if (field.tag != RPC_TAG_INTERFACE)
+            continue;
+        wire_nested(&field, &nested);
+        r = interface_configure(&nested, err);
+    }
+    return r;
 }
 
 int machine_configure(const struct rpc_frame *frame, struct error *err)
@@ -318,21 +354,6 @@ static int await_free(const char *disk, struct error *err)
         usleep(DISK_PAUSE_US);
     }
     return error_set(err, EBUSY, "%s is still in use", disk);
-}
-
-/* Down, it loses its routes; the next machine_configure() sets its address anew. */
-static void interface_reset(const char *name)
-{
-    CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq ifr = {0};
-
-    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-    ifr.ifr_addr.sa_family = AF_INET;
-    (void)ioctl(fd, SIOCSIFADDR, &ifr);
-    if (ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && ifr.ifr_flags & IFF_UP) {
-        ifr.ifr_flags = (short)(ifr.ifr_flags & ~IFF_UP);
-        (void)ioctl(fd, SIOCSIFFLAGS, &ifr);
-    }
 }
 
 int machine_reset(struct error *err)

@@ -79,30 +79,85 @@ static int take_share(struct plan *plan, struct wire_reader *reader, struct erro
     return 0;
 }
 
-/* Writes one small file and points the plan's bind of that host path to it. */
-static int take_file(struct plan *plan, struct wire_reader *reader, size_t number, struct error *err)
+struct small_file {
+    char *path; /* on the host */
+    const void *data;
+    size_t length;
+};
+
+static int read_file_record(struct wire_reader *reader, struct small_file *ret, struct error *err)
 {
-    CLEANUP_FREE char *path = NULL;
-    char here[64];
+    struct small_file file = {.data = ""};
     struct wire_field field;
-    const void *data = "";
-    size_t length = 0;
-    int r;
 
     while (wire_next(reader, &field)) {
-        if (field.tag == RPC_TAG_PATH && !path)
-            path = wire_string(reader, &field);
+        if (field.tag == RPC_TAG_PATH && !file.path)
+            file.path = wire_string(reader, &field);
         else if (field.tag == RPC_TAG_DATA)
-            data = field.data, length = field.length;
+            file.data = field.data, file.length = field.length;
     }
-    if (!wire_ok(reader) || !path)
+    if (!wire_ok(reader) || !file.path) {
+        free(file.path);
         return error_set(err, EBADMSG, "malformed file");
+    }
+    *ret = file;
+    return 0;
+}
+
+/* Writes one small file and points the plan's bind of that host path to it. */
+static int take_file(struct agent *agent, struct plan *plan, struct wire_reader *reader, size_t number, struct error *err)
+{
+    struct small_file file;
+    char here[64];
+    int r = read_file_record(reader, &file, err);
+
+    if (r < 0)
+        return r;
+    strv_take(&agent->files, file.path);
+    const char *path = file.path;
+    const void *data = file.data;
+    size_t length = file.length;
     snprintf(here, sizeof(here), FILES_DIR "/%zu", number);
     r = file_write_atomic(AT_FDCWD, here, data, length, 0644);
     if (r < 0)
         return error_errno(err, -r, "cannot write %s", here);
     replace_source(plan, path, here);
     return 0;
+}
+
+static int rewrite(size_t number, const struct small_file *file, struct error *err)
+{
+    CLEANUP_FREE char *here = mem_printf(FILES_DIR "/%zu", number);
+    CLEANUP_CLOSE int fd = open(here, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    int r = fd < 0 ? -errno : fd_write_all(fd, file->data, file->length);
+
+    return r < 0 ? error_errno(err, -r, "cannot write %s", here) : 0;
+}
+
+int process_refresh_files(struct agent *agent, const struct rpc_frame *frame, struct error *err)
+{
+    struct wire_reader reader, nested;
+    struct wire_field field;
+    int r = 0;
+
+    wire_read(&reader, frame->body, frame->length);
+    while (r >= 0 && wire_next(&reader, &field)) {
+        struct small_file file;
+
+        if (field.tag != RPC_TAG_FILE)
+            continue;
+        wire_nested(&field, &nested);
+        r = read_file_record(&nested, &file, err);
+        if (r < 0)
+            return r;
+        for (size_t i = 0; agent->files && agent->files[i]; i++)
+            if (str_equal(agent->files[i], file.path)) {
+                r = rewrite(i, &file, err);
+                break;
+            }
+        free(file.path);
+    }
+    return r;
 }
 
 static int check_binds(const struct plan *plan, struct error *err)
@@ -244,6 +299,7 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
     if (agent->plan)
         return error_set(err, EEXIST, "this machine has its container already");
     mkdir(FILES_DIR, 0755);
+    strv_freep(&agent->files);
     /* The plan comes first, so that what follows can be put in its place. */
     wire_read(&reader, frame->body, frame->length);
     while (r >= 0 && wire_next(&reader, &field)) {
@@ -255,7 +311,7 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
             stream_base = wire_u64(&reader, &field);
         } else if (field.tag == RPC_TAG_FILE && plan) {
             wire_nested(&field, &nested);
-            r = take_file(plan, &nested, files++, err);
+            r = take_file(agent, plan, &nested, files++, err);
         } else if (field.tag == RPC_TAG_SHARE && plan) {
             wire_nested(&field, &nested);
             r = take_share(plan, &nested, err);

@@ -49,6 +49,16 @@ static bool runs(struct container *container)
     return state == CONTAINER_RUNNING || state == CONTAINER_PAUSED;
 }
 
+/* A kernel of its own has to be told. */
+static int tell_machine(struct container *container, const struct spec *spec, struct error *err)
+{
+    CLEANUP_BOX struct shim_box *box = NULL;
+
+    if (!(spec->wall->capabilities & ISOLATION_OWN_KERNEL) || container__running_box(container, &box, NULL) < 0)
+        return 0;
+    return shim_network(box->shim, err);
+}
+
 static void set_networks(cJSON *networks, const char *key, cJSON *value)
 {
     cJSON_DeleteItemFromObjectCaseSensitive(networks, key);
@@ -90,6 +100,11 @@ static int connect_locked(struct container *container, const struct network *net
         r = network_attach(container->engine->networks, container->id, network->name, &wanted, &endpoint, err);
         network_endpoint_clear(&wanted);
     }
+    if (r == 0 && live && (r = tell_machine(container, spec, err)) < 0) {
+        (void)network_detach(container->engine->networks, container->id, network->name, NULL);
+        (void)tell_machine(container, spec, NULL);
+        network_endpoint_clear(&endpoint);
+    }
     if (r < 0) {
         cJSON_Delete(settings);
         return r;
@@ -112,6 +127,7 @@ static int connect_locked(struct container *container, const struct network *net
         record_save_state(container, NULL);
         CLEANUP_SPEC struct spec *now = container__spec(container);
         sandbox_refresh(container, now);
+        (void)tell_machine(container, now, NULL); /* of its hosts and name server */
         publish_network(container, &shown, "connect");
         network_endpoint_clear(&shown);
     }
@@ -170,6 +186,8 @@ static int disconnect_locked(struct container *container, const char *name, cons
         record_save_state(container, NULL);
         CLEANUP_SPEC struct spec *now = container__spec(container);
         sandbox_refresh(container, now);
+        if (tell_machine(container, now, saved < 0 || r < 0 ? NULL : err) < 0 && saved == 0)
+            saved = -EIO;
         publish_network(container, &gone, "disconnect");
         network_endpoint_clear(&gone);
     }

@@ -72,6 +72,9 @@ struct isolation {
     int (*stats)(struct isolation_instance *instance, struct cgroup_stats *ret, struct error *err);
     int (*freeze)(struct isolation_instance *instance, bool frozen, struct error *err);
     int (*update)(struct isolation_instance *instance, const struct plan_limits *limits, struct error *err);
+    /* The container's network namespace, or its hosts and resolv.conf, have changed. NULL: it
+     * sees that by itself. */
+    int (*network)(struct isolation_instance *instance, struct error *err);
     int (*root)(struct isolation_instance *instance, int *ret_fd, struct error *err);
     void (*close)(struct isolation_instance *instance); /* kills what is left; removes its cgroup */
 

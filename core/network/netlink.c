@@ -416,7 +416,9 @@ void route_default(struct netlink_batch *batch, int index, const struct address 
 {
     struct rtmsg info = {.rtm_family = (uint8_t)gateway->family, .rtm_table = RT_TABLE_MAIN,
                          .rtm_protocol = RTPROT_BOOT, .rtm_scope = RT_SCOPE_UNIVERSE,
-                         .rtm_type = RTN_UNICAST};
+                         .rtm_type = RTN_UNICAST,
+                         /* A guest's interface has its addresses inside, and none here. */
+                         .rtm_flags = add ? RTNH_F_ONLINK : 0};
     struct nlmsghdr *m = netlink_add(batch, "setting the default route", add ? RTM_NEWROUTE : RTM_DELROUTE,
                                      add ? NLM_F_CREATE | NLM_F_REPLACE : 0, &info, sizeof(info));
 

@@ -66,6 +66,8 @@ enum rpc_type {
     RPC_WARM = 29,       /* shim to server: a pool machine waits for its container; RPC_TAG_PID the worker's */
     RPC_ADOPT = 30,      /* server to such a shim, with the listening socket (SCM_RIGHTS): whose it is now */
     RPC_RESET = 31,      /* guest: as if nothing had been started: the disks are let go of */
+    RPC_NETWORK = 32,    /* shim: the container's networks have changed, look; guest: what to change, RPC_TAG_INTERFACE
+                          * (bare: it is gone), RPC_TAG_FILE (again), RPC_TAG_RESOLVER */
 };
 
 enum rpc_tag {

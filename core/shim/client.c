@@ -464,6 +464,11 @@ int shim_update(struct shim *shim, const struct plan_limits *limits, struct erro
     return ask(shim, RPC_UPDATE, &body, NULL, NULL, err);
 }
 
+int shim_network(struct shim *shim, struct error *err)
+{
+    return ask(shim, RPC_NETWORK, NULL, NULL, NULL, err);
+}
+
 /* --- connections of their own ------------------------------------------------------------- */
 int shim__send_hello(int fd)
 {

@@ -105,6 +105,8 @@ int shim_processes(struct shim *shim, struct process_list **ret, struct error *e
 int shim_stats(struct shim *shim, struct cgroup_stats *ret, struct error *err);
 int shim_freeze(struct shim *shim, bool frozen, struct error *err);
 int shim_update(struct shim *shim, const struct plan_limits *limits, struct error *err);
+/* Its network namespace has other interfaces now, or its hosts and resolv.conf another content. */
+int shim_network(struct shim *shim, struct error *err);
 /* O_PATH fd of the root file system of the running container. */
 int shim_root(struct shim *shim, int *ret_fd, struct error *err);
 /* A socket that speaks RPC_STREAM frames both ways (rpc/rpc.h); streams is a

@@ -423,6 +423,13 @@ static int do_update(struct request *q, struct str *reply, struct error *err)
     return r;
 }
 
+static int do_network(struct request *q, struct str *reply, struct error *err)
+{
+    int r = need_running(q->shim, err);
+
+    return r < 0 || !q->shim->wall->network ? r : q->shim->wall->network(q->shim->instance, err);
+}
+
 static int do_root(struct request *q, struct str *reply, struct error *err)
 {
     int r = need_running(q->shim, err);
@@ -540,7 +547,8 @@ static const struct {
     {RPC_START, do_start},         {RPC_EXEC, do_exec},     {RPC_SIGNAL, do_signal}, {RPC_RESIZE, do_resize},
     {RPC_PROCESSES, do_processes}, {RPC_STATS, do_stats},   {RPC_FREEZE, do_freeze}, {RPC_UPDATE, do_update},
     {RPC_ATTACH, do_attach},       {RPC_STATUS, do_status}, {RPC_ROOT, do_root},     {RPC_PING, do_ping},
-    {RPC_MOUNT, do_mount},         {RPC_ARCHIVE_GET, do_transfer}, {RPC_ARCHIVE_PUT, do_transfer},
+    {RPC_NETWORK, do_network},     {RPC_MOUNT, do_mount},
+    {RPC_ARCHIVE_GET, do_transfer}, {RPC_ARCHIVE_PUT, do_transfer},
     {RPC_ARCHIVE_STAT, do_transfer}, {RPC_CHANGES, do_transfer}, {RPC_ARCHIVE_LIST, do_transfer},
 };
 

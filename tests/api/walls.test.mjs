@@ -164,6 +164,49 @@ const scenarios = [
       await remove(id)
     }
   }],
+  ['networks come and go while it runs', async ({ background, wall }) => {
+    const [id, peer, net, first] = [await background(IMAGE, 'sleep', '1000'), name(), name('net'), name('net')]
+    await ok('network', 'create', first)
+    await ok('network', 'create', net)
+    await ok('run', '-d', '--isolation', 'process', '--network', net, '--name', peer, IMAGE, 'sleep', '1000')
+    const inside = (command) => ok('exec', id, 'sh', '-c', command)
+    const reaches = async (from, to) => assert.match(await ok('exec', from, 'ping', '-c', '1', '-W', '30', to), /1 packets received/)
+    await ok('network', 'connect', '--alias', 'second', net, id)
+    await reaches(id, peer) // by name: its name server is asked from now on
+    await reaches(peer, id)
+    await reaches(peer, 'second')
+    const addresses = async () => (await server.info(id)).NetworkSettings.Networks
+    const { IPAddress, Gateway } = (await addresses())[net]
+    assert.match(await inside('cat /etc/hosts'), new RegExp(`^${IPAddress}\\s`, 'm'))
+    // What had the default route goes: the other one has it then.
+    await ok('network', 'disconnect', 'bridge', id)
+    assert.match(await inside('ip route'), new RegExp(`^default via ${Gateway} `, 'm'))
+    await reaches(id, peer)
+    assert.equal(await inside('ls /sys/class/net | grep -c eth; ip -4 -o addr | grep -c " eth"').then((text) => text.split('\n').at(-1)), '1')
+    // A server that was away in between makes no difference; a place that was left is taken again.
+    await server.halt('SIGKILL')
+    await server.spawn()
+    await ok('network', 'connect', first, id)
+    await ok('network', 'disconnect', net, id)
+    const gateway = (await addresses())[first].Gateway
+    assert.match(await inside('ip route'), new RegExp(`^default via ${gateway} `, 'm'))
+    await reaches(id, gateway)
+    assert.notEqual((await docker('exec', id, 'ping', '-c', '1', '-W', '1', IPAddress)).code, 0)
+    if (wall === 'hyperv') {
+      const more = [name('net'), name('net'), name('net')]
+      for (const network of more) { await ok('network', 'create', network); await ok('network', 'connect', network, id) }
+      const fifth = await docker('network', 'connect', net, id)
+      assert.equal(fifth.code, 1)
+      assert.match(fifth.stderr, /on 4 networks at most/)
+      assert.equal(Object.keys(await addresses()).length, 4)
+      await ok('stop', '-t', '0', id)
+      await remove(id, peer)
+      await ok('network', 'rm', first, net, ...more)
+      return
+    }
+    await remove(id, peer)
+    await ok('network', 'rm', first, net)
+  }],
   ['top and stats', async ({ background }) => {
     const id = await background(IMAGE, 'sh', '-c', 'sleep 1000 & wait')
     const top = await ok('top', id)

@@ -335,12 +335,30 @@ int hyperv__watch(struct isolation_instance *instance, struct error *err)
     return r < 0 ? error_errno(err, -r, "cannot watch the machine") : 0;
 }
 
+static void on_monitor(struct loop_source *source, int fd, uint32_t events, void *user)
+{
+    struct isolation_instance *instance = user;
+
+    if (qmp_drain(&instance->vm.qmp))
+        return;
+    loop_remove(instance->monitor_watch);
+    instance->monitor_watch = NULL;
+}
+
+int hyperv__watch_monitor(struct isolation_instance *instance, struct error *err)
+{
+    int r = loop_add_fd(instance->loop, instance->vm.qmp.fd, EPOLLIN, on_monitor, instance, &instance->monitor_watch);
+
+    return r < 0 ? error_errno(err, -r, "cannot watch the machine's monitor") : 0;
+}
+
 void hyperv__forget(struct isolation_instance *instance)
 {
     jobs_fail(instance, "the machine was shut down");
     loop_remove(instance->worker_watch);
     loop_remove(instance->console_watch);
-    instance->worker_watch = instance->console_watch = NULL;
+    loop_remove(instance->monitor_watch);
+    instance->worker_watch = instance->console_watch = instance->monitor_watch = NULL;
     mux_free(instance->mux);
     instance->mux = NULL;
     vm_end(&instance->vm);

@@ -231,7 +231,7 @@ static int op_start(struct isolation_instance *instance, const struct plan *plan
         return r;
     plan_encode(plan, &encoded);
     wire_put_bytes(&body, RPC_TAG_PLAN, encoded.data, encoded.length);
-    r = shares_open(plan, files_program, instance->vm.files_fd, &body, &instance->files_pid, err);
+    r = shares_open(plan, files_program, instance->vm.files_fd, &body, &instance->files, &instance->files_pid, err);
     if (r < 0)
         return r;
     return hyperv__run(instance, RPC_START, &body, plan->process.tty, ret, err);
@@ -314,6 +314,11 @@ static int op_update(struct isolation_instance *instance, const struct plan_limi
     return r < 0 ? r : apply_limits(instance, limits, err);
 }
 
+static int op_network(struct isolation_instance *instance, struct error *err)
+{
+    return hyperv__follow_networks(instance, err);
+}
+
 static int op_root(struct isolation_instance *instance, int *ret_fd, struct error *err)
 {
     return error_set(err, ENOTSUP, "the file system of a container with a kernel of its own is not on this host");
@@ -393,6 +398,8 @@ static void op_close(struct isolation_instance *instance)
     machine_setup_clear(&instance->setup);
     str_free(&instance->pending.body);
     free(instance->cgroup);
+    free(instance->netns);
+    strv_free(instance->files);
     free(instance->id);
     free(instance);
 }
@@ -410,6 +417,7 @@ const struct isolation isolation_hyperv_ops = {
     .stats = op_stats,
     .freeze = op_freeze,
     .update = op_update,
+    .network = op_network,
     .root = op_root,
     .close = op_close,
     .mount = op_mount,

@@ -53,7 +53,9 @@ struct isolation_instance {
     pid_t files_pid; /* tabique-files; 0: nothing is shared */
     struct mux *mux;
     struct resolver *resolver; /* NULL: no name server of ours on its networks */
-    struct loop_source *worker_watch, *console_watch;
+    struct loop_source *worker_watch, *console_watch, *monitor_watch;
+    char *netns;  /* NULL: none of its own */
+    char **files; /* host paths of what was given by content */
     char console[HYPERV_CONSOLE_KEEP];
     size_t console_length;
     uint64_t next_id, next_stream;
@@ -77,6 +79,7 @@ struct isolation_instance {
 
 /* channel.c */
 int hyperv__watch(struct isolation_instance *instance, struct error *err); /* the channel, the worker's end, the console */
+int hyperv__watch_monitor(struct isolation_instance *instance, struct error *err); /* of a machine that has all it needs */
 void hyperv__forget(struct isolation_instance *instance);                  /* the opposite; the worker ends */
 void hyperv__fall(struct isolation_instance *instance, const char *reason);
 void hyperv__pass_on_exits(struct loop_source *source, void *user);
@@ -105,4 +108,6 @@ int hyperv__restore(struct isolation_instance *instance, struct error *err); /* 
 /* Disks, taps and a name for a clone. */
 int hyperv__give(struct isolation_instance *instance, const struct plan *plan, const struct ends *ends, int timeout_ms,
                  struct error *err);
+/* Its networks have changed. */
+int hyperv__follow_networks(struct isolation_instance *instance, struct error *err);
 int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, struct error *err);

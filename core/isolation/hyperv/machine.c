@@ -73,12 +73,14 @@ char **machine_arguments(const struct machine *machine)
 
     add_disk(&list, "image", machine->image_fd, true);
     add_disk(&list, "scratch", machine->scratch_fd, false);
-    /* A hub port without peers is the one placeholder a clone with a tap restores from. */
+    /* A hub, to which a tap is joined and from which it goes while the machine runs; one
+     * without is the placeholder a clone restores from. */
     for (int i = 0; i < MACHINE_NICS; i++) {
-        if (machine->tap_fds[i] >= 0)
-            add(&list, "-netdev", mem_printf("tap,id=n%d,fd=%d,vhost=off", i, machine->tap_fds[i]));
-        else
-            add(&list, "-netdev", mem_printf("hubport,id=n%d,hubid=%d", i, i));
+        add(&list, "-netdev", mem_printf("hubport,id=n%d,hubid=%d", i, i));
+        if (machine->tap_fds[i] >= 0) {
+            add(&list, "-netdev", mem_printf("tap,id=t%d,fd=%d,vhost=off", i, machine->tap_fds[i]));
+            add(&list, "-netdev", mem_printf("hubport,id=p%d,hubid=%d,netdev=t%d", i, i, i));
+        }
         add(&list, "-device", mem_printf("virtio-net-device,netdev=n%d,id=net%d,mac=02:00:00:00:00:%02x", i, i, i + 1));
     }
     add(&list, "-device", mem_strdup("virtio-serial-device,id=serial0,max_ports=8"));

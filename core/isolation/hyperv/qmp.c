@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -117,6 +118,23 @@ int qmp_command(struct qmp *qmp, int pass_fd, int timeout_ms, struct error *err,
     va_end(args);
     str_append_char(&text, '\n');
     return command_text(qmp, pass_fd, timeout_ms, text.data, &reply, err);
+}
+
+bool qmp_drain(struct qmp *qmp)
+{
+    char chunk[4096];
+    ssize_t n = recv(qmp->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+
+    if (n <= 0)
+        return n < 0 && (errno == EAGAIN || errno == EINTR);
+    str_append_n(&qmp->buffer, chunk, (size_t)n);
+    /* Whole lines go; the rest is the beginning of one. */
+    char *end = memrchr(qmp->buffer.data, '\n', qmp->buffer.length);
+    size_t rest = end ? qmp->buffer.length - (size_t)(end + 1 - qmp->buffer.data) : qmp->buffer.length;
+    memmove(qmp->buffer.data, qmp->buffer.data + (qmp->buffer.length - rest), rest);
+    qmp->buffer.length = rest;
+    qmp->consumed = 0;
+    return rest <= LINE_MAX_BYTES;
 }
 
 static int wait_state(struct qmp *qmp, const char *query, const char *wanted, const char *failed,

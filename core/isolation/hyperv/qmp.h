@@ -29,6 +29,9 @@ void qmp_close(struct qmp *qmp);
 /* `command` is a whole JSON object, format as printf's. pass_fd: sent along (SCM_RIGHTS), or -EBADF. */
 int qmp_command(struct qmp *qmp, int pass_fd, int timeout_ms, struct error *err, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+/* Between commands: reads what the worker tells by itself and forgets it; a worker
+ * whose events nobody reads would keep them all. false: its end. */
+bool qmp_drain(struct qmp *qmp);
 /* Asks query-migrate and query-status until the state is reached. */
 int qmp_wait_migrated(struct qmp *qmp, int timeout_ms, struct error *err);
 int qmp_wait_paused(struct qmp *qmp, int timeout_ms, struct error *err);

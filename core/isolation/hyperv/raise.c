@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "isolation/hyperv/instance.h"
 #include "isolation/hyperv/scratch.h"
+#include "isolation/hyperv/shares.h"
 #include "isolation/hyperv/tap.h"
 #include "isolation/hyperv/worker.h"
 
@@ -95,11 +96,11 @@ int hyperv__give(struct isolation_instance *instance, const struct plan *plan, c
     return r < 0 ? r : introduce(instance, plan, &ends->interfaces, timeout_ms, err);
 }
 
-/* What came of it. The monitor has nothing more to say: disks, names and streams are
- * done. */
+/* What came of it. The monitor is kept for changes of its networks. */
 static int raised(struct isolation_instance *instance, int r)
 {
-    qmp_close(&instance->vm.qmp);
+    if (r >= 0)
+        r = hyperv__watch_monitor(instance, NULL);
     instance->raising = false;
     if (r < 0)
         hyperv__forget(instance);
@@ -153,8 +154,11 @@ static int open_ends(struct isolation_instance *instance, const struct plan *pla
     if (ends->image < 0)
         return error_errno(err, errno, "cannot open the image's disk");
     r = scratch_open(&instance->setup, plan, &ends->scratch, err);
-    if (r >= 0 && net->mode == PLAN_NS_JOIN)
+    if (r >= 0 && net->mode == PLAN_NS_JOIN) {
+        free(instance->netns);
+        instance->netns = mem_strdup(net->path);
         r = tap_open(net->path, &ends->interfaces, ends->taps, err);
+    }
     if (r >= 0 && net->mode == PLAN_NS_JOIN && wants_resolver(plan))
         r = resolver_new(instance->loop, net->path, on_answer, instance, &instance->resolver, err);
     return r;
@@ -207,4 +211,37 @@ int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, 
     if (r >= 0)
         r = introduce(instance, plan, &ends.interfaces, BOOT_MS, err);
     return raised(instance, r);
+}
+
+/* --- a machine that runs ------------------------------------------------------------- */
+
+/* What is new is told when its device has the other end, and what has gone loses its own
+ * when the guest no longer sends by it: a packet for nobody would hold up all after it. */
+int hyperv__follow_networks(struct isolation_instance *instance, struct error *err)
+{
+    CLEANUP(hyperv__ends_close) struct ends ends = ENDS_INIT;
+    CLEANUP_STR struct str body = STR_INIT;
+    bool gone[TAPS_MAX];
+    int r;
+
+    if (instance->fallen || !instance->mux || !instance->monitor_watch || !instance->netns)
+        return error_set(err, ENOTSUP, "the networks of this machine cannot be changed while it runs");
+    r = tap_follow(instance->netns, &ends.interfaces, ends.taps, gone, err);
+    for (int i = 0; r >= 0 && i < TAPS_MAX; i++)
+        if (ends.taps[i] >= 0)
+            r = vm_connect_tap(&instance->vm, i, ends.taps[i], TAKE_MS, err);
+    if (r < 0)
+        return r;
+    bool resolver = shares_refresh(instance->files, &body);
+    if (resolver && !instance->resolver)
+        r = resolver_new(instance->loop, instance->netns, on_answer, instance, &instance->resolver, err);
+    wire_put_bool(&body, RPC_TAG_RESOLVER, instance->resolver != NULL);
+    if (ends.interfaces.length)
+        str_append_n(&body, ends.interfaces.data, ends.interfaces.length);
+    if (r >= 0)
+        r = hyperv__ask(instance, RPC_NETWORK, &body, err);
+    for (int i = 0; r >= 0 && i < TAPS_MAX; i++)
+        if (gone[i])
+            r = vm_disconnect_tap(&instance->vm, i, TAKE_MS, err);
+    return r;
 }

@@ -96,8 +96,24 @@ static int start_server(const struct shares *shares, const char *program, int ch
     return r;
 }
 
-int shares_open(const struct plan *plan, const char *program, int channel, struct str *body, pid_t *ret_pid,
-                struct error *err)
+bool shares_refresh(char *const *files, struct str *body)
+{
+    bool resolver = false;
+
+    for (char *const *file = files; file && *file; file++) {
+        CLEANUP_FREE char *data = NULL;
+        size_t length = 0;
+
+        if (file_read(AT_FDCWD, *file, FILE_MAX_BYTES, &data, &length) < 0)
+            continue;
+        put_file(*file, data, length, body);
+        resolver = resolver || (str_equal(path_base(*file), "resolv.conf") && strstr(data, "nameserver 127.0.0.11"));
+    }
+    return resolver;
+}
+
+int shares_open(const struct plan *plan, const char *program, int channel, struct str *body, char ***ret_files,
+                pid_t *ret_pid, struct error *err)
 {
     CLEANUP(shares_close) struct shares shares = {0};
     CLEANUP_FREE char *own = path_dir(plan->rootfs.upper);
@@ -113,6 +129,7 @@ int shares_open(const struct plan *plan, const char *program, int channel, struc
             continue;
         if (str_starts(mount->source, own) && file_read(AT_FDCWD, mount->source, FILE_MAX_BYTES, &data, &length) >= 0) {
             put_file(mount->source, data, length, body);
+            strv_push(ret_files, mount->source);
             continue;
         }
         r = add(&shares, mount, body, err);

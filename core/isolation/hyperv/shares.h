@@ -5,6 +5,7 @@
  * (files/files.h), which gets a detached mount of just that directory. */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/str.h"
@@ -13,6 +14,9 @@ struct error;
 struct plan;
 
 /* Appends RPC_TAG_FILE and RPC_TAG_SHARE records, and starts the server on `channel`
- * if there is anything to share; *ret_pid is then its pid, else 0. */
-int shares_open(const struct plan *plan, const char *program, int channel, struct str *body, pid_t *ret_pid,
-                struct error *err);
+ * if there is anything to share; *ret_pid is then its pid, else 0. *ret_files, a strv: what
+ * was given by content. */
+int shares_open(const struct plan *plan, const char *program, int channel, struct str *body, char ***ret_files,
+                pid_t *ret_pid, struct error *err);
+/* The small files again as they are now; whether they name us as the name server. */
+bool shares_refresh(char *const *files, struct str *body);

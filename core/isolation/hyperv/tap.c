@@ -268,23 +268,69 @@ static int open_one(const struct nic *nic, struct str *out, int *ret_fd, struct 
     return r;
 }
 
-static int open_inside(struct str *out, int fds[TAPS_MAX], struct error *err)
+static struct nic nic_of(int number)
 {
-    for (int i = 0; i < TAPS_MAX; i++) {
-        struct nic nic;
-        int r;
+    struct nic nic;
 
-        snprintf(nic.link, sizeof(nic.link), "eth%d", i);
-        snprintf(nic.bridge, sizeof(nic.bridge), "tbq-bridge%d", i);
-        snprintf(nic.tap, sizeof(nic.tap), "tbq-tap%d", i);
-        r = open_one(&nic, out, &fds[i], err);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    snprintf(nic.link, sizeof(nic.link), "eth%d", number);
+    snprintf(nic.bridge, sizeof(nic.bridge), "tbq-bridge%d", number);
+    snprintf(nic.tap, sizeof(nic.tap), "tbq-tap%d", number);
+    return nic;
 }
 
-int tap_open(const char *netns, struct str *out, int fds[TAPS_MAX], struct error *err)
+/* The tap goes with its last fd. */
+static int take_down(const struct nic *nic, struct str *out, struct error *err)
+{
+    CLEANUP_CLOSE int socket4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    size_t mark = wire_begin(out, RPC_TAG_INTERFACE);
+    int r = set_up(socket4, nic->bridge, false, err);
+
+    wire_put_string(out, RPC_TAG_NAME, nic->link);
+    wire_end(out, mark);
+    if (r >= 0 && ioctl(socket4, SIOCBRDELBR, nic->bridge) < 0)
+        r = error_errno(err, errno, "cannot remove the bridge inside the container's network");
+    return r;
+}
+
+static void describe_routes(const struct nic *nic, struct str *out)
+{
+    CLEANUP_STR struct str routes = STR_INIT;
+
+    describe_gateway4(nic, &routes);
+    describe_gateway6(nic, &routes);
+    if (!routes.length)
+        return;
+    size_t mark = wire_begin(out, RPC_TAG_INTERFACE);
+    wire_put_string(out, RPC_TAG_NAME, nic->link);
+    str_append_n(out, routes.data, routes.length);
+    wire_end(out, mark);
+}
+
+/* Which ones are joined already, their bridges tell. What goes makes room first: a
+ * route by it must not be in the way of the next one's. */
+static int follow_inside(struct str *out, int fds[TAPS_MAX], bool gone[TAPS_MAX], struct error *err)
+{
+    int r = 0;
+
+    for (int i = 0; r >= 0 && i < TAPS_MAX; i++) {
+        struct nic nic = nic_of(i);
+
+        gone[i] = if_nametoindex(nic.bridge) && !if_nametoindex(nic.link);
+        if (gone[i])
+            r = take_down(&nic, out, err);
+    }
+    for (int i = 0; r >= 0 && i < TAPS_MAX; i++) {
+        struct nic nic = nic_of(i);
+
+        if (if_nametoindex(nic.bridge))
+            describe_routes(&nic, out);
+        else
+            r = open_one(&nic, out, &fds[i], err);
+    }
+    return r;
+}
+
+static int inside(const char *netns, struct str *out, int fds[TAPS_MAX], bool gone[TAPS_MAX], struct error *err)
 {
     CLEANUP_CLOSE int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     CLEANUP_CLOSE int other = open(netns, O_RDONLY | O_CLOEXEC);
@@ -297,8 +343,20 @@ int tap_open(const char *netns, struct str *out, int fds[TAPS_MAX], struct error
     if (if_nametoindex(beyond))
         r = error_set(err, ENOTSUP, "a container with a kernel of its own can be on %d networks at most", TAPS_MAX);
     else
-        r = open_inside(out, fds, err);
+        r = follow_inside(out, fds, gone, err);
     if (setns(own, CLONE_NEWNET) < 0)
         r = error_errno(err, errno, "cannot leave the container's network");
     return r;
+}
+
+int tap_open(const char *netns, struct str *out, int fds[TAPS_MAX], struct error *err)
+{
+    bool none[TAPS_MAX];
+
+    return inside(netns, out, fds, none, err);
+}
+
+int tap_follow(const char *netns, struct str *out, int fds[TAPS_MAX], bool gone[TAPS_MAX], struct error *err)
+{
+    return inside(netns, out, fds, gone, err);
 }

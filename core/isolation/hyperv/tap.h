@@ -11,6 +11,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/str.h"
 #include "isolation/hyperv/machine.h"
 
@@ -22,3 +24,6 @@ struct error;
  * -EBADF where the namespace has none (--network none: nowhere); the caller's, also
  * on failure. */
 int tap_open(const char *netns, struct str *out, int fds[TAPS_MAX], struct error *err);
+/* Later: what has come since is opened likewise; what has gone is taken down, told by a bare
+ * RPC_TAG_INTERFACE, and marked in `gone`; of what stays the default route is told. */
+int tap_follow(const char *netns, struct str *out, int fds[TAPS_MAX], bool gone[TAPS_MAX], struct error *err);

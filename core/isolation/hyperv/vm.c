@@ -164,7 +164,7 @@ static int connect_disk(struct vm *vm, const char *node, unsigned index, int fd,
 
 /* The device's own peer is a hub without members, as in the template: the tap
  * becomes its second one. */
-static int connect_tap(struct vm *vm, int index, int fd, int timeout_ms, struct error *err)
+int vm_connect_tap(struct vm *vm, int index, int fd, int timeout_ms, struct error *err)
 {
     int r;
 
@@ -179,6 +179,14 @@ static int connect_tap(struct vm *vm, int index, int fd, int timeout_ms, struct 
     return r;
 }
 
+int vm_disconnect_tap(struct vm *vm, int index, int timeout_ms, struct error *err)
+{
+    int r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\":\"netdev_del\",\"arguments\":{\"id\":\"p%d\"}}", index);
+
+    return r < 0 ? r : qmp_command(&vm->qmp, -EBADF, timeout_ms, err,
+                                   "{\"execute\":\"netdev_del\",\"arguments\":{\"id\":\"t%d\"}}", index);
+}
+
 int vm_connect(struct vm *vm, int image_fd, int scratch_fd, const int *tap_fds, int timeout_ms, struct error *err)
 {
     int r;
@@ -188,7 +196,7 @@ int vm_connect(struct vm *vm, int image_fd, int scratch_fd, const int *tap_fds, 
         r = connect_disk(vm, "scratch", 1, scratch_fd, DISK_SCRATCH, timeout_ms, err);
     for (int i = 0; r >= 0 && i < MACHINE_NICS; i++)
         if (tap_fds[i] >= 0)
-            r = connect_tap(vm, i, tap_fds[i], timeout_ms, err);
+            r = vm_connect_tap(vm, i, tap_fds[i], timeout_ms, err);
     return r < 0 ? r : qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\":\"cont\"}");
 }
 

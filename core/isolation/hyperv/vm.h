@@ -45,6 +45,9 @@ int vm_save(struct vm *vm, int state_fd, int timeout_ms, struct error *err);
 int vm_connect(struct vm *vm, int image_fd, int scratch_fd, const int *tap_fds, int timeout_ms, struct error *err);
 /* Stops it and takes its disks away, which the guest must have let go of. */
 int vm_disconnect(struct vm *vm, int timeout_ms, struct error *err);
+/* One interface of a machine that runs, onto a tap and off it. */
+int vm_connect_tap(struct vm *vm, int index, int fd, int timeout_ms, struct error *err);
+int vm_disconnect_tap(struct vm *vm, int index, int timeout_ms, struct error *err);
 /* Waits for the agent's first word on a fresh boot. */
 int vm_wait_hello(struct vm *vm, int timeout_ms, struct error *err);
 /* Kills the worker if it is still there, reaps it, closes all. */
