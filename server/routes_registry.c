@@ -28,11 +28,15 @@ static void read_credentials(struct request *request, struct registry_credential
         *ret = (struct registry_credentials){0};
 }
 
+/* Under the name as it is shown elsewhere: "docker.io/library/x:1" is "x:1". */
 static void publish(struct request *request, const char *action, const char *name)
 {
-    CLEANUP_FREE char *repository = NULL;
-    if (image_name_parse(name, &repository, NULL, NULL, NULL) == 0)
-        route_publish(request, "image", action, name, repository);
+    CLEANUP_FREE char *repository = NULL, *tag = NULL, *digest = NULL;
+    if (image_name_parse(name, &repository, &tag, &digest, NULL) < 0)
+        return;
+    const char *rest = digest ? digest : tag ? tag : "";
+    CLEANUP_FREE char *id = mem_printf("%s%s%s", repository, digest ? "@" : tag ? ":" : "", rest);
+    route_publish(request, "image", action, id, repository);
 }
 
 /* "image" and "tag" (or a digest) of a request, as one name. */

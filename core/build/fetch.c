@@ -3,7 +3,6 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -11,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "curl/missing.h"
 #include "tabique/error.h"
 
 #define REDIRECTS_MAX 10L
@@ -24,13 +24,6 @@ struct fetching {
     void *user;
     int result; /* why we stopped it */
 };
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void init(void)
-{
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-}
 
 bool fetch_is_address(const char *text)
 {
@@ -87,10 +80,9 @@ int fetch(const char *address, int fd, uint64_t max_bytes, bool (*cancelled)(voi
     long status = 0, modified = -1;
     const char *type = NULL;
 
-    pthread_once(&once, init);
     CLEANUP(curl_freep) CURL *curl = curl_easy_init();
     if (!curl)
-        return error_set(err, ENOMEM, "cannot start a download");
+        return error_set(err, EIO, "cannot start a download: %s", curl_missing() ? curl_missing() : "out of memory");
     curl_easy_setopt(curl, CURLOPT_URL, address);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");

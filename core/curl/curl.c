@@ -18,7 +18,6 @@
 /* The header's macros check types and then call the functions, which are made here. */
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
-#undef curl_multi_setopt
 
 static void *library;
 static char reason[256];
@@ -104,3 +103,17 @@ HAND_ON(CURLUcode, CURLUE_OUT_OF_MEMORY, curl_url_set, (CURLU * url, CURLUPart p
 HAND_ON(CURLUcode, CURLUE_OUT_OF_MEMORY, curl_url_get, (CURLU * url, CURLUPart part, char **text, unsigned flags),
         (url, part, text, flags))
 HAND_ON_VOID(curl_free, (void *text), (text))
+HAND_ON(CURLM *, NULL, curl_multi_init, (void), ())
+HAND_ON(CURLMcode, CURLM_INTERNAL_ERROR, curl_multi_cleanup, (CURLM * multi), (multi))
+HAND_ON(CURLMcode, CURLM_INTERNAL_ERROR, curl_multi_add_handle, (CURLM * multi, CURL *handle), (multi, handle))
+HAND_ON(CURLMcode, CURLM_INTERNAL_ERROR, curl_multi_remove_handle, (CURLM * multi, CURL *handle), (multi, handle))
+HAND_ON(CURLMcode, CURLM_INTERNAL_ERROR, curl_multi_perform, (CURLM * multi, int *running), (multi, running))
+HAND_ON(CURLMsg *, NULL, curl_multi_info_read, (CURLM * multi, int *left), (multi, left))
+HAND_ON(CURLMcode, CURLM_INTERNAL_ERROR, curl_multi_poll,
+        (CURLM * multi, struct curl_waitfd *fds, unsigned count, int timeout_ms, int *ready), (multi, fds, count, timeout_ms, ready))
+HAND_ON(curl_mime *, NULL, curl_mime_init, (CURL * handle), (handle))
+HAND_ON_VOID(curl_mime_free, (curl_mime * mime), (mime))
+HAND_ON(curl_mimepart *, NULL, curl_mime_addpart, (curl_mime * mime), (mime))
+HAND_ON(CURLcode, CURLE_FAILED_INIT, curl_mime_data, (curl_mimepart * part, const char *data, size_t size), (part, data, size))
+HAND_ON(CURLcode, CURLE_FAILED_INIT, curl_mime_type, (curl_mimepart * part, const char *type), (part, type))
+HAND_ON(CURLcode, CURLE_FAILED_INIT, curl_mime_encoder, (curl_mimepart * part, const char *encoding), (part, encoding))

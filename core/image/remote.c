@@ -169,6 +169,8 @@ int image_inspect_remote(const struct image_remote *remote, const char *name, cJ
     CLEANUP_HTTP struct http *http = registry_session_http(session);
     const char *which = reference.digest ? reference.digest : reference.tag ? reference.tag : "latest";
     r = registry_manifest_get(session, http, which, &manifest, &fault, err);
+    if (r < 0 && fault == FAULT_UNAUTHORIZED) /* 500: the client is known here, if not there */
+        return err ? -(err->code = EIO) : -EIO;
     if (r == 0)
         r = image__manifest_kind(&manifest, name, &kind, err);
     if (r < 0)

@@ -345,6 +345,7 @@ int image_prune(struct image_store *store, bool dangling_only, int64_t until_ns,
     int64_t reclaimed = 0;
 
     drop_orphans(store, &reclaimed);
+    image__partials_clean(store, 0);
     image_each(store, collect, &candidates);
     /* Newest first: children go before their parents. */
     for (char **ref = candidates.refs; ref && *ref; ref++) {

@@ -4,8 +4,10 @@
  * What is under way is marked in memory only; a server that ends meanwhile finds
  * it pending and sends it again. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -107,6 +109,13 @@ static bool begin(struct notify *notify, const struct store_delivery *delivery, 
         return false;
     }
     struct notify_transfer *transfer = start.transfer;
+    if (!notify->multi)
+        notify->multi = curl_multi_init();
+    if (!notify->multi) {
+        notify__transfer_free(transfer);
+        settle(notify, delivery->id, delivery->attempts + 1, false, false, 0, "libcurl does not start");
+        return false;
+    }
     transfer->delivery = delivery->id;
     transfer->attempts = delivery->attempts + 1;
     transfer->next = *active;
@@ -173,6 +182,21 @@ static int idle_ms(struct notify *notify)
     return left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0;
 }
 
+/* Until there is something to look at. libcurl is not asked before it is needed: it is
+ * not even loaded until then. */
+static void wait_for_news(struct notify *notify, int wait_ms)
+{
+    struct curl_waitfd news = {.fd = notify->send_fd, .events = CURL_WAIT_POLLIN};
+    struct pollfd plain = {.fd = notify->send_fd, .events = POLLIN};
+    eventfd_t value;
+
+    if (notify->multi)
+        curl_multi_poll(notify->multi, &news, 1, wait_ms, NULL);
+    else
+        poll(&plain, 1, wait_ms);
+    (void)eventfd_read(notify->send_fd, &value);
+}
+
 void *notify__deliver(void *user)
 {
     struct notify *notify = user;
@@ -183,8 +207,9 @@ void *notify__deliver(void *user)
         CURLMsg *message;
 
         begin_due(notify, &active);
-        curl_multi_perform(notify->multi, &running);
-        while ((message = curl_multi_info_read(notify->multi, &left))) {
+        if (notify->multi)
+            curl_multi_perform(notify->multi, &running);
+        while (notify->multi && (message = curl_multi_info_read(notify->multi, &left))) {
             if (message->msg == CURLMSG_DONE)
                 finish(notify, &active, message);
         }
@@ -192,7 +217,7 @@ void *notify__deliver(void *user)
         int wait_ms = active && count_of(active) == TRANSFERS_MAX ? IDLE_MS : idle_ms(notify);
         if (active && wait_ms == 0)
             wait_ms = 50;
-        curl_multi_poll(notify->multi, NULL, 0, wait_ms, NULL);
+        wait_for_news(notify, wait_ms);
     }
     while (active) {
         struct notify_transfer *next = active->next;
@@ -205,6 +230,6 @@ void *notify__deliver(void *user)
 
 void notify__wake_sender(struct notify *notify)
 {
-    if (notify->multi)
-        curl_multi_wakeup(notify->multi);
+    if (notify->send_fd >= 0)
+        (void)eventfd_write(notify->send_fd, 1);
 }

@@ -27,11 +27,9 @@ int notify_open(const struct notify_options *options, struct notify **ret, struc
         notify->options.retry_ns = RETRY_DEFAULT_NS;
     pthread_mutex_init(&notify->lock, NULL);
     notify->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (notify->wake_fd < 0)
+    notify->send_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (notify->wake_fd < 0 || notify->send_fd < 0)
         r = error_errno(err, errno, "cannot make an eventfd");
-    /* Counted and thread-safe since 7.84. */
-    if (r >= 0 && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        r = error_set(err, EIO, "libcurl does not start");
     if (r >= 0)
         r = notify__load(notify, err);
     if (r >= 0) {
@@ -39,11 +37,10 @@ int notify_open(const struct notify_options *options, struct notify **ret, struc
         notify->from = store_notification_sequence(options->store);
         if (notify->from == 0)
             notify->from = store_last_event_sequence(options->store);
-        notify->multi = curl_multi_init();
         notify->subscriber = event_subscribe(options->bus, 0);
         notify->watching = pthread_create(&notify->watcher, NULL, notify__watch, notify) == 0;
         notify->sending = pthread_create(&notify->sender, NULL, notify__deliver, notify) == 0;
-        if (!notify->multi || !notify->watching || !notify->sending)
+        if (!notify->watching || !notify->sending)
             r = error_set(err, EAGAIN, "cannot start the notifier's threads");
     }
     if (r < 0) {
@@ -73,6 +70,8 @@ void notify_close(struct notify *notify)
     notify__unload(notify);
     if (notify->wake_fd >= 0)
         close(notify->wake_fd);
+    if (notify->send_fd >= 0)
+        close(notify->send_fd);
     pthread_mutex_destroy(&notify->lock);
     free(notify->engine_id);
     free(notify->host);

@@ -126,6 +126,7 @@ struct notify {
     pthread_t watcher, sender;
     bool watching, sending;
     _Atomic bool stop;
-    CURLM *multi;
-    int wake_fd; /* of the watcher's clock: closing wakes it at once */
+    CURLM *multi; /* the sender's, from the first delivery on */
+    int wake_fd;  /* of the watcher's clock: closing wakes it at once */
+    int send_fd;  /* the sender has something to look at */
 };

@@ -379,6 +379,16 @@ static int explain(struct exchange *exchange, CURLcode code, const char *text, s
                          call->limit ? call->limit : (size_t)BODY_MAX);
     if (exchange->headers_too_large)
         return error_set(err, EFBIG, "%s \"%s\": the answer's headers are larger than %u bytes", method, exchange->url, HEADERS_MAX);
+    /* As Go words them: clients look for these. */
+    CLEANUP_FREE char *origin = registry__http_origin(exchange->url);
+    const char *host = origin ? strstr(origin, "://") + 3 : "";
+    long number = 0;
+    curl_easy_getinfo(exchange->http->handle, CURLINFO_OS_ERRNO, &number);
+    if (code == CURLE_COULDNT_CONNECT && number == ECONNREFUSED)
+        return error_set(err, EIO, "%s \"%s\": dial tcp %s: connect: connection refused", method, exchange->url, host);
+    if (code == CURLE_COULDNT_RESOLVE_HOST)
+        return error_set(err, EIO, "%s \"%s\": dial tcp: lookup %.*s: no such host", method, exchange->url,
+                         (int)(strrchr(host, ':') ? strrchr(host, ':') - host : 0), host);
     return error_set(err, code == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EIO, "%s \"%s\": %s", method, exchange->url,
                      *text ? text : curl_easy_strerror(code));
 }

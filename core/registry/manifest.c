@@ -35,8 +35,12 @@ int registry_manifest_get(struct session *session, struct http *http, const char
     char digest[DIGEST_TEXT_MAX];
 
     int r = registry__session_ask(session, http, &call, &answer, ret_fault, err);
-    if (r < 0)
+    if (r < 0) {
+        /* In Docker's words; it asks with HEAD first. */
+        if (r == -EACCES && err && str_starts(err->message, "no basic"))
+            error_prefix(err, "Head \"%s\"", url);
         return r;
+    }
     digest_of(answer.body.data ? answer.body.data : "", answer.body.length, digest);
     const char *wanted = digest_valid(reference) ? reference : answer.digest;
     if (wanted && strcmp(wanted, digest) != 0)

@@ -44,7 +44,7 @@ static int try_login(struct registry *registry, const struct endpoint *endpoint,
     if (r < 0)
         return r;
     if (answer.status != 200)
-        return error_set(err, answer.status == 401 || answer.status == 403 ? EACCES : EIO,
+        return error_set(err, EPROTO, /* Docker's 500 */
                          "login attempt to %s failed with status: %d %s", url, answer.status, registry__http_status_text(answer.status));
     return 0;
 }

@@ -129,8 +129,7 @@ int registry__session_refused(const struct http_call *call, const struct http_an
     if (told)
         return error_set(err, error, "%s", text);
     if (answer->status == 401)
-        return error_set(err, error, "%s \"%s\": unauthorized: authentication required", str_equal(call->method, "HEAD") ? "Head" : "Get",
-                         call->url);
+        return error_set(err, error, "unauthorized: authentication required");
     if (answer->status == 404)
         return error_set(err, error, "the registry does not know %s", call->url);
     return error_set(err, error, "received unexpected HTTP status: %d %s", answer->status, registry__http_status_text(answer->status));
@@ -264,8 +263,7 @@ int registry__session_ask(struct session *session, struct http *http, struct htt
         if (answer.status == 401 && nobody_to_be(session)) {
             if (ret_fault)
                 *ret_fault = FAULT_UNAUTHORIZED;
-            return error_set(err, EACCES, "%s \"%s\": no basic auth credentials",
-                             str_equal(call->method, "HEAD") ? "Head" : "Get", call->url);
+            return error_set(err, EACCES, "no basic auth credentials");
         }
         return registry__session_refused(call, &answer, ret_fault, err);
     }

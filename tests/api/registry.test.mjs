@@ -40,15 +40,15 @@ describe("Debian's docker-registry", () => {
     await server.ok('tag', 'tabique/base', at('registry', 'team/base:1'))
     const push = await server.docker('push', at('registry', 'team/base:1'))
     assert.equal(push.code, 1)
-    assert.match(push.stderr, /no basic auth credentials/)
+    assert.equal(push.stderr, 'no basic auth credentials\n')
     const pull = await server.docker('pull', at('registry', 'team/base:1'))
     assert.equal(pull.code, 1)
-    assert.match(pull.stderr, /Error response from daemon: .*no basic auth credentials/)
+    assert.match(pull.stderr, /Error response from daemon: Head "https:.*\/manifests\/1": no basic auth credentials/)
     const wrong = await server.docker('login', '-u', 'alice', '--password-stdin', at('registry', '').slice(0, -1), { input: 'guess' })
     assert.equal(wrong.code, 1)
     assert.match(wrong.stderr, /login attempt to https:\/\/registry\.localhost:\d+\/v2\/ failed with status: 401 Unauthorized/)
     const answer = await server.request('POST', '/auth', { body: { username: 'alice', password: 'guess', serveraddress: at('registry', '').slice(0, -1) } })
-    assert.equal(answer.status, 401)
+    assert.equal(answer.status, 500) // as Docker's engine
     const right = await server.docker('login', '-u', 'alice', '--password-stdin', at('registry', '').slice(0, -1), { input: 'secret' })
     assert.equal(right.code, 0, right.stderr)
     assert.match(right.stdout, /Login Succeeded/)
@@ -179,7 +179,7 @@ describe('a registry that lies', () => {
   afterEach(async () => {
     await server.docker('image', 'prune', '-af')
     for (const each of [registry, other, secure]) each.reset()
-    for (const name of list(server, 'partial')) fs.unlinkSync(path.join(images(server, 'partial'), name))
+    assert.deepEqual(list(server, 'partial'), [])
   })
   after(async () => { await server?.stop(); for (const each of [registry, other, secure]) await each?.stop() })
 
@@ -577,7 +577,7 @@ describe('a registry that lies', () => {
       ['/images/create?fromImage=x&tag=bad%20tag', 400, /invalid reference format/],
       ['/images/create?fromImage=scratch', 403, /'scratch' is a reserved name/],
       [`/images/create?fromImage=${'a'.repeat(300)}`, 400, /more than 255/],
-      ['/images/create?fromImage=127.0.0.1:1/x&tag=1', 500, /refused|connect/i],
+      ['/images/create?fromImage=127.0.0.1:1/x&tag=1', 500, /^Get "http:\/\/127\.0\.0\.1:1\/v2\/": dial tcp 127\.0\.0\.1:1: connect: connection refused$/],
       [`/images/create?fromImage=${registry.host}/x&platform=!!`, 400, /invalid OS\/architecture/],
       ['/images/Upper/push', 400, /must be lowercase/],
     ]

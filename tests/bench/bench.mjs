@@ -4,7 +4,7 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { Engine, pss, cpuSeconds, median, sleep } from './engines.mjs';
 import { hypervBenches } from './hyperv.mjs';
 
@@ -158,6 +158,38 @@ CMD ["cat", "all"]
     results.push({ name: 'idle cpu', quiet, watched });
   },
 
+  // One registry before each engine, in its network namespace, over the same storage: the
+  // 200 MB image is pushed once, by ours.
+  async registry() {
+    const archive = bigImage();
+    const name = 'localhost:5000/bench-big:1';
+    const config = path.join(root, 'registry.yml');
+    fs.writeFileSync(config, `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${root}/registry}}\nhttp: {addr: 127.0.0.1:5000}\n`);
+    const registries = [ours, docker].map((engine) => spawn('nsenter', [`--net=/proc/${engine.child.pid}/ns/net`, 'docker-registry', 'serve', config], { stdio: 'ignore' }));
+    try {
+      await sleep(2000);
+      const forget = (engine) => engine.docker('rmi', '-f', name);
+      const load = (engine) => engine.docker('load', '-q', '-i', archive);
+      const times = { load: {}, save: {}, pull: {} };
+      const timed = async (what, engine, work) => (times[what][engine.name] ??= []).push(await milliseconds(work));
+      load(ours);
+      ours.docker('push', '-q', name);
+      for (let i = 0; i < 5; i++) {
+        for (const engine of [ours, docker]) {
+          if (i > 0 || engine === ours) forget(engine);
+          await timed('load', engine, () => load(engine));
+          await timed('save', engine, () => execFileSync('sh', ['-c', `docker -H unix://${engine.socket} save ${name} >/dev/null`]));
+          forget(engine);
+          await timed('pull', engine, () => engine.docker('pull', '-q', name));
+        }
+      }
+      for (const what of ['pull', 'load', 'save']) report(`${what} of a 200 MB image of 4 layers`, '-', median(times[what].tabique), median(times[what].docker), 'ms');
+      for (const engine of [ours, docker]) forget(engine);
+    } finally {
+      for (const registry of registries) registry.kill('SIGTERM');
+    }
+  },
+
   async sample() {
     for (const count of [1000, 5000]) {
       const [mine, ps] = execFileSync(path.join(programs, 'host_sample'), [String(count)], { encoding: 'utf8' }).trim().split(/\s+/).map(Number);
@@ -165,6 +197,29 @@ CMD ["cat", "all"]
     }
   },
 };
+
+// A docker-archive of four layers of 50 MB each, of this machine's own files.
+function bigImage() {
+  const files = execFileSync('find', ['/usr/bin', '/usr/lib', '/usr/share', '-xdev', '-type', 'f', '-size', '-4M'], { encoding: 'utf8', maxBuffer: 1 << 28 }).trim().split('\n').sort();
+  const dir = fs.mkdtempSync(path.join(root, 'big-'));
+  const sha256 = (file) => execFileSync('sha256sum', [file], { encoding: 'utf8' }).slice(0, 64);
+  const diffs = [];
+  for (let layer = 0, at = 0; layer < 4; layer++) {
+    const names = [];
+    for (let size = 0; size < 50e6 && at < files.length; at++) {
+      names.push(files[at]);
+      size += fs.statSync(files[at]).size;
+    }
+    execFileSync('tar', ['-cf', path.join(dir, `${layer}.tar`), '-P', '--transform', 's,^/,,', '--no-recursion', '-T', '-'], { input: names.join('\n') });
+    diffs.push(`sha256:${sha256(path.join(dir, `${layer}.tar`))}`);
+  }
+  fs.writeFileSync(path.join(dir, 'config.json'), JSON.stringify({ architecture: 'amd64', os: 'linux', created: '2024-01-01T00:00:00Z', config: {}, rootfs: { type: 'layers', diff_ids: diffs } }));
+  fs.writeFileSync(path.join(dir, 'manifest.json'), JSON.stringify([{ Config: 'config.json', RepoTags: ['localhost:5000/bench-big:1'], Layers: diffs.map((_, i) => `${i}.tar`) }]));
+  const archive = path.join(root, 'big.tar');
+  execFileSync('tar', ['-cf', archive, '-C', dir, '.']);
+  fs.rmSync(dir, { recursive: true });
+  return archive;
+}
 
 const share = async (pids, seconds) => {
   const before = cpuSeconds(pids);
