@@ -58,7 +58,7 @@ int store_user_put(struct store *store, const struct store_user *user, struct er
 {
     if (!user->name || !user->name[0])
         return error_set(err, EINVAL, "a user needs a name");
-    return finish(store__call(store, put_user, (void *)user), err, "store the user");
+    return finish(store__call_synced(store, put_user, (void *)user), err, "store the user");
 }
 
 static int delete_user(struct store *store, void *data)
@@ -74,7 +74,7 @@ static int delete_user(struct store *store, void *data)
 
 int store_user_delete(struct store *store, const char *name, struct error *err)
 {
-    int r = store__call(store, delete_user, (void *)name);
+    int r = store__call_synced(store, delete_user, (void *)name);
 
     if (r == -ENOENT)
         return error_set(err, ENOENT, "No such user: %s", name);
@@ -131,7 +131,7 @@ int store_token_put(struct store *store, const struct store_token *token, struct
 {
     if (!token->id || !token->user || !token->hash)
         return error_set(err, EINVAL, "a token needs an id, a user and a hash");
-    return finish(store__call(store, put_token, (void *)token), err, "store the token");
+    return finish(store__call_synced(store, put_token, (void *)token), err, "store the token");
 }
 
 struct touch {
@@ -167,7 +167,7 @@ static int delete_token(struct store *store, void *data)
 
 int store_token_delete(struct store *store, const char *id, struct error *err)
 {
-    int r = store__call(store, delete_token, (void *)id);
+    int r = store__call_synced(store, delete_token, (void *)id);
 
     if (r == -ENOENT)
         return error_set(err, ENOENT, "No such token: %s", id);
@@ -193,7 +193,7 @@ int store_sessions_delete(struct store *store, const char *user, const char *exc
 {
     struct sign_out out = {.user = user, .except_id = except_id};
 
-    return store__call(store, delete_sessions, &out);
+    return store__call_synced(store, delete_sessions, &out);
 }
 
 struct each_token {
@@ -274,7 +274,7 @@ int store_setting_put(struct store *store, const char *key, const char *value)
 {
     struct setting setting = {.key = key, .value = value};
 
-    return store__call(store, put_setting, &setting);
+    return store__call_synced(store, put_setting, &setting);
 }
 
 static int setting_row(void *data, sqlite3_stmt *row)

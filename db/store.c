@@ -1,9 +1,12 @@
 /* store.c - the store's face, the writer thread, the readers' pool. Owner: db.
  *
  * Group commit: the writer takes all that is queued as one transaction. Jobs
- * that somebody waits for are committed at once and synced; the others at the
- * latest half a second after they came. While a commit waits for the disk, the
- * next batch gathers.
+ * that somebody waits for are committed at once; the others at the latest half a
+ * second after they came. A commit outlives the server, however it ends. To
+ * outlive a power cut it must be synced, too: with accounts that is part of the
+ * commit, for everything else once a second. A disk flush an event would be the
+ * greater part of a container's start. While a commit waits for the disk, the next
+ * batch gathers.
  */
 #include "store_internal.h"
 
@@ -29,6 +32,7 @@
 #define COMMIT_AFTER_JOBS 2000
 #define QUEUE_MAX 50000 /* putters wait beyond: memory is bounded, nothing is dropped */
 #define SEEN_EVERY_NS NS_PER_SEC
+#define SYNC_AFTER_NS NS_PER_SEC
 #define RETENTION_EVERY_NS (60 * NS_PER_SEC)
 #define TIDY_EVERY_NS (3600 * NS_PER_SEC)
 #define ROLL_EVERY_NS (10 * NS_PER_SEC)
@@ -155,9 +159,9 @@ int store__put(struct store *store, store_job_fn *fn, void *data, void (*destroy
     return 0;
 }
 
-int store__call(struct store *store, store_job_fn *fn, void *data)
+static int call(struct store *store, store_job_fn *fn, void *data, bool synced)
 {
-    struct job job = {.fn = fn, .data = data, .waited = true};
+    struct job job = {.fn = fn, .data = data, .waited = true, .synced = synced};
 
     pthread_mutex_lock(&store->lock);
     if (store->stop) {
@@ -169,6 +173,16 @@ int store__call(struct store *store, store_job_fn *fn, void *data)
         pthread_cond_wait(&store->committed, &store->lock);
     pthread_mutex_unlock(&store->lock);
     return job.result;
+}
+
+int store__call(struct store *store, store_job_fn *fn, void *data)
+{
+    return call(store, fn, data, false);
+}
+
+int store__call_synced(struct store *store, store_job_fn *fn, void *data)
+{
+    return call(store, fn, data, true);
 }
 
 void store__barrier(struct store *store)
@@ -207,7 +221,8 @@ static int run_jobs(struct store *store, struct job *jobs, int64_t now_ns)
             return job->result < 0 ? job->result : -EIO;
         }
     }
-    if (now_ns - store->seen_ns >= SEEN_EVERY_NS || now_ns < store->seen_ns) {
+    /* A transaction that writes nothing syncs nothing. */
+    if (store->full_sync || now_ns - store->seen_ns >= SEEN_EVERY_NS || now_ns < store->seen_ns) {
         char text[32];
         snprintf(text, sizeof(text), "%lld", (long long)now_ns);
         if (db_run(store->writer, "INSERT OR REPLACE INTO meta VALUES ('seen', ?1)", "t", text) >=
@@ -217,10 +232,24 @@ static int run_jobs(struct store *store, struct job *jobs, int64_t now_ns)
     return store__end(store, 0);
 }
 
-static void run_batch(struct store *store, struct job *jobs, bool waited)
+/* Syncing the log for one commit syncs all that came before. */
+static bool sync_is_due(const struct store *store, int64_t now_ns)
 {
-    set_sync(store, waited);
+    return store->unsynced_ns != 0 && now_ns - store->unsynced_ns >= SYNC_AFTER_NS;
+}
+
+static void run_batch(struct store *store, struct job *jobs, bool synced)
+{
+    int64_t now_ns = clock_mono_ns();
+
+    set_sync(store, synced || sync_is_due(store, now_ns));
     int r = run_jobs(store, jobs, clock_real_ns());
+    if (r < 0)
+        store->unsynced_ns = store->unsynced_ns ? now_ns : 0; /* tried again, but not at once */
+    else if (store->full_sync)
+        store->unsynced_ns = 0;
+    else if (store->unsynced_ns == 0)
+        store->unsynced_ns = now_ns;
     if (r < 0)
         log_error("history: cannot write to %s: %s", store->path, strerror(-r));
 
@@ -276,17 +305,17 @@ static void *writer_main(void *user)
                     now - store->oldest_ns >= COMMIT_AFTER_NS);
 
         if (due) {
-            bool waited = false;
+            bool synced = false;
             struct job *jobs = store->first;
 
-            for (struct job *job = jobs; job && !waited; job = job->next)
-                waited = job->waited;
+            for (struct job *job = jobs; job && !synced; job = job->next)
+                synced = job->synced;
             store->first = NULL;
             store->last = &store->first;
             store->queued = 0;
             store->hurry = false;
             pthread_mutex_unlock(&store->lock);
-            run_batch(store, jobs, waited);
+            run_batch(store, jobs, synced);
             chores(store); /* here too: under load the queue is never empty */
             pthread_mutex_lock(&store->lock);
             continue;
@@ -294,9 +323,17 @@ static void *writer_main(void *user)
         if (store->stop)
             break;
         store->hurry = false; /* of a barrier that came when all was written */
+        if (store->queued == 0 && sync_is_due(store, now)) {
+            pthread_mutex_unlock(&store->lock);
+            run_batch(store, NULL, true); /* writes that the server has been seen */
+            pthread_mutex_lock(&store->lock);
+            continue;
+        }
         int64_t until = now + ROLL_EVERY_NS;
         if (store->queued > 0)
             until = store->oldest_ns + COMMIT_AFTER_NS;
+        else if (store->unsynced_ns)
+            until = store->unsynced_ns + SYNC_AFTER_NS;
         struct timespec deadline = {.tv_sec = until / NS_PER_SEC, .tv_nsec = until % NS_PER_SEC};
         pthread_cond_timedwait(&store->wake, &store->lock, &deadline);
         if (store->stop || store->hurry)

@@ -3,7 +3,9 @@
  * One writer thread owns the only writing connection. Everything that writes is
  * a job: a function run by that thread inside the transaction of its batch.
  *   store__put():  queued with a copy of its data, returns at once.
- *   store__call(): waits for the commit, synced to disk; data stays the caller's.
+ *   store__call(): waits for the commit, which a server that is killed does not lose;
+ *                  it is on the disk a second later. Data stays the caller's.
+ *   store__call_synced(): waits for the disk, too: what a power cut must not undo.
  * Reads take a read-only connection from a pool and see the last commit;
  * store__barrier() first makes what was put visible.
  */
@@ -26,6 +28,7 @@ struct job {
     void *data;
     int64_t put_ns; /* wall clock */
     bool waited;    /* store__call */
+    bool synced;    /* store__call_synced */
     bool done;
     int result;
 };
@@ -69,6 +72,7 @@ struct store {
     /* the writer's own */
     struct db *writer;
     bool full_sync;
+    int64_t unsynced_ns; /* monotonic; the first commit that is not on the disk; 0: none */
     bool wrote_seen;
     int64_t job_ns;         /* put_ns of the job that runs */
     int64_t seen_before_ns; /* last sign of life before this opening; fixed */
@@ -82,6 +86,7 @@ struct store {
 /* --- store.c --------------------------------------------------------------------- */
 int store__put(struct store *store, store_job_fn *fn, void *data, void (*destroy)(void *data));
 int store__call(struct store *store, store_job_fn *fn, void *data);
+int store__call_synced(struct store *store, store_job_fn *fn, void *data);
 void store__barrier(struct store *store);
 /* A transaction of the writer's own, outside a batch. */
 int store__begin(struct store *store);

@@ -448,7 +448,7 @@ void config_print(const struct config *config, FILE *out)
             for (size_t k = 0; list != NULL && list[k] != NULL; k++)
                 fprintf(out, " %s", list[k]);
         } else if (option->kind == KIND_DURATION) {
-            fprintf(out, " %gs", (double)*(const int64_t *)(const void *)base / 1e9);
+            fprintf(out, " %.10gs", (double)*(const int64_t *)(const void *)base / 1e9);
         } else if (option->kind == KIND_BYTES || option->kind == KIND_NUMBER) {
             fprintf(out, " %lld", (long long)*(const int64_t *)(const void *)base);
         } else {

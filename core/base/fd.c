@@ -138,11 +138,12 @@ int file_write_text(int dirfd, const char *path, const char *text)
     return (size_t)n == length ? 0 : -EIO;
 }
 
-static int write_aside(int dirfd, const char *aside, const void *data, size_t length, mode_t mode)
+static int write_aside(int dirfd, const char *aside, const void *data, size_t length, mode_t mode, bool sync)
 {
     /* A leftover of a crash may be anything; O_EXCL never opens it. */
     if (unlinkat(dirfd, aside, 0) < 0 && errno != ENOENT)
         return -errno;
+
     CLEANUP_CLOSE int fd =
         openat(dirfd, aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode & 0600);
     if (fd < 0)
@@ -151,14 +152,30 @@ static int write_aside(int dirfd, const char *aside, const void *data, size_t le
     int r = fd_write_all(fd, data, length);
     if (r < 0)
         return r;
-    if (fchmod(fd, mode) < 0 || fsync(fd) < 0)
+    if (fchmod(fd, mode) < 0 || (sync && fsync(fd) < 0))
         return -errno;
     return 0;
 }
 
-int file_write_atomic(int dirfd, const char *path, const void *data, size_t length, mode_t mode)
+static int replace(int dirfd, const char *path, const void *data, size_t length, mode_t mode, bool sync)
 {
     CLEANUP_FREE char *aside = mem_printf("%s.tmp", path);
+    int r = write_aside(dirfd, aside, data, length, mode, sync);
+
+    if (r == 0 && renameat(dirfd, aside, dirfd, path) < 0)
+        r = -errno;
+    if (r < 0)
+        unlinkat(dirfd, aside, 0);
+    return r;
+}
+
+int file_replace(int dirfd, const char *path, const void *data, size_t length, mode_t mode)
+{
+    return replace(dirfd, path, data, length, mode, false);
+}
+
+int file_write_atomic(int dirfd, const char *path, const void *data, size_t length, mode_t mode)
+{
     CLEANUP_FREE char *folder = NULL;
     const char *slash = strrchr(path, '/');
 
@@ -171,13 +188,9 @@ int file_write_atomic(int dirfd, const char *path, const void *data, size_t leng
     CLEANUP_CLOSE int folder_fd = openat(dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder_fd < 0)
         return -errno;
-    int r = write_aside(dirfd, aside, data, length, mode);
-    if (r == 0 && renameat(dirfd, aside, dirfd, path) < 0)
-        r = -errno;
-    if (r < 0) {
-        unlinkat(dirfd, aside, 0);
+    int r = replace(dirfd, path, data, length, mode, true);
+    if (r < 0)
         return r;
-    }
     return fsync(folder_fd) < 0 ? -errno : 0;
 }
 

@@ -27,6 +27,9 @@ int file_write_text(int dirfd, const char *path, const char *text);
 /* State files: writes path.tmp aside, fsyncs, renames, fsyncs the directory.
  * The old content or the new is there after a crash, never half. */
 int file_write_atomic(int dirfd, const char *path, const void *data, size_t length, mode_t mode);
+/* The same without fsync: whoever is killed in between, and whoever reads, sees the
+ * old content or the new; after a power cut it may be damaged. */
+int file_replace(int dirfd, const char *path, const void *data, size_t length, mode_t mode);
 int fd_set_nonblock(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
 

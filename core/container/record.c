@@ -6,7 +6,8 @@
  * moments may be missing; a container made in those moments is then reported as
  * damaged, and one that was running is not running any more whatever its file
  * says (the boot id tells). In exchange a start costs no disk flush (some ms).
- * The exit status, which nobody could ask for again, is fsynced by the shim. */
+ * The exit status, which nobody could ask for again, is fsynced by the shim a moment
+ * after it has been told. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -25,19 +26,9 @@ static int write_file(const char *dir, const char *name, const cJSON *json, stru
 {
     CLEANUP_FREE char *text = json_print(json);
     CLEANUP_FREE char *path = path_join(dir, name);
-    CLEANUP_FREE char *aside = mem_printf("%s.new", path);
-    CLEANUP_CLOSE int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-    if (fd < 0)
-        return error_errno(err, EIO, "cannot write %s (%s)", path, strerrorname_np(errno));
-    int r = fd_write_all(fd, text, strlen(text));
-    if (r == 0 && rename(aside, path) < 0)
-        r = -errno;
-    if (r < 0) {
-        unlink(aside);
-        return error_set(err, r == -ENOSPC ? ENOSPC : EIO, "cannot write %s: %s", path, strerror(-r));
-    }
-    return 0;
+    int r = file_replace(AT_FDCWD, path, text, strlen(text), 0600);
+    return r < 0 ? error_set(err, r == -ENOSPC ? ENOSPC : EIO, "cannot write %s: %s", path, strerror(-r)) : 0;
 }
 
 static void add_time(cJSON *object, const char *key, int64_t ns)

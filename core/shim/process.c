@@ -5,8 +5,8 @@
  * process's output: the pipe fills and the process waits, as with Docker.
  *
  * The end, in this order, so that whoever hears of it finds the rest in place:
- * output drained and logged, exit record on disk, server told, clients' streams
- * ended.
+ * output drained and logged, exit record written, server told, clients' streams
+ * ended, exit record synced.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -284,7 +284,8 @@ static void announce(struct shim_process *p)
     p->linger = NULL;
     if (own) {
         shim_log_flush(&p->shim->log);
-        (void)shim_record_write(p->shim->options.state_dir, p->status, p->oom, p->time_ns, p->shim->lost);
+        p->shim->record_unsynced =
+            shim_record_write(p->shim->options.state_dir, p->status, p->oom, p->time_ns, p->shim->lost) == 0;
     }
     shim_server_tell_exit(p->shim, p);
 }

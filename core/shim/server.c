@@ -770,6 +770,10 @@ static void quit_if_done(void *user)
     const struct shim_process *own = shim_process_find(shim, "");
 
     shim->quit_posted = false;
+    if (shim->record_unsynced) {
+        shim->record_unsynced = false;
+        shim_record_sync(shim->options.state_dir);
+    }
     bool attached = false, control = false, running = own->started && !own->announced;
 
     for (const struct shim_peer *peer = shim->peers; peer; peer = peer->next) {

@@ -79,6 +79,7 @@ void shim_log_flush(struct shim_log *log); /* unfinished lines too: the streams 
 /* --- record.c ---------------------------------------------------------------------- */
 /* lost: why the wall fell, or NULL. */
 int shim_record_write(const char *state_dir, int status, bool oom, int64_t time_ns, const char *lost);
+void shim_record_sync(const char *state_dir);
 
 /* --- process.c ----------------------------------------------------------------------- */
 struct shim_process;
@@ -155,6 +156,7 @@ struct shim {
     char *lost;        /* why the wall fell; NULL: it stands */
     bool mounted;      /* a machine for the files of a container that does not run */
     bool quit_posted;
+    bool record_unsynced;
 };
 
 int shim_server_open(struct shim *shim, int listening, int first);
