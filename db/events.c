@@ -139,7 +139,8 @@ static const char *event_sql(const struct store_event_query *query)
 }
 
 /* Times grow with sequences (the bus sees to it), so a time bounds the sequence:
- * found by the time's index, it lets the scan begin at the right place. */
+ * found by the time's index, it lets the scan begin at the right place. The exception
+ * are events told late by a server that came back, among which may be earlier ones. */
 static int64_t sequence_before(struct db *db, int64_t since_ns)
 {
     int64_t sequence = 0;
@@ -148,7 +149,7 @@ static int64_t sequence_before(struct db *db, int64_t since_ns)
         return 0;
     if (db_value(db, &sequence,
                  "SELECT min(sequence) FROM (SELECT sequence FROM event WHERE time >= ?1"
-                 " ORDER BY time LIMIT 64)",
+                 " ORDER BY time LIMIT 512)",
                  "i", since_ns) != 1)
         return 0;
     return sequence > 0 ? sequence - 1 : 0;

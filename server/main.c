@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -232,7 +233,20 @@ static void notify(const char *state)
 /* --- running
  * ---------------------------------------------------------------------------------------------------
  */
-static void wait_for_end(struct server *server, const struct certificate *certificate)
+/* Stopping the service and stopping the machine send the same signal. */
+static bool machine_goes_down(void)
+{
+    char *const argv[] = {(char *)"systemctl", (char *)"is-system-running", NULL};
+    const struct child_spec ask = {.path = "/usr/bin/systemctl", .argv = argv};
+    CLEANUP_FREE char *answer = NULL;
+
+    if (getenv("NOTIFY_SOCKET") == NULL) /* not started by systemd */
+        return false;
+    (void)child_run(&ask, 5000, 256, &answer, NULL);
+    return answer != NULL && str_starts(answer, "stopping");
+}
+
+static void wait_for_end(struct server *server, struct engine *engine, const struct certificate *certificate)
 {
     sigset_t signals;
     sigemptyset(&signals);
@@ -244,7 +258,12 @@ static void wait_for_end(struct server *server, const struct certificate *certif
         if (number < 0)
             continue;
         if (number != SIGHUP) {
-            log_info("stopping; containers run on");
+            if (number == SIGTERM && machine_goes_down()) {
+                log_info("the machine goes down; stopping all containers");
+                engine_machine_stops(engine);
+            } else {
+                log_info("stopping; containers run on");
+            }
             break;
         }
         struct error err = ERROR_INIT;
@@ -331,7 +350,7 @@ static int run(const struct config *config, struct error *err)
             print_banner(config, server, &certificate);
         log_info("tabique %s serves on %s", TABIQUE_VERSION, config->socket);
         notify("READY=1");
-        wait_for_end(server, &certificate);
+        wait_for_end(server, engine, &certificate);
         notify("STOPPING=1");
         server_stop(server);
     }

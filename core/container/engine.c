@@ -405,8 +405,10 @@ int engine_open(const struct engine_options *options, struct engine **ret, struc
     /* Before anything is published: what is not recorded did not happen. */
     if (r == 0)
         r = start_recorder(engine, err);
-    if (r == 0)
+    if (r == 0) {
         r = recover_all(engine, err);
+        engine->recovered = r == 0;
+    }
     if (r == 0)
         r = start_notifier(engine, err);
     if (r < 0) {
@@ -467,12 +469,26 @@ static void close_threads(struct engine *engine)
     workers_free(engine->finishers);
 }
 
+/* Whether anybody needs what the engine has set up in the kernel. */
+static bool any_active(struct engine *engine)
+{
+    struct container **all;
+    int count = registry_all(engine, &all);
+    bool any = false;
+
+    for (int i = 0; i < count && !any; i++)
+        any = state_is_active(container__state(all[i]));
+    registry_all_free(all, count);
+    return any;
+}
+
 void engine_close(struct engine *engine)
 {
     if (!engine)
         return;
     atomic_store(&engine->closing, true);
     machines_cancel(engine->machines);
+    bool idle = engine->recovered && !any_active(engine);
     if (engine->loop)
         close_threads(engine);
     notify_close(engine->notify);
@@ -480,8 +496,12 @@ void engine_close(struct engine *engine)
         history_stop(engine->history);
     if (engine->sampler)
         sampler_free(engine->sampler);
-    if (engine->networks)
+    if (engine->networks) {
+        /* Bridges and rules stay for those who use them; the next start makes them anew. */
+        if (idle)
+            network_manager_destroy_all(engine->networks);
         network_manager_close(engine->networks);
+    }
     if (engine->volumes)
         volume_store_close(engine->volumes);
     if (engine->images)

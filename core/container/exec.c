@@ -32,6 +32,7 @@ struct exec {
     uint16_t rows, cols;
     bool running, ended;
     bool published;   /* exec_die */
+    bool found;       /* of a server before this one, told by the shim */
     bool busy;        /* a thread is starting it: must not be freed */
     int exit_code;
     pid_t pid;
@@ -168,6 +169,68 @@ int exec_create(struct container *container, const cJSON *body, char ret_id[65],
     return 0;
 }
 
+/* --- for the next server ------------------------------------------------------------------ */
+
+#define NOTE_MAX 8000 /* the shim keeps 8 KiB */
+
+/* What of an exec that runs the shim does not know itself, in its keeping. */
+static char *write_note(const struct exec *exec)
+{
+    CLEANUP_JSON cJSON *json = cJSON_CreateObject();
+
+    json_add(json, "Cmd", json_from_strv(exec->argv));
+    json_add_string(json, "User", exec->user);
+    json_add_string(json, "DetachKeys", exec->detach_keys);
+    json_add_bool(json, "Tty", exec->tty);
+    json_add_bool(json, "Privileged", exec->privileged);
+    json_add_bool(json, "AttachStdin", exec->in);
+    json_add_bool(json, "AttachStdout", exec->out);
+    json_add_bool(json, "AttachStderr", exec->err);
+    char *text = json_print(json);
+    if (strlen(text) <= NOTE_MAX)
+        return text;
+    /* A command line of many kilobytes: its program must do. */
+    free(text);
+    CLEANUP_FREE char *program = mem_strndup(exec->argv[0], NOTE_MAX / 8);
+    char *short_argv[] = {program, NULL};
+    cJSON_ReplaceItemInObjectCaseSensitive(json, "Cmd", json_from_strv(short_argv));
+    cJSON_ReplaceItemInObjectCaseSensitive(json, "User", cJSON_CreateString(""));
+    return json_print(json);
+}
+
+void exec_found(struct container *container, const struct shim_exec *found)
+{
+    struct engine *engine = container->engine;
+    CLEANUP_JSON cJSON *json = NULL;
+
+    if (strlen(found->exec_id) != 64 || !str_is_hex(found->exec_id, 64) ||
+        json_parse(found->note, strlen(found->note), &json, NULL) < 0)
+        return;
+    struct exec *exec = mem_new(struct exec);
+    memcpy(exec->id, found->exec_id, sizeof(exec->id));
+    exec->container = container__ref(container);
+    exec->argv = json_strv(json, "Cmd");
+    exec->user = mem_strdup(json_string(json, "User", ""));
+    exec->cwd = mem_strdup("");
+    exec->detach_keys = mem_strdup(json_string(json, "DetachKeys", ""));
+    exec->tty = json_bool(json, "Tty", false);
+    exec->privileged = json_bool(json, "Privileged", false);
+    exec->in = json_bool(json, "AttachStdin", false);
+    exec->out = json_bool(json, "AttachStdout", false);
+    exec->err = json_bool(json, "AttachStderr", false);
+    exec->running = exec->found = true;
+    exec->pid = found->guest_pid ? found->guest_pid : found->pid;
+    exec->host_pid = found->guest_pid ? 0 : found->pid;
+
+    pthread_mutex_lock(&engine->exec_lock);
+    bool known = find(engine, exec->id) != NULL;
+    if (!known)
+        HASH_ADD(handle, engine->execs, id, strlen(exec->id), exec);
+    pthread_mutex_unlock(&engine->exec_lock);
+    if (known)
+        free_exec(exec);
+}
+
 /* --- start ------------------------------------------------------------------------------ */
 
 static int claim(struct engine *engine, const char *id, struct exec **ret, struct error *err)
@@ -243,7 +306,8 @@ static int run(struct exec *exec, unsigned streams, int *ret_fd, struct error *e
         plan_process_clear(&process);
         return r;
     }
-    r = shim_exec(box->shim, exec->id, &process, &started, err);
+    CLEANUP_FREE char *note = write_note(exec);
+    r = shim_exec(box->shim, exec->id, &process, note, &started, err);
     plan_process_clear(&process);
     if (r < 0)
         return explain(exec, started.exec_failed, err);
@@ -334,11 +398,11 @@ void exec_exited(struct container *container, const char *exec_id, int status, i
     exec_note_exit(container, exec_id, status);
     pthread_mutex_lock(&engine->exec_lock);
     struct exec *exec = find(engine, exec_id);
-    bool first = !exec || !exec->published;
+    bool first = !exec || !exec->published, of_another_server = !exec || exec->found;
     if (exec)
         exec->published = true;
     pthread_mutex_unlock(&engine->exec_lock);
-    if (!first || (!exec && was_published(container, exec_id, time_ns)))
+    if (!first || (of_another_server && was_published(container, exec_id, time_ns)))
         return;
     snprintf(code, sizeof(code), "%d", status);
     publish_container_at(container, time_ns, "exec_die", "execID", exec_id, "exitCode", code, NULL);

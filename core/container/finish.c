@@ -27,7 +27,10 @@
 
 void finish_release(struct container *container, bool publish)
 {
+    CLEANUP_SPEC struct spec *spec = container__spec(container);
+
     sandbox_close(container, publish);
+    shm_close(container, spec);
     volumes_unmount(container, publish);
 }
 
@@ -88,7 +91,7 @@ static void finish(struct shim_box *box, struct run_exit *exit)
     pthread_mutex_lock(&container->lock);
     struct run_state *run = &container->run;
     int64_t ran_ns = exit->time_ns - run->started_ns;
-    bool restart = restart_wanted(container, spec, exit->status, false);
+    bool restart = !atomic_load(&container->engine->machine_stops) && restart_wanted(container, spec, exit->status, false);
     run->exit_code = exit->status;
     run->oom_killed = run->oom_killed || exit->oom_killed;
     bool oom_unheard = exit->oom_killed && !box->oom;
@@ -114,7 +117,7 @@ static void finish(struct shim_box *box, struct run_exit *exit)
 
     record_save_state(container, NULL);
     if (oom_unheard)
-        publish_container(container, "oom", NULL);
+        publish_container_at(container, exit->time_ns, "oom", NULL);
     char code[16], seconds[24];
     snprintf(code, sizeof(code), "%d", exit->status);
     snprintf(seconds, sizeof(seconds), "%" PRId64, ran_ns > 0 ? ran_ns / NS_PER_SEC : 0);

@@ -66,6 +66,8 @@ struct engine {
     struct workers *finishers;
     struct workers *operators;
     atomic_bool closing;
+    atomic_bool machine_stops; /* ends are nobody's wish, and nothing is started again */
+    bool recovered;
 
     pthread_rwlock_t registry;
     struct container *by_id;
@@ -245,6 +247,11 @@ void health_end(struct container *container); /* waits for the prober */
 enum health_status { HEALTH_NONE, HEALTH_STARTING, HEALTH_HEALTHY, HEALTH_UNHEALTHY };
 const char *health_status_name(int status);
 
+/* shm.c: none of these does anything for a container whose IPC is its own. */
+int shm_open_own(struct container *container, const struct spec *spec, char **ret_path, struct error *err);
+void shm_close(struct container *container, const struct spec *spec);
+char *shm_of(const struct container *other, const struct spec *spec); /* for one that joins it */
+
 /* exec.c */
 struct exec_request {
     char **argv;           /* borrowed */
@@ -257,6 +264,7 @@ void exec_make(struct container *container, const struct exec_request *request, 
 int exec_status(struct engine *engine, const char *id, int *ret_status); /* -EAGAIN while it runs */
 void exec_forget(struct engine *engine, const char *id);
 void exec_note_exit(struct container *container, const char *exec_id, int status); /* never blocks */
+void exec_found(struct container *container, const struct shim_exec *found); /* by a server that came back */
 void exec_exited(struct container *container, const char *exec_id, int status, int64_t time_ns);
 void exec_forget_all(struct container *container, struct shim *shim, bool remove);
 char **exec_ids(struct container *container);
@@ -268,6 +276,7 @@ void sandbox_close(struct container *container, bool publish);
 cJSON *sandbox_settings(struct container *container); /* under lock: NetworkSettings */
 /* Where its hosts, hostname and resolv.conf are: another container's directory
  * where it shares that one's network. */
+void sandbox_adopt_name(struct container *container); /* before a start: container:X brings X's host name */
 char *sandbox_etc_dir(struct container *container, const struct spec *spec);
 void sandbox_refresh(struct container *container, const struct spec *spec);
 /* What network_attach() is to be asked for, from an EndpointSettings. */

@@ -54,13 +54,20 @@ static bool wait_changed(struct container *container, int64_t deadline_ns)
     return pthread_cond_timedwait(&container->changed, &container->lock, &at) == 0;
 }
 
+/* Under lock. Nothing runs, and nothing will before somebody takes the operation
+ * lock to start it again: to wait for more while holding that would be for ever. */
+static bool is_between_runs(const struct container *container)
+{
+    return container->run.state == CONTAINER_RESTARTING && !container->finishing && !container->run.starting;
+}
+
 int container__wait_stopped(struct container *container, int64_t timeout_ns)
 {
     int64_t deadline = timeout_ns < 0 ? -1 : clock_mono_ns() + timeout_ns;
     int r = 0;
 
     pthread_mutex_lock(&container->lock);
-    while (state_is_active(container->run.state) || container->finishing) {
+    while ((state_is_active(container->run.state) || container->finishing) && !is_between_runs(container)) {
         if (!wait_changed(container, deadline)) {
             r = -ETIMEDOUT;
             break;
@@ -305,6 +312,7 @@ void container__await_last_shim(struct container *container)
 
 int container__start(struct container *container, bool by_hand, struct error *err)
 {
+    sandbox_adopt_name(container);
     CLEANUP_SPEC struct spec *spec = container__spec(container);
     CLEANUP_BOX struct shim_box *box = NULL;
     struct error local = ERROR_INIT;
@@ -385,7 +393,8 @@ int container_start(struct container *container, const char *detach_keys, struct
 static void end_restarting(struct container *container)
 {
     restart_cancel(container);
-    container->run.manually_stopped = true;
+    if (!atomic_load(&container->engine->machine_stops))
+        container->run.manually_stopped = true;
     container__transition(container, STATE_ENDED);
 }
 
@@ -402,7 +411,8 @@ static int send_signal(struct container *container, int number, struct error *er
         return r;
     pthread_mutex_lock(&container->lock);
     bool thaw = expected && container->run.state == CONTAINER_PAUSED;
-    container->run.manually_stopped = true;
+    if (!atomic_load(&container->engine->machine_stops))
+        container->run.manually_stopped = true;
     if (expected)
         restart_cancel(container);
     pthread_mutex_unlock(&container->lock);
@@ -446,17 +456,28 @@ static void kill_shim(struct container *container)
     (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
 
+/* It may have been about to restart when the signal came too late. */
+static int stay_stopped(struct container *container)
+{
+    pthread_mutex_lock(&container->lock);
+    bool waits = is_between_runs(container);
+    if (waits)
+        end_restarting(container);
+    pthread_mutex_unlock(&container->lock);
+    return waits ? record_save_state(container, NULL) : 0;
+}
+
 int container__kill_and_wait(struct container *container, int64_t timeout_ns, struct error *err)
 {
     int r = send_signal(container, SIGKILL, err);
     if (r >= 0 && container__wait_stopped(container, timeout_ns) == 0)
-        return 0;
+        return stay_stopped(container);
     if (r == -EBUSY)
         return r;
     /* A wall that does not answer any more, or lost the end of its process. */
     kill_shim(container);
     if (container__wait_stopped(container, timeout_ns) == 0)
-        return 0;
+        return stay_stopped(container);
     return error_set(err, EIO, "tried to kill container, but did not receive an exit event");
 }
 
@@ -506,11 +527,7 @@ static int stop_operation(struct container *container, const char *signal, int t
     else
         r = stop(container, number, timeout_s, err);
     if (r == 0) {
-        /* It may have been about to restart when the signal came too late. */
-        pthread_mutex_lock(&container->lock);
-        if (container->run.state == CONTAINER_RESTARTING)
-            end_restarting(container);
-        pthread_mutex_unlock(&container->lock);
+        stay_stopped(container);
         publish_container(container, "stop", NULL);
     }
     return r;

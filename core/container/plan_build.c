@@ -79,11 +79,10 @@ static bool taken_by_user(const struct container *container, const struct spec *
     return false;
 }
 
-static void add_base_mounts(const struct container *container, const struct spec *spec, struct plan *plan)
+static void add_base_mounts(const struct container *container, const struct spec *spec, const char *shm, struct plan *plan)
 {
     const char *ipc = json_string(spec->host_config, "IpcMode", "private");
     bool privileged = json_bool(spec->host_config, "Privileged", false);
-    bool host_ipc = strcmp(ipc, "host") == 0;
 
     for (size_t i = 0; i < ARRAY_SIZE(base_mounts); i++) {
         const char *target = base_mounts[i].target;
@@ -94,8 +93,8 @@ static void add_base_mounts(const struct container *container, const struct spec
         if (privileged && str_starts(target, "/sys"))
             flags &= ~(uint64_t)MS_RDONLY;
         /* A fresh mqueue mount shows the IPC namespace's own queues, the host's too. */
-        if (host_ipc && strcmp(target, "/dev/shm") == 0) {
-            add_bind(plan, target, target, MS_NOSUID | MS_NOEXEC | MS_NODEV, 0);
+        if (shm && strcmp(target, "/dev/shm") == 0) {
+            add_bind(plan, shm, target, MS_NOSUID | MS_NOEXEC | MS_NODEV, 0);
         } else if (strcmp(target, "/dev/shm") == 0) {
             CLEANUP_FREE char *data = mem_printf("mode=1777,size=%" PRId64, json_int(spec->host_config, "ShmSize", 64 << 20));
             if (strcmp(ipc, "none") != 0)
@@ -227,7 +226,8 @@ static int add_user_mounts(const struct container *container, const struct spec 
 
 /* --- namespaces ---------------------------------------------------------------------- */
 
-static int join_process(struct container *container, const char *ref, const char *kind, const char *what, bool need_shareable,
+/* ret_shm: of an IPC namespace, which must be one to share; NULL for other kinds. */
+static int join_process(struct container *container, const char *ref, const char *kind, const char *what, char **ret_shm,
                         struct plan_namespace *ret, struct error *err)
 {
     struct container *other = NULL;
@@ -244,16 +244,18 @@ static int join_process(struct container *container, const char *ref, const char
         r = error_set(err, EINVAL, "cannot join own %s namespace", what);
     else if (pid <= 0)
         r = error_set(err, EBUSY, "cannot join %s of a non running container: container %s is not running", what, other->id);
-    else if (need_shareable && strcmp(ipc, "shareable") != 0 && strcmp(ipc, "host") != 0)
+    else if (ret_shm && strcmp(ipc, "shareable") != 0 && strcmp(ipc, "host") != 0)
         r = error_set(err, EINVAL, "container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)", other->id);
     else
         *ret = (struct plan_namespace){PLAN_NS_JOIN, mem_printf("/proc/%d/ns/%s", (int)pid, kind)};
+    if (r == 0 && ret_shm)
+        *ret_shm = shm_of(other, spec);
     container_put(other);
     return r;
 }
 
 static int set_namespaces(struct container *container, const struct spec *spec, const char *sandbox,
-                          struct plan *plan, struct error *err)
+                          struct plan *plan, char **ret_shm, struct error *err)
 {
     const char *pid = json_string(spec->host_config, "PidMode", "");
     const char *ipc = json_string(spec->host_config, "IpcMode", "");
@@ -271,9 +273,13 @@ static int set_namespaces(struct container *container, const struct spec *spec, 
     else
         ns[PLAN_NS_NET].mode = PLAN_NS_HOST;
     if (str_starts(pid, "container:"))
-        r = join_process(container, pid + 10, "pid", "PID namespace", false, &ns[PLAN_NS_PID], err);
+        r = join_process(container, pid + 10, "pid", "PID namespace", NULL, &ns[PLAN_NS_PID], err);
     if (r == 0 && str_starts(ipc, "container:"))
-        r = join_process(container, ipc + 10, "ipc", "IPC", true, &ns[PLAN_NS_IPC], err);
+        r = join_process(container, ipc + 10, "ipc", "IPC", ret_shm, &ns[PLAN_NS_IPC], err);
+    else if (r == 0 && strcmp(ipc, "host") == 0)
+        *ret_shm = mem_strdup("/dev/shm");
+    else if (r == 0)
+        r = shm_open_own(container, spec, ret_shm, err);
     return r;
 }
 
@@ -509,14 +515,15 @@ static int build(struct container *container, const struct spec *spec, const cha
     plan->cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, container->id);
     plan->init = json_bool(spec->host_config, "Init", false);
 
-    int r = set_namespaces(container, spec, sandbox, plan, err);
+    CLEANUP_FREE char *shm = NULL;
+    int r = set_namespaces(container, spec, sandbox, plan, &shm, err);
     if (r < 0)
         return r;
     if (plan->namespaces[PLAN_NS_UTS].mode == PLAN_NS_NEW) {
         plan->hostname = mem_strdup(hostname);
         plan->domainname = *domain ? mem_strdup(domain) : NULL;
     }
-    add_base_mounts(container, spec, plan);
+    add_base_mounts(container, spec, shm, plan);
     add_etc(container, spec, plan);
     if ((r = add_user_mounts(container, spec, plan, sources, err)) < 0 ||
         (r = plan_build_limits(spec->host_config, &plan->limits, err)) < 0 || (r = add_devices(spec, plan, err)) < 0)

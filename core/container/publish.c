@@ -38,7 +38,7 @@ static void publish_v(struct container *container, int64_t time_ns, const char *
         add(&list, "image", container->image);
     add(&list, "isolation", spec->wall->name);
     add(&list, "name", name);
-    event_publish_list(container->engine->events, "container", action, container->id, list.items, list.count);
+    event_publish_list_at(container->engine->events, time_ns, "container", action, container->id, list.items, list.count);
 }
 
 void publish_container(struct container *container, const char *action, ...)

@@ -149,7 +149,7 @@ static void pay_start(struct container *container)
 
     /* Of a long life the start may have been forgotten by now, as all old events are. */
     if (die > start || (!start && clock_real_ns() - container->run.started_ns < OWED_AT_MOST_NS))
-        publish_container(container, "start", NULL);
+        publish_container_at(container, container->run.started_ns, "start", NULL);
 }
 
 static void pay_die(struct container *container)

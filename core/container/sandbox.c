@@ -194,6 +194,33 @@ static int join_container(struct container *container, const char *ref, char **r
     return r;
 }
 
+/* With a network it takes on the host name, too: both read the same /etc. */
+void sandbox_adopt_name(struct container *container)
+{
+    CLEANUP_SPEC struct spec *spec = container__spec(container);
+    const char *mode = json_string(spec->host_config, "NetworkMode", "");
+    struct container *other = NULL;
+
+    if (!str_starts(mode, "container:") || container_get(container->engine, mode + strlen("container:"), &other, NULL) < 0)
+        return; /* joining it says so */
+    CLEANUP_SPEC struct spec *theirs = container__spec(other);
+    static const char *const keys[] = {"Hostname", "Domainname"};
+    bool same = true;
+
+    container_put(other);
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+        same = same && str_equal(json_string(spec->config, keys[i], ""), json_string(theirs->config, keys[i], ""));
+    if (same)
+        return;
+    cJSON *config = cJSON_Duplicate(spec->config, true);
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        cJSON_DeleteItemFromObjectCaseSensitive(config, keys[i]);
+        json_add_string(config, keys[i], json_string(theirs->config, keys[i], ""));
+    }
+    (void)container__replace_spec(
+        container, spec_new(spec->wall, config, cJSON_Duplicate(spec->host_config, true), cJSON_Duplicate(spec->networks, true)), NULL);
+}
+
 /* --- ports ----------------------------------------------------------------------------------- */
 
 struct ports {

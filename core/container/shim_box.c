@@ -126,7 +126,12 @@ static void on_lost(void *user)
     post_notice(user, NULL, &(struct run_exit){.lost = "its shim has ended"});
 }
 
-static const struct shim_events events = {.exited = on_exited, .oom = on_oom, .lost = on_lost};
+static void on_exec_found(void *user, const struct shim_exec *exec)
+{
+    exec_found(((struct shim_box *)user)->container, exec);
+}
+
+static const struct shim_events events = {.exec_found = on_exec_found, .exited = on_exited, .oom = on_oom, .lost = on_lost};
 
 /* --- making ---------------------------------------------------------------------------- */
 

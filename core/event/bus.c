@@ -50,6 +50,7 @@ struct event_bus {
     bool flushing;
     struct waiting *first, **last;
     int64_t last_time_ns;
+    int64_t began_ns;
     struct event_subscriber *subscribers;
     event_sink_fn *sink;
     event_batch_fn *batch;
@@ -65,6 +66,7 @@ struct event_bus *event_bus_new(uint64_t last_sequence)
     pthread_cond_init(&bus->flushed, NULL);
     bus->sequence = bus->delivered = last_sequence;
     bus->last = &bus->first;
+    bus->began_ns = clock_real_ns();
     return bus;
 }
 
@@ -171,17 +173,29 @@ void event_publish_list(struct event_bus *bus, const char *type, const char *act
                         const char *actor_id, const struct event_attribute *attributes,
                         size_t count)
 {
+    event_publish_list_at(bus, 0, type, action, actor_id, attributes, count);
+}
+
+void event_publish_list_at(struct event_bus *bus, int64_t time_ns, const char *type,
+                           const char *action, const char *actor_id,
+                           const struct event_attribute *attributes, size_t count)
+{
     struct event *event = event__new(0, type, action, actor_id, attributes, count);
     struct waiting waiting = {.event = event};
 
     pthread_mutex_lock(&bus->lock);
     uint64_t sequence = event->sequence = ++bus->sequence;
     /* Time goes with the sequence, so that a page by time and one by number
-     * have the same order even when the clock is set back a little. */
-    event->time_ns = clock_real_ns();
-    if (event->time_ns <= bus->last_time_ns && bus->last_time_ns - event->time_ns < NS_PER_SEC)
-        event->time_ns = bus->last_time_ns + 1;
-    bus->last_time_ns = event->time_ns;
+     * have the same order even when the clock is set back a little. What happened
+     * while there was no server keeps its own time: older than all that follows. */
+    if (time_ns > 0 && time_ns < bus->began_ns) {
+        event->time_ns = time_ns;
+    } else {
+        event->time_ns = clock_real_ns();
+        if (event->time_ns <= bus->last_time_ns && bus->last_time_ns - event->time_ns < NS_PER_SEC)
+            event->time_ns = bus->last_time_ns + 1;
+        bus->last_time_ns = event->time_ns;
+    }
     *bus->last = &waiting;
     bus->last = &waiting.next;
 

@@ -37,7 +37,7 @@ enum rpc_flags { RPC_REPLY = 1, RPC_ERROR = 2 };
 enum rpc_type {
     RPC_HELLO = 1,
     RPC_START = 2,      /* plan; reply RPC_TAG_PID, RPC_TAG_START_TICKS */
-    RPC_EXEC = 3,       /* exec id, process; reply as START */
+    RPC_EXEC = 3,       /* exec id, process, note; reply as START */
     RPC_SIGNAL = 4,     /* exec id (absent: the container's own process), signal; or pid + ticks */
     RPC_RESIZE = 5,
     RPC_PROCESSES = 6,
@@ -50,7 +50,8 @@ enum rpc_type {
     RPC_OOM = 13,       /* notification */
     RPC_ROOT = 14,      /* reply carries an O_PATH fd of the root (SCM_RIGHTS) */
     RPC_SHUTDOWN = 15,  /* everything has ended and is recorded: the shim may go */
-    RPC_STATUS = 16,    /* reply: what runs, what ended: for a server that comes back */
+    RPC_STATUS = 16,    /* reply: what runs, what ended: for a server that comes back;
+                           with RPC_TAG_EXECS its execs, too */
     RPC_ARCHIVE_GET = 17, /* guest file system, behind a thick wall */
     RPC_ARCHIVE_PUT = 18,
     RPC_ARCHIVE_STAT = 19,
@@ -119,6 +120,9 @@ enum rpc_tag {
     RPC_TAG_RESOLVER = 46,   /* bool: the machine answers on 127.0.0.11 */
     RPC_TAG_ARGUMENT = 47,   /* one of the shim's own arguments */
     RPC_TAG_CGROUP = 48,
+    RPC_TAG_NOTE = 49,       /* the server's own words about an exec, kept by the shim */
+    RPC_TAG_EXECS = 50,      /* bool: RPC_STATUS shall list them */
+    RPC_TAG_EXEC = 51,       /* nested: exec id, note, pids; one that was started, ended or not */
 };
 
 /* Which tree an archive order is about. Its data (GET: a tar; PUT: a tar without

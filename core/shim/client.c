@@ -368,13 +368,14 @@ int shim_mount(struct shim *shim, const struct plan *plan, struct error *err)
     return ask(shim, RPC_MOUNT, &body, NULL, NULL, err);
 }
 
-int shim_exec(struct shim *shim, const char *exec_id, const struct plan_process *process, struct shim_started *ret,
-              struct error *err)
+int shim_exec(struct shim *shim, const char *exec_id, const struct plan_process *process, const char *note,
+              struct shim_started *ret, struct error *err)
 {
     CLEANUP_STR struct str body = STR_INIT;
     size_t mark;
 
     wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
+    wire_put_string(&body, RPC_TAG_NOTE, note);
     mark = wire_begin(&body, RPC_TAG_PROCESS);
     plan_process_encode(process, &body);
     wire_end(&body, mark);
@@ -590,10 +591,51 @@ struct shim *shim__new(const struct shim_spec *spec, struct loop *loop, const st
     return shim;
 }
 
+static void tell_exec(struct shim *shim, const struct wire_field *nested)
+{
+    CLEANUP_FREE char *exec_id = NULL, *note = NULL;
+    struct wire_reader reader;
+    struct wire_field field;
+    uint64_t pid = 0, guest_pid = 0;
+
+    wire_nested(nested, &reader);
+    while (wire_next(&reader, &field)) {
+        switch (field.tag) {
+        case RPC_TAG_EXEC_ID:
+            free(exec_id);
+            exec_id = wire_string(&reader, &field);
+            break;
+        case RPC_TAG_NOTE:
+            free(note);
+            note = wire_string(&reader, &field);
+            break;
+        case RPC_TAG_PID: pid = wire_u64(&reader, &field); break;
+        case RPC_TAG_GUEST_PID: guest_pid = wire_u64(&reader, &field); break;
+        default: break;
+        }
+    }
+    if (!wire_ok(&reader) || !exec_id || pid > INT32_MAX || guest_pid > INT32_MAX)
+        return;
+    const struct shim_exec exec = {exec_id, note ? note : "", (pid_t)pid, (pid_t)guest_pid};
+    shim->events.exec_found(shim->user, &exec);
+}
+
+static void tell_execs(struct shim *shim, const struct rpc_frame *status)
+{
+    struct wire_reader reader;
+    struct wire_field field;
+
+    wire_read(&reader, status->body, status->length);
+    while (shim->events.exec_found && wire_next(&reader, &field))
+        if (field.tag == RPC_TAG_EXEC)
+            tell_exec(shim, &field);
+}
+
 int shim_reattach(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events, void *user,
                   struct shim **ret, struct error *err)
 {
     CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
+    CLEANUP_STR struct str question = STR_INIT;
     CLEANUP_CLOSE int fd = -EBADF;
     struct rpc_frame frame;
     struct shim *shim;
@@ -602,8 +644,9 @@ int shim_reattach(const struct shim_spec *spec, struct loop *loop, const struct 
 
     if (r == -ENOENT || r == -ECONNREFUSED)
         return error_set(err, -r, "container %.12s has no shim", spec->id);
+    wire_put_bool(&question, RPC_TAG_EXECS, true);
     if (r == 0)
-        r = rpc_send(fd, RPC_STATUS, 0, 1, NULL, 0);
+        r = rpc_send(fd, RPC_STATUS, 0, 1, question.data, question.length);
     if (r == 0)
         r = receive_hello(fd, &decoder, &pid);
     if (r < 0)
@@ -629,6 +672,7 @@ int shim_reattach(const struct shim_spec *spec, struct loop *loop, const struct 
         shim__end(shim);
         return error_errno(err, -r, "cannot reach the shim of container %.12s", spec->id);
     }
+    tell_execs(shim, &frame);
     str_append_n(&shim->missed, frame.length ? (const void *)frame.body : "", frame.length);
     shim->fd = TAKE_FD(fd);
     fd_set_nonblock(shim->fd, true);

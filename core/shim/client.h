@@ -1,8 +1,8 @@
 /* client.h - the server's end of a container's shim.
  *
  * A shim outlives the server. Its directory (`dir`, below the run-time root)
- * holds shim.sock and its pid; its exit record is written, fsynced, into
- * `state_dir` (below the data root) as "exit" before anybody is told.
+ * holds shim.sock and its pid; its exit record is written into `state_dir` (below
+ * the data root) as "exit" before anybody is told, and fsynced after.
  *
  * Threads: requests may come from any thread; they block until the shim has
  * answered, at most SHIM_TIMEOUT_MS, and then give -ETIMEDOUT. Callbacks run in
@@ -36,7 +36,15 @@ struct shim_exit {
     char lost[SHIM_REASON_MAX]; /* why the wall fell with it; empty: it ended by itself */
 };
 
+/* An exec that the shim was asked to start, as it told it to a server that came back. */
+struct shim_exec {
+    const char *exec_id, *note; /* note: shim_exec()'s; "" where none was given */
+    pid_t pid, guest_pid;
+};
+
 struct shim_events {
+    /* In shim_reattach(), in its caller's thread, before any end is told; may be NULL. */
+    void (*exec_found)(void *user, const struct shim_exec *exec);
     void (*exited)(void *user, const struct shim_exit *exit);
     void (*oom)(void *user);
     /* The connection broke. The container may be gone (look at its exit record)
@@ -94,7 +102,8 @@ pid_t shim_pid(const struct shim *shim);
 int shim_status(struct shim *shim, struct shim_started *ret, struct error *err);
 
 int shim_start(struct shim *shim, const struct plan *plan, struct shim_started *ret, struct error *err);
-int shim_exec(struct shim *shim, const char *exec_id, const struct plan_process *process,
+/* note: words the shim keeps for the server that comes back, at most 8 KiB; or NULL. */
+int shim_exec(struct shim *shim, const char *exec_id, const struct plan_process *process, const char *note,
               struct shim_started *ret, struct error *err);
 int shim_signal(struct shim *shim, const char *exec_id, int signal, struct error *err);
 /* One process of the container by its pid as processes() lists it; -ESRCH when

@@ -9,11 +9,14 @@
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/path.h"
@@ -102,9 +105,8 @@ static void set_up_process(char **argv, bool machine_memory)
     prctl(PR_SET_DUMPABLE, 0);
     /* What loses its parent in a container without a pid namespace comes to us. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    /* Ending us ends the container: only SIGKILL does. */
+    /* Ending us ends the container: only SIGKILL does it at once; SIGTERM see below. */
     sigaction(SIGPIPE, &ignore, NULL);
-    sigaction(SIGTERM, &ignore, NULL);
     sigaction(SIGINT, &ignore, NULL);
     sigaction(SIGHUP, &ignore, NULL);
     sigaction(SIGQUIT, &ignore, NULL);
@@ -147,6 +149,49 @@ static int prepare_machines(int argc, char **argv)
 }
 #endif
 
+/* --- SIGTERM: the machine goes down, and there is no server to stop the container ----- */
+#define LAST_WORDS_NS (10 * NS_PER_SEC)
+
+static void signal_container(struct shim *shim, int number)
+{
+    const struct shim_process *own = shim_process_find(shim, "");
+
+    if (shim->instance && own->started && !own->exited)
+        (void)shim->wall->signal(shim->instance, "", number, NULL);
+}
+
+static void on_patience_ended(struct loop_source *source, void *user)
+{
+    loop_remove(source);
+    signal_container(user, SIGKILL);
+}
+
+static void on_terminate(struct loop_source *source, int fd, uint32_t events, void *user)
+{
+    struct signalfd_siginfo info;
+    struct shim *shim = user;
+
+    if (read(fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    signal_container(shim, SIGTERM);
+    (void)loop_add_timer(shim->loop, LAST_WORDS_NS, 0, on_patience_ended, shim, NULL);
+}
+
+static int watch_terminate(struct shim *shim)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    CLEANUP_CLOSE int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    int r = fd < 0 ? -errno : loop_add_fd(shim->loop, fd, EPOLLIN, on_terminate, shim, NULL);
+
+    if (r == 0)
+        (void)TAKE_FD(fd); /* as long as the process */
+    return r;
+}
+
 int main(int argc, char **argv)
 {
     static struct shim shim;
@@ -178,7 +223,7 @@ int main(int argc, char **argv)
         (void)fd_set_cloexec(FD_MACHINE_MEMORY, true);
 #endif
     set_up_process(argv, shim.options.machine_memory);
-    if (loop_new(&shim.loop) < 0 || !shim_process_add(&shim, ""))
+    if (loop_new(&shim.loop) < 0 || !shim_process_add(&shim, "") || watch_terminate(&shim) < 0)
         return 1;
 #ifdef TABIQUE_HAVE_HYPERV
     if (shim.options.warm_cgroup && shim_warm(&shim, FD_FIRST, &listening) < 0)

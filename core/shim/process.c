@@ -101,6 +101,7 @@ void shim_process_free(struct shim_process *p)
     close_input(p);
     loop_remove(p->linger);
     free(p->exec_id);
+    str_free(&p->note);
     free(p);
 }
 

@@ -232,10 +232,10 @@ struct request {
     struct shim_peer *peer;
     const struct rpc_frame *frame;
     char *exec_id;
-    const uint8_t *plan, *process, *limits;
-    size_t plan_length, process_length, limits_length;
+    const uint8_t *plan, *process, *limits, *note;
+    size_t plan_length, process_length, limits_length, note_length;
     uint64_t pid, ticks, signal, rows, cols, streams, version;
-    bool has_pid, frozen, exec_failed;
+    bool has_pid, frozen, execs, exec_failed;
     int fd; /* to go with the reply */
 };
 
@@ -263,6 +263,8 @@ static bool parse(struct request *q)
         case RPC_TAG_ROWS: q->rows = wire_u64(&reader, &field); break;
         case RPC_TAG_COLS: q->cols = wire_u64(&reader, &field); break;
         case RPC_TAG_STREAMS: q->streams = wire_u64(&reader, &field); break;
+        case RPC_TAG_NOTE: q->note = field.data; q->note_length = field.length; break;
+        case RPC_TAG_EXECS: q->execs = wire_bool(&reader, &field); break;
         case RPC_TAG_FROZEN: q->frozen = wire_bool(&reader, &field); break;
         default: break;
         }
@@ -336,6 +338,10 @@ static int do_exec(struct request *q, struct str *reply, struct error *err)
         return error_set(err, EBADMSG, "the process is malformed");
     if (!p)
         p = shim_process_add(q->shim, q->exec_id);
+    if (p && q->note_length <= SHIM_NOTE_MAX) {
+        str_clear(&p->note);
+        str_append_n(&p->note, q->note ? (const void *)q->note : "", q->note_length);
+    }
     if (!p)
         r = error_set(err, EAGAIN, "too many execs in this container");
     else
@@ -462,6 +468,13 @@ static int do_status(struct request *q, struct str *reply, struct error *err)
     for (const struct shim_process *p = q->shim->processes; p; p = p->next) {
         size_t mark;
 
+        if (q->execs && p->exec_id[0] && p->pid) {
+            mark = wire_begin(reply, RPC_TAG_EXEC);
+            wire_put_string(reply, RPC_TAG_EXEC_ID, p->exec_id);
+            wire_put_bytes(reply, RPC_TAG_NOTE, p->note.data, p->note.length);
+            put_started(reply, p);
+            wire_end(reply, mark);
+        }
         if (!p->announced || !p->pid)
             continue;
         mark = wire_begin(reply, RPC_TAG_EXITED);

@@ -29,6 +29,7 @@ struct shim;
 #define SHIM_STDIN_LIMIT (64u << 10)   /* towards the process: then the clients wait */
 #define SHIM_PEERS_MAX 256
 #define SHIM_PROCESSES_MAX 512         /* execs remembered, running and ended */
+#define SHIM_NOTE_MAX (8u << 10)       /* of each: all of them fit a frame */
 
 struct shim_options {
     const char *id, *dir, *state_dir, *isolation, *log_path, *machines_dir, *files_program;
@@ -95,6 +96,7 @@ struct shim_process {
     struct shim_process *next;
     struct shim *shim;
     char *exec_id; /* "": the container's own */
+    struct str note; /* what the server wants to know of it again */
     bool started, exited, announced, tty, oom, paused;
     int status;
     int64_t time_ns;

@@ -122,7 +122,7 @@ static void own_program_is_not_writable(void **state)
 
             snprintf(id, sizeof(id), "e%d", i);
             strv_push(&process.argv, round > 0 && i % 2 ? "/proc/self/exe" : "true");
-            (void)shim_exec(c->shim, id, &process, &started, &err);
+            (void)shim_exec(c->shim, id, &process, NULL, &started, &err);
             plan_process_clear(&process);
         }
         assert_true(shim_case_wait_exit(c));
@@ -180,7 +180,7 @@ static void no_leaked_fds(void **state)
         plan_free(sleeper);
     }
     assert_int_equal(shim_attach(c->shim, "e", 6, &sleeper_fd, &err), 0);
-    assert_int_equal(shim_exec(c->shim, "e", &process, &started, &err), 0);
+    assert_int_equal(shim_exec(c->shim, "e", &process, NULL, &started, &err), 0);
     out = shim_case_drain(sleeper_fd, NULL);
     close(sleeper_fd);
     assert_string_equal(out, "fds: 0\n");

@@ -43,6 +43,9 @@ struct engine_options {
 
 int engine_open(const struct engine_options *options, struct engine **ret, struct error *err);
 void engine_close(struct engine *engine);
+/* Before engine_close() when the machine goes down: stops all containers as docker stop
+ * would. Those with a restart policy start again with the machine. */
+void engine_machine_stops(struct engine *engine);
 
 const struct engine_options *engine_get_options(const struct engine *engine);
 const char *engine_id(const struct engine *engine); /* UUID, made once per data_dir */

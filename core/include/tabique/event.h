@@ -52,6 +52,10 @@ void event_publish(struct event_bus *bus, const char *type, const char *action, 
                    ...) __attribute__((sentinel));
 void event_publish_list(struct event_bus *bus, const char *type, const char *action,
                         const char *actor_id, const struct event_attribute *attributes, size_t count);
+/* Of something that happened at time_ns, which counts only where it is before the bus
+ * was made: a server that comes back tells of what it missed. Its sequence is new. */
+void event_publish_list_at(struct event_bus *bus, int64_t time_ns, const char *type, const char *action,
+                           const char *actor_id, const struct event_attribute *attributes, size_t count);
 
 #define EVENT_QUEUE_DEFAULT 4096
 struct event_subscriber *event_subscribe(struct event_bus *bus, size_t queue_size);

@@ -241,7 +241,7 @@ export class Server {
       await this.halt()
     }
     if (this.bridge) {
-      // A server leaves these in place for the containers that outlive it; here nobody does.
+      // A server takes these with it unless containers run on, or it was killed.
       spawnSync('ip', ['link', 'delete', this.bridge])
       spawnSync('nft', ['delete', 'table', 'inet', `tabique-${this.bridge}`])
       this.bridge = undefined

@@ -307,7 +307,8 @@ char *actions_of(struct bench *bench, const char *id)
     while (event_next(bench->events, 300, &event) == 0) {
         const char *container = strcmp(event->type, "container") == 0 ? event->actor_id : event_attribute(event, "container");
 
-        if (container && strcmp(container, id) == 0) {
+        /* What is told of it to people comes when it comes. */
+        if (container && strcmp(container, id) == 0 && strcmp(event->type, "notification") != 0) {
             bool own = strcmp(event->type, "container") == 0;
             str_printf(&text, "%s%s%s%s", text.length ? "," : "", own ? "" : event->type, own ? "" : " ", event->action);
         }

@@ -92,7 +92,7 @@ static void a_life(void **state)
     assert_non_null(strstr(log, "{\"log\":\"out\\n\",\"stream\":\"stdout\",\"time\":\"20"));
     assert_non_null(strstr(log, "{\"log\":\"err\\n\",\"stream\":\"stderr\",\"time\":\"20"));
     assert_int_equal(shim_signal(c->shim, NULL, 0, &err), -ESRCH);
-    assert_int_equal(shim_exec(c->shim, "e", &(struct plan_process){0}, &started, &err), -ESRCH);
+    assert_int_equal(shim_exec(c->shim, "e", &(struct plan_process){0}, NULL, &started, &err), -ESRCH);
     shim_case_free(c);
     assert_true(cgroup_is_gone(cgroup));
 }
@@ -494,7 +494,7 @@ static void execs(void **state)
 
     start(c, plan_of("sleep 1000"));
     GOOD(shim_attach(c->shim, "one", 6, &fd, &err));
-    GOOD(shim_exec(c->shim, "one", process_of("echo hello; ps | wc -l; exit 9"), &started, &err));
+    GOOD(shim_exec(c->shim, "one", process_of("echo hello; ps | wc -l; exit 9"), NULL, &started, &err));
     assert_true(started.pid > 0);
     out = shim_case_drain(fd, NULL);
     close(fd);
@@ -502,12 +502,12 @@ static void execs(void **state)
     assert_true(shim_case_wait_exec(c, 1));
     assert_int_equal(c->exec_status, 9);
     assert_string_equal(c->exec_id, "one");
-    assert_int_equal(shim_exec(c->shim, "one", process_of("true"), &started, &err), -EEXIST);
+    assert_int_equal(shim_exec(c->shim, "one", process_of("true"), NULL, &started, &err), -EEXIST);
     /* stdin of an exec ends with its client */
     process = process_of("cat; exit 8");
     process->no_stdin = false;
     GOOD(shim_attach(c->shim, "two", 1, &fd, &err));
-    GOOD(shim_exec(c->shim, "two", process, &started, &err));
+    GOOD(shim_exec(c->shim, "two", process, NULL, &started, &err));
     send_input(fd, "x");
     close(fd);
     assert_true(shim_case_wait_exec(c, 2));
@@ -516,20 +516,20 @@ static void execs(void **state)
     process = process_of("tty; exit 0");
     process->tty = true;
     GOOD(shim_attach(c->shim, "three", 2, &fd, &err));
-    GOOD(shim_exec(c->shim, "three", process, &started, &err));
+    GOOD(shim_exec(c->shim, "three", process, NULL, &started, &err));
     free(out);
     out = shim_case_drain(fd, NULL);
     close(fd);
     assert_string_equal(out, "/dev/pts/0\r\n");
     assert_true(shim_case_wait_exec(c, 3));
     /* killed by its id */
-    GOOD(shim_exec(c->shim, "four", process_of("sleep 1000"), &started, &err));
+    GOOD(shim_exec(c->shim, "four", process_of("sleep 1000"), NULL, &started, &err));
     GOOD(shim_signal(c->shim, "four", SIGKILL, &err));
     assert_true(shim_case_wait_exec(c, 4));
     assert_int_equal(c->exec_status, 137);
     /* a daemon that keeps the output open does not keep the end from being told */
     GOOD(shim_attach(c->shim, "five", 2, &fd, &err));
-    GOOD(shim_exec(c->shim, "five", process_of("sleep 500 & echo started"), &started, &err));
+    GOOD(shim_exec(c->shim, "five", process_of("sleep 500 & echo started"), NULL, &started, &err));
     assert_true(shim_case_wait_exec(c, 5));
     free(out);
     out = shim_case_drain(fd, NULL);
@@ -550,7 +550,7 @@ static void execs_die_with_the_container(void **state)
         char id[8];
 
         snprintf(id, sizeof(id), "e%d", i);
-        GOOD(shim_exec(c->shim, id, process_of("sleep 1000"), &started, &err));
+        GOOD(shim_exec(c->shim, id, process_of("sleep 1000"), NULL, &started, &err));
     }
     GOOD(shim_signal(c->shim, NULL, SIGKILL, &err));
     assert_true(shim_case_wait_exit(c));
@@ -572,7 +572,7 @@ static void server_comes_back(void **state)
 
     start(c, plan_of("for i in $(seq 1 2000); do echo line $i; done; read x; exit 6"));
     pid = started.pid;
-    GOOD(shim_exec(c->shim, "gone", process_of("exit 5"), &started, &err));
+    GOOD(shim_exec(c->shim, "gone", process_of("exit 5"), NULL, &started, &err));
     shim_case_drop(c);
     assert_int_equal(shim_case_reattach(c), 0);
     assert_int_equal(shim_pid(c->shim), shim);
