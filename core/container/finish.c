@@ -123,19 +123,15 @@ static void finish(struct shim_box *box, struct run_exit *exit)
     snprintf(seconds, sizeof(seconds), "%" PRId64, ran_ns > 0 ? ran_ns / NS_PER_SEC : 0);
     publish_container_at(container, exit->time_ns, "die", "execDuration", seconds, "exitCode", code,
                          reason ? "error" : NULL, reason, NULL);
-    /* Only now: its record is in state.json, so a killed server still knows. A machine
-     * takes a while to close, and then its control group goes, which has the next run's
-     * name: the next start waits for it, see container__start(). */
-    if (box->shim && !exit->lost && spec->wall->capabilities & ISOLATION_OWN_KERNEL) {
-        int leaving = (int)syscall(SYS_pidfd_open, shim_pid(box->shim), 0);
-
+    /* Only now: its record is in state.json, so a killed server still knows. When its
+     * wall has closed, which a machine takes a while for, the control group goes, which
+     * has the next run's name: the next start waits for it, see container__start(). */
+    if (box->shim) {
         pthread_mutex_lock(&container->lock);
-        cleanup_close(&container->leaving_fd);
-        container->leaving_fd = leaving;
+        container->leaving_pid = exit->lost ? 0 : shim_pid(box->shim);
         pthread_mutex_unlock(&container->lock);
-    }
-    if (box->shim)
         shim_shutdown(box->shim);
+    }
     CLEANUP_FREE char *dir = shim_dir(container, box->run);
     path_remove_tree(AT_FDCWD, dir);
 

@@ -26,6 +26,7 @@
 #include "container/mounts.h"
 #include "container/state.h"
 #include "container/wall.h"
+#include "history/history.h"
 #include "shim/client.h"
 #include "tabique/container.h"
 #include "tabique/engine.h"
@@ -153,12 +154,14 @@ struct container {
     struct run_state run;
     struct shim_box *box;    /* of the present run; may be there before start */
     bool finishing;          /* its process has ended, the traces are being removed */
-    int leaving_fd;          /* pidfd of the last run's shim, which may still close its machine */
+    pid_t leaving_pid;       /* the last run's shim, which may still close its wall */
     bool restarting_by_hand; /* container_restart(): no auto-removal in between */
     bool removal_begun;
     bool removed;
     char *removal_error;
     uint64_t ends;           /* how often its process has ended */
+    struct history_reading last_reading; /* the recorder's thread only */
+    int64_t full_reading_ns;
     struct run_exit pending_exit; /* of a start under way */
     bool exit_pending;
     int64_t restart_delay_ns;

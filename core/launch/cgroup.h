@@ -71,6 +71,7 @@ struct cgroup_stats {
     uint64_t block_read_bytes, block_write_bytes, block_read_ops, block_write_ops;
 };
 int cgroup_stats(const char *path, struct cgroup_stats *ret); /* limits: UINT64_MAX for none */
+int cgroup_cpu_usage(const char *path, uint64_t *ret_ns); /* cpu_total_ns alone: one file */
 void cgroup_stats_encode(const struct cgroup_stats *stats, struct str *out);
 int cgroup_stats_decode(const void *data, size_t length, struct cgroup_stats *ret); /* 0, -EBADMSG */
 uint64_t cgroup_oom_kills(const char *path); /* so far; 0 where unknown */

@@ -143,6 +143,26 @@ int cgroup_stats(const char *path, struct cgroup_stats *ret)
     return 0;
 }
 
+int cgroup_cpu_usage(const char *path, uint64_t *ret_ns)
+{
+    const struct cgroup_hierarchy *items;
+    size_t count = cgroup__hierarchies(&items);
+
+    for (size_t i = 0; i < count; i++) {
+        CLEANUP_FREE char *text = NULL;
+
+        /* v1's is asked for first: on a hybrid host that is where the time is counted. */
+        if (!items[i].cpuacct && (!items[i].unified || cgroup_version() != CGROUP_V2))
+            continue;
+        int r = cgroup__read(&items[i], path, items[i].unified ? "cpu.stat" : "cpuacct.usage", &text);
+        if (r < 0)
+            return r;
+        *ret_ns = items[i].unified ? cgroup__key_u64(text, "usage_usec") * 1000 : strtoull(text, NULL, 10);
+        return 0;
+    }
+    return -ENOTSUP;
+}
+
 uint64_t cgroup_oom_kills(const char *path)
 {
     const struct cgroup_hierarchy *h = cgroup__find(CGROUP_MEMORY);
