@@ -127,8 +127,11 @@ static void finish(struct shim_box *box, struct run_exit *exit)
      * wall has closed, which a machine takes a while for, the control group goes, which
      * has the next run's name: the next start waits for it, see container__start(). */
     if (box->shim) {
+        int leaving = exit->lost ? -EBADF : (int)syscall(SYS_pidfd_open, shim_pid(box->shim), 0);
+
         pthread_mutex_lock(&container->lock);
-        container->leaving_pid = exit->lost ? 0 : shim_pid(box->shim);
+        cleanup_close(&container->leaving_fd);
+        container->leaving_fd = leaving;
         pthread_mutex_unlock(&container->lock);
         shim_shutdown(box->shim);
     }

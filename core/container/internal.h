@@ -154,7 +154,7 @@ struct container {
     struct run_state run;
     struct shim_box *box;    /* of the present run; may be there before start */
     bool finishing;          /* its process has ended, the traces are being removed */
-    pid_t leaving_pid;       /* the last run's shim, which may still close its wall */
+    int leaving_fd;          /* pidfd of the last run's shim, which may still close its wall */
     bool restarting_by_hand; /* container_restart(): no auto-removal in between */
     bool removal_begun;
     bool removed;

@@ -299,28 +299,11 @@ static void note_failed(struct container *container, const struct error *err, in
     pthread_mutex_unlock(&container->lock);
 }
 
-/* -EBADF: not there any more, or somebody else's pid by now. Held by the pidfd, then
- * looked at: the number cannot change hands meanwhile. */
-static int open_shim(const struct container *container, pid_t pid)
-{
-    CLEANUP_CLOSE int pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -EBADF;
-    CLEANUP_FREE char *path = mem_printf("/proc/%d/cmdline", (int)pid);
-    CLEANUP_FREE char *command = NULL;
-    size_t length = 0;
-
-    if (pidfd < 0 || file_read(AT_FDCWD, path, 64 << 10, &command, &length) < 0 ||
-        !memmem(command, length, container->id, strlen(container->id)))
-        return -EBADF;
-    return TAKE_FD(pidfd);
-}
-
 void container__await_last_shim(struct container *container)
 {
     pthread_mutex_lock(&container->lock);
-    pid_t pid = container->leaving_pid;
-    container->leaving_pid = 0;
+    CLEANUP_CLOSE int leaving = TAKE_FD(container->leaving_fd);
     pthread_mutex_unlock(&container->lock);
-    CLEANUP_CLOSE int leaving = open_shim(container, pid);
     struct pollfd wait = {.fd = leaving, .events = POLLIN};
 
     if (leaving >= 0)
@@ -459,8 +442,15 @@ static void kill_shim(struct container *container)
     pthread_mutex_lock(&container->lock);
     pid_t pid = container->run.shim_pid;
     pthread_mutex_unlock(&container->lock);
-    CLEANUP_CLOSE int pidfd = open_shim(container, pid);
-    if (pidfd < 0)
+    if (pid <= 0)
+        return;
+    CLEANUP_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    CLEANUP_FREE char *path = mem_printf("/proc/%d/cmdline", (int)pid);
+    CLEANUP_FREE char *command = NULL;
+    size_t length = 0;
+    /* Held by the pidfd, then looked at: the number cannot change hands meanwhile. */
+    if (pidfd < 0 || file_read(AT_FDCWD, path, 64 << 10, &command, &length) < 0 ||
+        !memmem(command, length, container->id, strlen(container->id)))
         return;
     log_warning("container %.12s does not end: its shim is killed", container->id);
     (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);

@@ -50,6 +50,7 @@ struct container *container__new(struct engine *engine)
 {
     struct container *container = mem_new(struct container);
 
+    container->leaving_fd = -EBADF;
     pthread_condattr_t attributes;
 
     container->engine = engine;
@@ -92,6 +93,7 @@ void container_put(struct container *container)
     pthread_mutex_destroy(&container->save_lock);
     pthread_mutex_destroy(&container->lock);
     pthread_cond_destroy(&container->changed);
+    cleanup_close(&container->leaving_fd);
     free(container);
 }
 
