@@ -101,14 +101,15 @@ int build_find_image(struct build *build, const char *ref, const char *platform,
     const struct build_callbacks *callbacks = build->callbacks;
 
     int r = build->options->pull ? -ENOENT : image_get(build->images, ref, &image, err);
-    if (r == 0 && callbacks->pull && check_platform(ref, image, platform, NULL) < 0) {
-        image_freep(&image);
-        r = -ENOENT; /* a registry may have the other one */
-    }
-    if (r == -ENOENT && callbacks->pull) {
-        r = callbacks->pull(callbacks->user, ref, platform, err);
+    bool other = r == 0 && check_platform(ref, image, platform, NULL) < 0;
+    if (callbacks->pull && (r == -ENOENT || other)) { /* a registry may have the right one */
+        r = callbacks->pull(callbacks->user, ref, platform, other ? NULL : err);
+        if (r == 0)
+            image_freep(&image);
         if (r == 0)
             r = image_get(build->images, ref, &image, err);
+        if (r < 0 && image)
+            r = 0; /* what is here says more of what is wrong */
     } else if (r == -ENOENT) {
         return missing(ref, err);
     }
@@ -123,24 +124,11 @@ int build_find_image(struct build *build, const char *ref, const char *platform,
     return 0;
 }
 
-/* Takes id, which is held already. */
-static void stand(struct build *build, char *id)
+void build_stand_on(struct build *build, char *id)
 {
     strv_push(&build->held, id);
     free(build->state.image_id);
     build->state.image_id = id;
-}
-
-int build_stand_on(struct build *build, char *id, struct error *err)
-{
-    int r = image_hold(build->images, id, err);
-
-    if (r < 0) {
-        free(id);
-        return r;
-    }
-    stand(build, id);
-    return 0;
 }
 
 static struct image_step step_of(const struct build *build, const char *created_by)
@@ -155,7 +143,9 @@ int build_commit(struct build *build, const char *created_by, image_read_fn *rea
     char *id = NULL;
 
     int r = image_step(build->images, build->state.image_id, read, user, &step, &id, err);
-    return r < 0 ? r : build_stand_on(build, id, err);
+    if (r == 0)
+        build_stand_on(build, id);
+    return r;
 }
 
 /* From the history of an image that was named for it: its layer over what stands here. */
@@ -169,12 +159,7 @@ static int probe_others(struct build *build, struct image_step *step, char **ret
         step->diff_id = diff_id;
         if (image_step_find(build->images, build->state.image_id, step, ret_id) == 0)
             return 0;
-        int r = image_step(build->images, build->state.image_id, NULL, NULL, step, ret_id, NULL);
-        if (r == 0 && image_hold(build->images, *ret_id, NULL) < 0) {
-            free(TAKE_PTR(*ret_id));
-            return -ENOENT;
-        }
-        return r;
+        return image_step(build->images, build->state.image_id, NULL, NULL, step, ret_id, NULL);
     }
     return -ENOENT;
 }
@@ -194,7 +179,7 @@ int build_probe(struct build *build, const char *created_by, struct error *err)
         return 0;
     }
     build_say(build, " ---> Using cache\n");
-    stand(build, id);
+    build_stand_on(build, id);
     return 1;
 }
 

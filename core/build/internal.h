@@ -46,8 +46,8 @@ int build_check_cancelled(struct build *build, struct error *err);
 int build_probe(struct build *build, const char *created_by, struct error *err);
 /* The state's Config as an image without, or with, a layer read. */
 int build_commit(struct build *build, const char *created_by, image_read_fn *read, void *user, struct error *err);
-/* After a commit elsewhere: the state stands on that image. Takes id. */
-int build_stand_on(struct build *build, char *id, struct error *err);
+/* The state stands on that image, which is held. Takes id. */
+void build_stand_on(struct build *build, char *id);
 /* An image by name or id, fetched where needed; held until the build ends. */
 int build_find_image(struct build *build, const char *ref, const char *platform, char **ret_id, struct error *err);
 /* A word with the stage's variables in it. */

@@ -246,5 +246,7 @@ int build_run_command(struct build *build, const struct dockerfile_instruction *
     struct image_step step = {.config = build->state.config, .created_by = created_by, .author = build->state.author};
     char *image_id = NULL;
     r = container_commit_step(container, &step, &image_id, err);
-    return r < 0 ? r : build_stand_on(build, image_id, err);
+    if (r == 0)
+        build_stand_on(build, image_id);
+    return r;
 }

@@ -547,6 +547,8 @@ int container_commit_step(struct container *container, const struct image_step *
         publish_container(container, "commit", "comment", "", "imageID", commit.id, "imageRef", "", NULL);
     if (r == 0)
         *ret_image_id = TAKE_PTR(commit.id);
+    if (commit.id)
+        image_release(container->engine->images, commit.id);
     free(commit.id);
     return r;
 }

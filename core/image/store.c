@@ -674,6 +674,7 @@ static int add(struct image_store *store, const char *text, size_t length, struc
         HASH_ADD_STR(store->records, id, record);
     }
     record->orphan = false;
+    record->holds += built; /* before anybody can prune it */
     for (char *const *key = keys; key && *key; key++) {
         struct image_record *before;
 

@@ -169,7 +169,8 @@ int image__save_index(struct image_store *store, struct error *err);
 int image__add(struct image_store *store, const char *text, size_t length, struct image_layer **layers,
                size_t layer_count, const char *parent, char *const *keys, image_progress_fn *progress, void *user,
                char **ret_id, struct error *err);
-/* The same for commit and build, which tell nobody of renames; built: see struct image_record. */
+/* The same for commit and build, which tell nobody of renames; built: see struct image_record,
+ * and held once for the caller. */
 int image__add_built(struct image_store *store, const char *text, size_t length, struct image_layer **layers,
                      size_t layer_count, const char *parent, bool built, char *const *keys, char **ret_id,
                      struct error *err);

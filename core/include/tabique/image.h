@@ -127,7 +127,8 @@ int image_tag(struct image_store *store, const char *ref, const char *name, stru
 /* --- builds: steps, and the cache that they are ------------------------------------- */
 /* One step's image: over `parent_id` (NULL or "": nothing) the layer that is read as a
  * tar (read NULL: none) or is here already (diff_id), with exactly this Config. A step
- * is the cache of the next build of the same: nameless images with children. */
+ * is the cache of the next build of the same: nameless images with children. It is
+ * held (image_hold()) for the caller, so that no prune comes between. */
 struct image_step {
     const cJSON *config;
     const char *created_by;  /* in its history: what the step did, checksums of copied files included */
