@@ -55,9 +55,10 @@ static int move_mac_address(cJSON *body, int version, char ***warnings, struct e
                          "the main network, or be left empty");
     drop(endpoint, "MacAddress");
     json_add_string(endpoint, "MacAddress", mac);
+    if (version < 144) /* inspected, too, under both names */
+        return 0;
     drop(body, "MacAddress");
-    if (version >= 144)
-        strv_push(warnings, "The container-wide MacAddress field is now deprecated. It should be specified "
+    strv_push(warnings, "The container-wide MacAddress field is now deprecated. It should be specified "
                             "in EndpointsConfig instead.");
     return 0;
 }

@@ -303,7 +303,8 @@ static int visit(void *user, struct container *container)
     refresh_image(list->request, info, summary);
     int64_t rw = 0, root_fs = 0;
     if (list->size && container_size(container, &rw, &root_fs) >= 0) {
-        json_add_int(summary, "SizeRw", rw);
+        if (rw) /* absent where nothing was written, as with Docker */
+            json_add_int(summary, "SizeRw", rw);
         json_add_int(summary, "SizeRootFs", root_fs);
     }
     cJSON_AddItemToArray(list->array, TAKE_PTR(summary));

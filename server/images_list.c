@@ -85,28 +85,49 @@ static int64_t shared_size(struct gather *gather, const struct image *image)
 
 /* --- filters --------------------------------------------------------------------------------- */
 
-static bool matches_reference(const struct image *image, const cJSON *filters)
+/* "busybox:1*" or, without the tag, "library/*". */
+static bool name_matches(const char *name, const cJSON *patterns)
 {
-    const cJSON *values = filter_values(filters, "reference");
-    if (!values)
-        return true;
-    const cJSON *value;
-    cJSON_ArrayForEach (value, values) {
-        if (!cJSON_IsString(value) || strlen(value->valuestring) > 512)
+    const char *slash = strrchr(name, '/'), *colon = strrchr(slash ? slash : name, ':');
+    CLEANUP_FREE char *bare = colon ? mem_strndup(name, (size_t)(colon - name)) : mem_strdup(name);
+    const cJSON *pattern;
+
+    cJSON_ArrayForEach (pattern, patterns) {
+        if (!cJSON_IsString(pattern) || strlen(pattern->valuestring) > 512)
             continue;
-        for (char **name = image->names; name && *name; name++) {
-            const char *slash = strrchr(*name, '/'), *colon = strrchr(slash ? slash : *name, ':');
-            CLEANUP_FREE char *bare = colon ? mem_strndup(*name, (size_t)(colon - *name)) : mem_strdup(*name);
-            if (fnmatch(value->valuestring, *name, FNM_PATHNAME) == 0 ||
-                fnmatch(value->valuestring, bare, FNM_PATHNAME) == 0)
-                return true;
-        }
-        for (char **digest = image->digests; digest && *digest; digest++) {
-            if (fnmatch(value->valuestring, *digest, FNM_PATHNAME) == 0)
-                return true;
-        }
+        if (fnmatch(pattern->valuestring, name, FNM_PATHNAME) == 0 ||
+            fnmatch(pattern->valuestring, bare, FNM_PATHNAME) == 0)
+            return true;
     }
     return false;
+}
+
+static bool matches_reference(const struct image *image, const cJSON *filters)
+{
+    const cJSON *patterns = filter_values(filters, "reference");
+
+    if (!patterns)
+        return true;
+    for (char **name = image->names; name && *name; name++)
+        if (name_matches(*name, patterns))
+            return true;
+    for (char **digest = image->digests; digest && *digest; digest++)
+        if (name_matches(*digest, patterns))
+            return true;
+    return false;
+}
+
+/* Of an image's names only those that were asked for are shown. */
+static void drop_other_names(cJSON *summary, const cJSON *filters)
+{
+    const cJSON *patterns = filter_values(filters, "reference");
+    cJSON *names = json_get(summary, "RepoTags");
+
+    for (cJSON *name = patterns && names ? names->child : NULL, *next; name; name = next) {
+        next = name->next;
+        if (!name_matches(name->valuestring, patterns))
+            cJSON_Delete(cJSON_DetachItemViaPointer(names, name));
+    }
 }
 
 /* As Go's path.Match sees it: an open bracket, or a backslash with nothing behind. */
@@ -179,8 +200,10 @@ static int add_image(void *user, const struct image *image)
     int containers = 0;
     for (char **used = gather->used_images; used && *used; used++)
         containers += strcmp(*used, image->id) == 0;
-    cJSON_AddItemToArray(gather->array, shape_image_summary(image, request_api_version(gather->request),
-                                                            shared_size(gather, image), gather->counts ? containers : -1));
+    cJSON *summary = shape_image_summary(image, request_api_version(gather->request), shared_size(gather, image),
+                                         gather->counts ? containers : -1);
+    drop_other_names(summary, gather->filters);
+    cJSON_AddItemToArray(gather->array, summary);
     return 0;
 }
 

@@ -418,7 +418,7 @@ cJSON *build_cache_summaries(struct request *request)
 
 static int build_prune(struct request *request)
 {
-    static const char *const allowed[] = {"until", "unused-for", "id", NULL};
+    static const char *const allowed[] = {"until", "unused-for", "id", "label", "label!", NULL};
     struct error err = ERROR_INIT;
     CLEANUP_JSON cJSON *filters = NULL;
     CLEANUP_STRV char **labels = NULL, **deleted = NULL, **ids = NULL;
@@ -438,7 +438,8 @@ static int build_prune(struct request *request)
         if (cJSON_IsString(value))
             strv_push(&ids, value->valuestring);
     }
-    if (r >= 0)
+    /* Cached steps have no labels: none is meant where labels choose. */
+    if (r >= 0 && !labels)
         r = image_cache_prune(engine_images(request_engine(request)), request_query_bool(request, "all", false), until,
                               ids, keep, &deleted, &reclaimed, &err);
     if (r < 0)

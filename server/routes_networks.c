@@ -119,7 +119,7 @@ static int read_pairs(const cJSON *object, const char *what, struct network_pair
     return 0;
 }
 
-static int read_subnets(const cJSON *config, struct network_subnet *subnets, size_t *ret_count,
+static int read_subnets(const cJSON *config, bool loose, struct network_subnet *subnets, size_t *ret_count,
                         struct error *err)
 {
     const cJSON *entry;
@@ -131,7 +131,8 @@ static int read_subnets(const cJSON *config, struct network_subnet *subnets, siz
                    *range = json_string(entry, "IPRange", "");
         if (!subnet[0])
             return error_set(err, EINVAL, "invalid network config: invalid subnet: subnet is empty");
-        subnets[count++] = (struct network_subnet){.subnet = (char *)(uintptr_t)subnet,
+        subnets[count++] = (struct network_subnet){.loose = loose,
+                                                   .subnet = (char *)(uintptr_t)subnet,
                                                    .gateway = gateway[0] ? (char *)(uintptr_t)gateway : NULL,
                                                    .ip_range = range[0] ? (char *)(uintptr_t)range : NULL};
         const cJSON *aux = json_get(entry, "AuxiliaryAddresses");
@@ -181,7 +182,8 @@ static int networks_create(struct request *request)
     if (r >= 0)
         r = read_pairs(json_get(body, "Options"), "options", &wanted.options, &wanted.option_count, &err);
     if (r >= 0)
-        r = read_subnets(json_get(json_get(body, "IPAM"), "Config"), subnets, &wanted.subnet_count, &err);
+        r = read_subnets(json_get(json_get(body, "IPAM"), "Config"), request_api_version(request) < 144, subnets,
+                         &wanted.subnet_count, &err);
     if (r >= 0) {
         wanted.name = (char *)(uintptr_t)name;
         wanted.driver = (char *)(uintptr_t)(driver[0] ? driver : "bridge");

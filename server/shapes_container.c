@@ -231,6 +231,26 @@ static void add_old_aliases(cJSON *networks, const struct container_info *info)
     }
 }
 
+/* "/target:/container/alias", as Docker shows them. */
+static void show_links(cJSON *host_config, const char *name)
+{
+    const cJSON *links = json_get(host_config, "Links"), *item;
+    cJSON *shown = NULL;
+
+    cJSON_ArrayForEach (item, links) {
+        const char *colon = strchr(item->valuestring, ':');
+        const char *alias = path_base(colon ? colon + 1 : item->valuestring);
+        const char *target = item->valuestring + (item->valuestring[0] == '/');
+        CLEANUP_FREE char *text = mem_printf("/%.*s:%s/%s", (int)strcspn(target, ":"), target, name, alias);
+
+        if (!shown)
+            shown = cJSON_CreateArray();
+        json_push_string(shown, text);
+    }
+    cJSON_DeleteItemFromObjectCaseSensitive(host_config, "Links");
+    json_add(host_config, "Links", shown);
+}
+
 cJSON *shape_container_inspect(const struct container_info *info, int api_version,
                                const char *data_dir)
 {
@@ -259,10 +279,18 @@ cJSON *shape_container_inspect(const struct container_info *info, int api_versio
     cJSON *host_config = object_or_empty(info->host_config);
     if (api_version < 143)
         cJSON_DeleteItemFromObjectCaseSensitive(host_config, "Annotations");
+    if (api_version < 142) {
+        json_add_int(host_config, "KernelMemory", 0);
+        json_add_int(host_config, "KernelMemoryTCP", 0);
+    }
+    show_links(host_config, name);
     json_add(json, "HostConfig", host_config);
     json_add(json, "GraphDriver", graph_driver(info, data_dir));
     json_add(json, "Mounts", mounts(info));
-    json_add(json, "Config", object_or_empty(info->config));
+    cJSON *config = object_or_empty(info->config);
+    if (api_version >= 144)
+        cJSON_DeleteItemFromObjectCaseSensitive(config, "MacAddress");
+    json_add(json, "Config", config);
 
     cJSON *settings = object_or_empty(info->network_settings);
     if (api_version < 145)

@@ -111,10 +111,14 @@ cJSON *shape_image_inspect(const struct image *image, int api_version, const cha
     json_add_string(json, "DockerVersion", json_string(image->config, "docker_version", ""));
     json_add_string(json, "Author", json_string(image->config, "author", ""));
     json_add(json, "Config", image_config(config, api_version));
-    if (api_version < 145) {
-        json_add_string(json, "Container", "");
-        json_add_null(json, "ContainerConfig");
-    }
+    if (api_version < 145)
+        json_add_string(json, "Container", json_string(image->config, "container", ""));
+    /* Of the container that the image was made from. Docker has it no more since 1.45;
+     * Compose 1.29 takes the newest version and cannot recreate a container without.
+     * It looks for the image's volumes there: where nothing is known the image's own
+     * configuration serves. */
+    const cJSON *made_from = json_get(image->config, "container_config");
+    json_add(json, "ContainerConfig", image_config(cJSON_IsObject(made_from) ? made_from : config, 149));
     json_add_string(json, "Architecture", image->architecture ? image->architecture : "");
     if (image->variant && image->variant[0])
         json_add_string(json, "Variant", image->variant);

@@ -252,6 +252,7 @@ cJSON *sandbox_settings(struct container *container)
     if (!cJSON_GetObjectItemCaseSensitive(spec->networks, mode))
         add_network(networks, container, mode, NULL);
     cJSON_ArrayForEach(asked, spec->networks)
-        add_network(networks, container, asked->string, asked);
+        if (!cJSON_IsNull(asked))
+            add_network(networks, container, asked->string, asked);
     return settings;
 }

@@ -531,8 +531,8 @@ static int commit_image(void *user, image_read_fn *read, void *read_user, struct
 
     if (commit->step)
         return image_step(container->engine->images, container->image_id, read, read_user, commit->step, &commit->id, err);
-    return image_commit(container->engine->images, container->image_id, read, read_user, commit->config, commit->author,
-                        commit->comment, commit->changes, commit->name, &commit->id, err);
+    return image_commit(container->engine->images, container->image_id, container->id, read, read_user, commit->config,
+                        commit->author, commit->comment, commit->changes, commit->name, &commit->id, err);
 }
 
 int container_commit_step(struct container *container, const struct image_step *step, char **ret_image_id,

@@ -84,7 +84,8 @@ struct spec {
     atomic_int references;
     cJSON *config;
     cJSON *host_config;
-    cJSON *networks; /* EndpointsConfig: name -> EndpointSettings as asked for */
+    cJSON *networks; /* EndpointsConfig: name -> EndpointSettings as asked for; null: left since.
+                      * NetworkMode's own is implied where it is not named. */
     const struct wall *wall;
 };
 /* Takes all. HostConfig.Isolation may be a client's "default": the wall says which. */

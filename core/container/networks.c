@@ -30,15 +30,11 @@ static int check_mode(const struct spec *spec, const char *network, bool disconn
     return 0;
 }
 
-/* A changed copy of the networks asked for takes the old one's place. `mode` NULL
- * leaves NetworkMode. */
-static int replace_networks(struct container *container, const struct spec *spec, cJSON *networks, const char *mode,
-                            struct error *err)
+/* A changed copy of the networks asked for takes the old one's place. */
+static int replace_networks(struct container *container, const struct spec *spec, cJSON *networks, struct error *err)
 {
     cJSON *host = cJSON_Duplicate(spec->host_config, true);
 
-    if (mode)
-        cJSON_ReplaceItemInObjectCaseSensitive(host, "NetworkMode", cJSON_CreateString(mode));
     return container__replace_spec(
         container, spec_new(spec->wall, cJSON_Duplicate(spec->config, true), host, networks), err);
 }
@@ -116,7 +112,7 @@ static int connect_locked(struct container *container, const struct network *net
         schema_complete(&schema_endpoint, NULL, "", &implied, NULL);
         json_add(networks, mode, implied);
     }
-    r = replace_networks(container, spec, TAKE_PTR(networks), NULL, err);
+    r = replace_networks(container, spec, TAKE_PTR(networks), err);
     if (live) {
         struct network_endpoint shown;
         endpoint_copy(&shown, &endpoint);
@@ -149,8 +145,7 @@ int container_connect(struct container *container, const char *network, const cJ
     return r;
 }
 
-static int disconnect_locked(struct container *container, const char *name, const char *id, bool force,
-                             struct error *err)
+static int disconnect_locked(struct container *container, const char *name, const char *id, struct error *err)
 {
     CLEANUP_SPEC struct spec *spec = container__spec(container);
     const char *mode = json_string(spec->host_config, "NetworkMode", "");
@@ -169,19 +164,19 @@ static int disconnect_locked(struct container *container, const char *name, cons
         live = true;
     }
     pthread_mutex_unlock(&container->lock);
-    bool asked = cJSON_HasObjectItem(spec->networks, name) || strcmp(mode, name) == 0;
-    if (!live && (!asked || runs(container)) && !force)
+    const cJSON *settings = cJSON_GetObjectItemCaseSensitive(spec->networks, name);
+    bool asked = settings ? !cJSON_IsNull(settings) : strcmp(mode, name) == 0;
+    if (!live && (!asked || runs(container)))
         return error_set(err, EIO, "container %s is not connected to network %s", container->id, name);
     if (live)
         r = network_detach(container->engine->networks, container->id, name, err);
 
     cJSON *networks = cJSON_Duplicate(spec->networks, true);
     cJSON_DeleteItemFromObjectCaseSensitive(networks, name);
-    const char *next = NULL;
+    /* The mode stays, as with Docker; a null says that its network was left. */
     if (strcmp(mode, name) == 0)
-        next = networks->child ? networks->child->string : "none";
-    CLEANUP_FREE char *next_mode = mem_strdup(next);
-    int saved = replace_networks(container, spec, networks, next_mode, r < 0 ? NULL : err);
+        json_add_null(networks, name);
+    int saved = replace_networks(container, spec, networks, r < 0 ? NULL : err);
     if (live) {
         record_save_state(container, NULL);
         CLEANUP_SPEC struct spec *now = container__spec(container);
@@ -206,7 +201,7 @@ int container_disconnect(struct container *container, const char *network, bool 
         return r;
     }
     pthread_mutex_lock(&container->operation);
-    r = disconnect_locked(container, found ? found->name : network, found ? found->id : network, force, err);
+    r = disconnect_locked(container, found ? found->name : network, found ? found->id : network, err);
     pthread_mutex_unlock(&container->operation);
     if (found)
         network_free(found);

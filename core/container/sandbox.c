@@ -329,7 +329,7 @@ static const cJSON *next_network(const cJSON *networks, const char *mode, const 
     const cJSON *best = NULL, *item;
 
     cJSON_ArrayForEach(item, networks) {
-        bool taken = false;
+        bool taken = cJSON_IsNull(item);
         for (size_t i = 0; i < count; i++)
             taken = taken || done[i] == item;
         if (taken)
@@ -351,6 +351,8 @@ static int attach_all(struct container *container, const struct spec *spec, cons
         r = attach_network(container, mode, NULL, err);
     for (size_t i = 0; i < total && r == 0; i++) {
         done[i] = next_network(spec->networks, mode, done, i);
+        if (!done[i])
+            break;
         r = attach_network(container, done[i]->string, done[i], err);
     }
     return r;

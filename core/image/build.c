@@ -165,8 +165,27 @@ static void pins_clear(struct pins *pins)
 struct making {
     struct image_platform platform;
     const char *created_by, *author, *comment;
+    const char *container_id; /* NULL: of none */
+    const cJSON *container;   /* its configuration */
     bool built;
 };
+
+/* What a step ran: "|1 A=b /bin/sh -c words" is three words, "/bin/sh", "-c" and one. */
+static void set_command(cJSON *container, const char *text)
+{
+    cJSON *command = cJSON_CreateArray();
+    bool shell = false;
+
+    while (text && *text) {
+        size_t length = shell ? strlen(text) : strcspn(text, " ");
+        CLEANUP_FREE char *word = mem_strndup(text, length);
+        shell = strcmp(word, "-c") == 0;
+        json_push_string(command, word);
+        text += length + (text[length] != '\0');
+    }
+    cJSON_DeleteItemFromObjectCaseSensitive(container, "Cmd");
+    json_add(container, "Cmd", command);
+}
 
 /* Consumes the pins, the topmost of which is new where `added`. */
 static int make_image(struct image_store *store, const struct image *parent, struct pins *pins, bool added,
@@ -186,6 +205,12 @@ static int make_image(struct image_store *store, const struct image *parent, str
         json_add_string(json, "author", making->author);
     if (making->comment && *making->comment)
         json_add_string(json, "comment", making->comment);
+    if (making->container_id)
+        json_add_string(json, "container", making->container_id);
+    cJSON *container = cJSON_Duplicate(making->container ? making->container : config, true);
+    json_add(json, "container_config", container);
+    if (!making->container && container)
+        set_command(container, making->created_by);
     json_add_string(json, "created", created);
     cJSON *history = child_of(parent ? parent->config : NULL, "history");
     if (!cJSON_IsArray(history)) {
@@ -224,8 +249,8 @@ static int add_layer(struct image_store *store, image_read_fn *read, void *user,
     return 0;
 }
 
-int image_commit(struct image_store *store, const char *parent_id, image_read_fn *read, void *user, const cJSON *config,
-                 const char *author, const char *comment, char *const *changes, const char *name, char **ret_id,
+int image_commit(struct image_store *store, const char *parent_id, const char *container_id, image_read_fn *read, void *user,
+                 const cJSON *config, const char *author, const char *comment, char *const *changes, const char *name, char **ret_id,
                  struct error *err)
 {
     CLEANUP(pins_clear) struct pins pins = {.store = store};
@@ -233,7 +258,8 @@ int image_commit(struct image_store *store, const char *parent_id, image_read_fn
     CLEANUP_JSON cJSON *changed = config ? cJSON_Duplicate(config, true) : cJSON_CreateObject();
     CLEANUP_FREE char *command = command_text(config);
     CLEANUP_STRV char **keys = NULL;
-    struct making making = {.created_by = command, .author = author, .comment = comment};
+    struct making making = {
+        .created_by = command, .author = author, .comment = comment, .container_id = container_id, .container = config};
     bool added = false;
 
     int r = platform_parse(NULL, &making.platform, err);

@@ -186,12 +186,12 @@ static int take_subnet(struct net *net, const struct network_subnet *wanted, str
     if (subnet->cidr.address.family)
         return error_set(err, EPERM, "bridge driver doesn't support multiple subnets");
     struct cidr masked = cidr_masked(&cidr);
-    if (!address_equal(&masked.address, &cidr.address))
+    if (!wanted->loose && !address_equal(&masked.address, &cidr.address))
         return error_set(err, EINVAL, "invalid network config: invalid subnet %s: it should be %s", wanted->subnet,
                          cidr_format(&masked, masked_text));
     if (address_is_any(&masked.address))
         return error_set(err, EINVAL, "invalid network config: invalid subnet %s", wanted->subnet);
-    if (v6 && (masked.address.bytes[0] == 0xff || (masked.address.bytes[0] == 0xfe && masked.address.bytes[1] == 0x80)))
+    if (v6 && !wanted->loose && (masked.address.bytes[0] == 0xff || (masked.address.bytes[0] == 0xfe && masked.address.bytes[1] == 0x80)))
         return error_set(err, EINVAL, "invalid network config: '%s' is not a valid IPv6 subnet", wanted->subnet);
     if (!v6 && (masked.address.bytes[0] == 127 || masked.address.bytes[0] >= 224))
         return error_set(err, EINVAL, "invalid network config: '%s' is not a valid IPv4 subnet", wanted->subnet);

@@ -56,6 +56,7 @@ struct network_subnet {
     char *ip_range;  /* NULL: all of it */
     struct network_pair *aux; /* addresses kept free, by name */
     size_t aux_count;
+    bool loose; /* wanted: host bits are dropped and link-local ones taken, as before API 1.44 */
 };
 
 struct network {

@@ -128,7 +128,7 @@ static void test_with_upper(void **state)
     assert_int_equal(archive_create(upper_fd, "/", "", ARCHIVE_LAYER, to_str, &diff, &err), 0);
     memory = (struct memory){diff.data, diff.length, 0, 0};
     CLEANUP_FREE char *committed = NULL;
-    if (image_commit(f->store, id, from_memory, &memory, NULL, NULL, NULL, NULL, "done", &committed, &err) < 0)
+    if (image_commit(f->store, id, NULL, from_memory, &memory, NULL, NULL, NULL, NULL, "done", &committed, &err) < 0)
         fail_msg("%s", err.message);
     CLEANUP_CLOSE int merged = -EBADF;
     assert_int_equal(image_overlay_open(f->store, committed, NULL, NULL, &merged, &err), 0);
@@ -153,7 +153,7 @@ static void test_many_layers(void **state)
         add(&tar, TAR_FILE, name, name);
         add_end(&tar);
         struct memory memory = {tar.data, tar.length, 0, 0};
-        if (image_commit(f->store, id, from_memory, &memory, NULL, NULL, NULL, NULL, NULL, &next, &err) < 0)
+        if (image_commit(f->store, id, NULL, from_memory, &memory, NULL, NULL, NULL, NULL, NULL, &next, &err) < 0)
             fail_msg("%d: %s", i, err.message);
         free(id);
         id = next;
@@ -166,7 +166,7 @@ static void test_many_layers(void **state)
     add_end(&tar);
     struct memory memory = {tar.data, tar.length, 0, 0};
     CLEANUP_FREE char *none = NULL;
-    assert_int_equal(image_commit(f->store, id, from_memory, &memory, NULL, NULL, NULL, NULL, NULL, &none, &err), -EINVAL);
+    assert_int_equal(image_commit(f->store, id, NULL, from_memory, &memory, NULL, NULL, NULL, NULL, NULL, &none, &err), -EINVAL);
     assert_non_null(strstr(err.message, "max depth exceeded"));
 }
 

@@ -348,11 +348,11 @@ static void test_commit_and_history(void **state)
     add(&tar, TAR_FILE, "new", "12345");
     add_end(&tar);
     struct memory memory = {tar.data, tar.length, 0, 0};
-    if (image_commit(f->store, "base", from_memory, &memory, config, "somebody", "for a reason", changes, "child:1", &first, &err) < 0)
+    if (image_commit(f->store, "base", NULL, from_memory, &memory, config, "somebody", "for a reason", changes, "child:1", &first, &err) < 0)
         fail_msg("%s", err.message);
     add_end(&empty);
     memory = (struct memory){empty.data, empty.length, 0, 0};
-    assert_int_equal(image_commit(f->store, first, from_memory, &memory, config, NULL, NULL, NULL, NULL, &second, &err), 0);
+    assert_int_equal(image_commit(f->store, first, NULL, from_memory, &memory, config, NULL, NULL, NULL, NULL, &second, &err), 0);
     assert_null(json_get(config, "WorkingDir")); /* the container's own is not touched */
 
     CLEANUP(image_freep) struct image *image = NULL;
@@ -390,7 +390,7 @@ static void test_commit_and_history(void **state)
     check_nothing_left(f);
     memory = (struct memory){tar.data, tar.length, 0, 0};
     CLEANUP_FREE char *orphan = NULL;
-    assert_int_equal(image_commit(f->store, "base", from_memory, &memory, config, NULL, NULL, NULL, NULL, &orphan, &err), -ENOENT);
+    assert_int_equal(image_commit(f->store, "base", NULL, from_memory, &memory, config, NULL, NULL, NULL, NULL, &orphan, &err), -ENOENT);
     check_nothing_left(f);
 }
 
