@@ -12,6 +12,9 @@ export function Dialog({ title, onClose, children, wide = false, actions = null 
     const before = /** @type {HTMLElement} */ (document.activeElement);
     dialog.showModal();
     /** @type {HTMLElement} */ (dialog.querySelector('[autofocus], input:not([type=checkbox]), textarea, select'))?.focus();
+    /* What only scrolls must be reached by the keyboard, too. */
+    const content = /** @type {HTMLElement} */ (dialog.querySelector('.dialog-content'));
+    if (content.scrollHeight > content.clientHeight && !content.querySelector('a, button, input, select, textarea')) content.tabIndex = 0;
     return () => { dialog.close(); before?.focus?.(); };
   }, []);
   return html`<dialog ref=${ref} class=${wide ? 'wide' : ''} aria-labelledby="dialog-title"
