@@ -85,7 +85,7 @@ static int64_t shared_size(struct gather *gather, const struct image *image)
 
 /* --- filters --------------------------------------------------------------------------------- */
 
-/* "busybox:1*" or, without the tag, "library/*". */
+/* Shell patterns on the name with its tag, or on the name alone. */
 static bool name_matches(const char *name, const cJSON *patterns)
 {
     const char *slash = strrchr(name, '/'), *colon = strrchr(slash ? slash : name, ':');

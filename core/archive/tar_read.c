@@ -123,6 +123,7 @@ static int read_all(struct tar_reader *reader, void *out, size_t length, struct 
     return 1;
 }
 
+/* 1, or 0 when the stream ended before. */
 static int skip(struct tar_reader *reader, uint64_t length, struct error *err)
 {
     while (length > 0) {
@@ -130,13 +131,11 @@ static int skip(struct tar_reader *reader, uint64_t length, struct error *err)
         size_t n = 0;
         int r = take(reader, length, true, &data, &n, err);
 
-        if (r < 0)
+        if (r <= 0)
             return r;
-        if (r == 0)
-            return cut_short(err);
         length -= n;
     }
-    return 0;
+    return 1;
 }
 
 /* The body of a pax or long-name header, with its padding, NUL-terminated. */
@@ -154,8 +153,8 @@ static int read_special(struct tar_reader *reader, uint64_t size, char **ret, st
         return cut_short(err);
     text[size] = '\0';
     r = skip(reader, -size & (TAR_BLOCK_SIZE - 1), err);
-    if (r < 0)
-        return r;
+    if (r <= 0)
+        return r < 0 ? r : cut_short(err);
     *ret = TAKE_PTR(text);
     return 0;
 }
@@ -485,7 +484,12 @@ int tar_next(struct tar_reader *reader, const struct tar_entry **ret, struct err
 
     if (reader->ended)
         return 0;
-    r = skip(reader, reader->payload + reader->padding, err);
+    r = skip(reader, reader->payload, err);
+    if (r == 0)
+        return cut_short(err);
+    /* The docker CLI ends a context without the padding of its last file. */
+    if (r > 0)
+        r = skip(reader, reader->padding, err);
     if (r < 0)
         return r;
     reader->payload = reader->padding = 0;

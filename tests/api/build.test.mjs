@@ -86,6 +86,12 @@ const nothingLeft = async () => {
   assert.doesNotMatch(fs.readFileSync('/proc/self/mounts', 'utf8'), new RegExp(`${server.dataDir}/build`))
 }
 
+test('a Dockerfile from elsewhere than the context, as the CLI sends it', SLOW, async () => {
+  const elsewhere = files({ Recipe: dockerfile('COPY inside /inside\nRUN cat /inside') })
+  const { tag } = await built(null, { inside: 'here' }, '-f', path.join(elsewhere, 'Recipe'))
+  assert.equal(await sh(tag, 'cat /inside'), 'here')
+})
+
 describe('what is said', () => {
   test('the classic builder\'s lines, and its aux', async () => {
     const result = await built('RUN echo out && echo err >&2\nCMD ["true"]')
