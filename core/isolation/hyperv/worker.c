@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -122,6 +123,11 @@ static void drop_privileges(const struct worker_spec *spec, int report_fd)
     /* A change of user clears the parent-death signal: only now does it hold. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         fail(report_fd, "its parent-death signal");
+    /* A parent that died before gives no signal any more, and from inside a pid
+     * namespace it has no number either: but nobody reads the report. */
+    struct pollfd reader = {.fd = report_fd};
+    if (poll(&reader, 1, 0) != 0)
+        _exit(1);
 }
 
 static void child(const struct worker_spec *spec, const struct cgroup_entry *cgroup, int report_fd)
@@ -179,8 +185,10 @@ int worker_spawn(const struct worker_spec *spec, pid_t *ret_pid, int *ret_pidfd,
     }
     if (pid < 0)
         return error_errno(err, errno, "cannot start the worker");
-    if (pid == 0)
+    if (pid == 0) {
+        close(report_read); /* or it would be this one that keeps the report's reader alive */
         child(spec, &cgroup, report_write);
+    }
 
     close(TAKE_FD(report_write));
     if (enter_unified)
