@@ -150,8 +150,12 @@ describe('the host is not as it should be', () => {
         const { bavail, bsize } = fs.statfsSync(own.dataDir)
         return bavail * bsize < 1 << 20
       }, 120_000)
-      // Told to the guest as a disk's error; the machine lives and answers.
-      assert.match((await own.docker('exec', filler, 'sh', '-c', 'echo alive; touch /new || echo refused', SLOW)).stdout, /^alive\nrefused\n$/)
+      // Told to the guest as a disk's error, when it writes back; the machine lives and answers.
+      await until('the guest to be told', async () => {
+        const { stdout } = await own.docker('exec', filler, 'sh', '-c', 'echo alive; touch /new || echo refused', SLOW)
+        assert.match(stdout, /^alive\n/)
+        return stdout === 'alive\nrefused\n'
+      }, 120_000)
       const another = await own.docker('run', '--isolation', 'hyperv', IMAGE, 'true', SLOW)
       assert.equal(another.code, 125, another.stdout)
       assert.match(another.stderr, /No space left on device/)
