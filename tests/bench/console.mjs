@@ -82,7 +82,7 @@ try {
   // --- viewers --------------------------------------------------------------------------
   await server.ok('run', '-d', '--stop-timeout', '1', '--name', 'busy', 'tabique/base', 'sh', '-c', 'while true; do sleep 1; done')
   await page.goto('about:blank')
-  const cpu = () => { const [, , , , , , , , , , , utime, stime] = fs.readFileSync(`/proc/${server.child.pid}/stat`, 'utf8').replace(/^.*\) /, 'x x ').split(' '); return (Number(utime) + Number(stime)) * 10 }
+  const cpu = () => { const stat = fs.readFileSync(`/proc/${server.child.pid}/stat`, 'utf8'), fields = stat.slice(stat.lastIndexOf(')') + 2).split(' '); return (Number(fields[11]) + Number(fields[12])) * 10 }
   const cookie = (await context.cookies()).map(({ name, value }) => `${name}=${value}`).join('; ')
   const share = async (sockets) => {
     await sleep(3000)
@@ -117,8 +117,9 @@ try {
   await page.waitForSelector('.pane.container tbody tr[aria-rowindex]')
   await sleep(20_000)
   say('a live Compare page, at first', await heap())
-  for (let done = 0; done < minutes; done += 10) {
-    await sleep(Math.min(10, minutes - done) * 60_000)
-    say(`a live Compare page, after ${Math.min(minutes, done + 10)} min`, await heap())
+  const step = Math.max(1, Math.round(minutes / 6))
+  for (let done = step; done <= minutes; done += step) {
+    await sleep(step * 60_000)
+    say(`a live Compare page, after ${done} min`, await heap())
   }
 } finally { await it.stop() }

@@ -26,9 +26,11 @@ after(async () => { await it?.stop() })
 
 const row = (text) => page.locator('tbody tr[aria-rowindex]', { hasText: text })
 const dialog = () => page.locator('dialog[open]')
-const download = async (act) => {
+// Chromium cancels downloads, too, when a container's interface comes or goes.
+const download = async (act, left = 3) => {
   const [file] = await Promise.all([page.waitForEvent('download'), act()])
-  return { name: file.suggestedFilename(), data: fs.readFileSync(await file.path()) }
+  const where = await file.path().catch((error) => { if (!left) throw error })
+  return where ? { name: file.suggestedFilename(), data: fs.readFileSync(where) } : download(act, left - 1)
 }
 
 for (const [name, wall] of [['shop', 'thin'], ['vault', 'thick']])
@@ -112,7 +114,7 @@ test('setup: environment with secrets covered, limits changed, a network joined 
   await dialog().getByRole('button', { name: 'Disconnect' }).click()
   await until('the network gone', async () => !(await it.server.info('shop')).NetworkSettings.Networks.back)
   // The line makes the same again.
-  assert.match(await page.locator('.card', { hasText: 'To make it again' }).locator('.code-box').innerText(), /docker run -d -e COLOUR=red .*-v goods:\/goods -m 64m --pids-limit 50 tabique\/base/s)
+  assert.match(await page.locator('.card', { hasText: 'To make it again' }).locator('.code-box').innerText(), /docker run -d .*-e COLOUR=red .*-v goods:\/goods .*-m 64m --pids-limit 50 tabique\/base/s)
 })
 
 test('another like it, renamed, committed, exported, and behind the other wall', async (t) => {
@@ -158,13 +160,14 @@ test('logs: levels, words, a stretch of time, wrapped lines, download', async ()
   const { data } = await download(() => page.getByRole('button', { name: 'Download' }).click())
   assert.match(data.toString(), /line 1 level=info fine\n[^]*line 300[^]*careful/)
   await page.getByRole('searchbox').fill('')
-  const lines = (await it.server.ok('logs', '-t', 'shop')).split('\n')
-  const time = lines.find((line) => / live 3$/.test(line)).split(' ')[0]
-  await it.go(page, '/ui/containers/shop/logs?since=' + encodeURIComponent(time))
-  await page.locator('.log-line', { hasText: 'live 3' }).first().waitFor()
-  assert.equal(await page.locator('.log-line', { hasText: /live [12]$/ }).count(), 0)
-  await it.go(page, '/ui/containers/shop/logs?until=' + encodeURIComponent(time))
-  await page.locator('.log-line', { hasText: 'live 1' }).first().waitFor()
+  const lines = await until('eight lines', async () => { const all = (await it.server.ok('logs', '-t', 'shop')).split('\n'); return all.some((line) => / live 8$/.test(line)) && all })
+  const at = (n) => encodeURIComponent(lines.find((line) => line.endsWith(` live ${n}`)).split(' ')[0])
+  await it.go(page, `/ui/containers/shop/logs?since=${at(3)}&until=${at(6)}`)
+  await page.locator('.log-line', { hasText: /live 3$/ }).waitFor()
+  await page.locator('.log-line', { hasText: /live 5$/ }).waitFor()
+  assert.equal(await page.locator('.log-line', { hasText: /live (1|2|7|8)$/ }).count(), 0)
+  await it.go(page, `/ui/containers/shop/logs?until=${at(3)}`)
+  await page.locator('.log-line', { hasText: /live 1$/ }).waitFor()
   assert.equal(await page.locator('.log-line', { hasText: /live [5-9]$/ }).count(), 0)
 })
 
@@ -222,6 +225,7 @@ test('terminals: several at once, another shell, what a screen reader gets', asy
   await page.getByText('The shell ended with 3').waitFor()
   await page.getByRole('button', { name: 'Open again' }).click()
   await ready()
+  await page.waitForFunction(() => document.activeElement?.closest('.xterm'))
   await page.keyboard.press('Control+Shift+Escape')
   assert.equal(await page.evaluate(() => document.activeElement?.closest('.tabs') !== null), true, 'nobody is trapped in a terminal')
   await page.getByRole('switch', { name: 'Screen reader' }).check()
@@ -304,8 +308,7 @@ test('audit: by whom, what, refused only; and out as CSV', async () => {
   await page.getByLabel('What', { exact: true }).selectOption('container.archive-put')
   await row('container.archive-put').first().waitFor()
   assert.equal(await row('container.create').count(), 0)
-  await page.getByRole('button', { name: 'Export' }).click()
-  const { data } = await download(() => page.getByRole('menuitem', { name: 'CSV' }).click())
+  const { data } = await download(async () => { await page.getByRole('button', { name: 'Export' }).click(); await page.getByRole('menuitem', { name: 'CSV' }).click() })
   assert.match(data.toString(), /^time,who,role,from,what,target,result,detail\r\n[^\r]*,admin,admin,[^\r]*,container\.archive-put,/)
 })
 
