@@ -150,9 +150,9 @@ describe('the host is not as it should be', () => {
         const { bavail, bsize } = fs.statfsSync(own.dataDir)
         return bavail * bsize < 1 << 20
       }, 120_000)
-      // Told to the guest as a disk's error, when it writes back; the machine lives and answers.
+      // Told to the guest as a disk's error, when it writes through; the machine lives and answers.
       await until('the guest to be told', async () => {
-        const { stdout } = await own.docker('exec', filler, 'sh', '-c', 'echo alive; touch /new || echo refused', SLOW)
+        const { stdout } = await own.docker('exec', filler, 'sh', '-c', 'echo alive; dd if=/dev/zero of=/more bs=1M count=8 conv=fsync 2>/dev/null || echo refused', SLOW)
         assert.match(stdout, /^alive\n/)
         return stdout === 'alive\nrefused\n'
       }, 120_000)
