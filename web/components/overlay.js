@@ -1,5 +1,5 @@
 /* overlay.js - dialogs, confirmations, menus and short messages. */
-import { html, useEffect, useLayoutEffect, useRef, useState } from '../app/html.js';
+import { html, useLayoutEffect, useRef, useState } from '../app/html.js';
 import { createStore, useStore } from '../app/store.js';
 import { t } from '../app/i18n.js';
 import { Icon } from './icons.js';
@@ -106,7 +106,9 @@ export function Menu({ label, items, title = undefined, quiet = true, end = true
   const [place, setPlace] = useState({});
   const root = useRef(/** @type {HTMLElement} */ (null));
   const list = /** @type {any[]} */ (items.filter((item) => item));
-  useEffect(() => {
+  /* Before anything else can happen: an effect that came after a quick Escape would
+   * take the focus into the menu that goes. */
+  useLayoutEffect(() => {
     if (!open) return;
     const away = (event) => { if (!root.current?.contains(event.target)) setOpen(false); };
     const gone = (event) => { if (!(event.target instanceof Node && root.current?.contains(event.target))) setOpen(false); };
