@@ -17,6 +17,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "container/internal.h"
+#include "container/machines.h"
 #include "container/workers.h"
 #include "launch/plan.h"
 
@@ -264,7 +265,12 @@ static int run_it(struct container *container, const struct spec *spec, struct s
     (*ret_box)->started = true;
     pthread_mutex_unlock(&container->lock);
 
+    bool machine = spec->wall->capabilities & ISOLATION_OWN_KERNEL;
+    if (machine)
+        machines_turn_begin(container->engine->machines);
     r = shim_start((*ret_box)->shim, plan, &started, err);
+    if (machine)
+        machines_turn_end(container->engine->machines);
     plan_free(plan);
     if (r < 0) {
         if (started.exec_failed)

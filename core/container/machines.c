@@ -21,6 +21,7 @@
 
 /* Three boots under tcg on a busy machine, and two hypervisors that never answer. */
 #define PREPARE_MS 300000
+#define TURNS_PER_CPU 2 /* a start also waits for disks and other processes */
 #define QEMU_X86 "/usr/bin/qemu-system-x86_64"
 #define QEMU_ARM "/usr/bin/qemu-system-aarch64"
 
@@ -34,6 +35,7 @@ struct machines {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     enum machines_state state;
+    int turns; /* machines that may still begin to start */
     char accelerator[16];
     char reason[600];
     int memory_fd;
@@ -118,6 +120,7 @@ struct machines *machines_new(const struct machines_options *options, void (*on_
     machines->on_change = on_change;
     machines->user = user;
     machines->memory_fd = -EBADF;
+    machines->turns = TURNS_PER_CPU * (int)sysconf(_SC_NPROCESSORS_ONLN);
     machines->cancel_fd = eventfd(0, EFD_CLOEXEC);
     pthread_mutex_init(&machines->lock, NULL);
     pthread_cond_init(&machines->changed, NULL);
@@ -172,6 +175,23 @@ void machines_info(struct machines *machines, struct machines_info *ret)
 {
     pthread_mutex_lock(&machines->lock);
     fill(machines, ret);
+    pthread_mutex_unlock(&machines->lock);
+}
+
+void machines_turn_begin(struct machines *machines)
+{
+    pthread_mutex_lock(&machines->lock);
+    while (machines->turns == 0)
+        pthread_cond_wait(&machines->changed, &machines->lock);
+    machines->turns--;
+    pthread_mutex_unlock(&machines->lock);
+}
+
+void machines_turn_end(struct machines *machines)
+{
+    pthread_mutex_lock(&machines->lock);
+    machines->turns++;
+    pthread_cond_broadcast(&machines->changed);
     pthread_mutex_unlock(&machines->lock);
 }
 

@@ -39,5 +39,9 @@ struct machines *machines_new(const struct machines_options *options, void (*on_
 void machines_cancel(struct machines *machines);
 void machines_free(struct machines *machines);
 void machines_info(struct machines *machines, struct machines_info *ret);
+/* Around a machine's start: only as many at once as the processors carry, the others
+ * wait. All together each would take so long that it is given up as lost. */
+void machines_turn_begin(struct machines *machines);
+void machines_turn_end(struct machines *machines);
 /* Waits until it is over. -ENOTSUP with the reason where there are none. */
 int machines_wait(struct machines *machines, struct machines_info *ret, struct error *err);
