@@ -59,9 +59,12 @@ static int one_name(const char *image, const char *tag, char **ret, bool *ret_wh
     return 0;
 }
 
-/* --- pull ------------------------------------------------------------------------------------ */
+/* --- pull and push ----------------------------------------------------------------------------- */
 
-static int pull_detached(struct request *request, void *user)
+typedef int transfer_fn(struct request *request, const struct image_remote *remote, const char *name, bool whole,
+                        struct error *err);
+
+static int transfer(struct request *request, const char *image, const char *event, transfer_fn *fn)
 {
     struct error err = ERROR_INIT;
     CLEANUP_CREDENTIALS struct registry_credentials credentials = {0};
@@ -77,44 +80,40 @@ static int pull_detached(struct request *request, void *user)
     bool whole = false;
 
     read_credentials(request, &credentials);
-    int r = one_name(request_query(request, "fromImage"), request_query(request, "tag"), &name, &whole, &err);
+    int r = one_name(image, request_query(request, "tag"), &name, &whole, &err);
     if (r >= 0)
-        r = image_pull(engine_images(request_engine(request)), &remote, name, whole,
-                       request_api_version(request) >= 132 ? request_query(request, "platform") : NULL, &err);
+        r = fn(request, &remote, name, whole, &err);
     if (r >= 0)
-        publish(request, "pull", name);
+        publish(request, event, name);
     return progress_end(&progress, r, &err);
+}
+
+static int pull(struct request *request, const struct image_remote *remote, const char *name, bool whole,
+                struct error *err)
+{
+    return image_pull(engine_images(request_engine(request)), remote, name, whole,
+                      request_api_version(request) >= 132 ? request_query(request, "platform") : NULL, err);
+}
+
+static int push(struct request *request, const struct image_remote *remote, const char *name, bool whole,
+                struct error *err)
+{
+    return image_push(engine_images(request_engine(request)), remote, name, err);
+}
+
+static int pull_detached(struct request *request, void *user)
+{
+    return transfer(request, request_query(request, "fromImage"), "pull", pull);
+}
+
+static int push_detached(struct request *request, void *user)
+{
+    return transfer(request, request_param(request, "name"), "push", push);
 }
 
 int images_pull(struct request *request)
 {
     return route_detach(request, pull_detached);
-}
-
-/* --- push ------------------------------------------------------------------------------------ */
-
-static int push_detached(struct request *request, void *user)
-{
-    struct error err = ERROR_INIT;
-    CLEANUP_CREDENTIALS struct registry_credentials credentials = {0};
-    CLEANUP_FREE char *name = NULL;
-    struct progress progress = {.request = request};
-    const struct image_remote remote = {
-        .registry = registry_of(request),
-        .credentials = &credentials,
-        .report = progress_report,
-        .cancelled = progress_gone,
-        .user = &progress,
-    };
-    bool whole = false;
-
-    read_credentials(request, &credentials);
-    int r = one_name(request_param(request, "name"), request_query(request, "tag"), &name, &whole, &err);
-    if (r >= 0)
-        r = image_push(engine_images(request_engine(request)), &remote, name, &err);
-    if (r >= 0)
-        publish(request, "push", name);
-    return progress_end(&progress, r, &err);
 }
 
 static int images_push(struct request *request)
