@@ -41,7 +41,7 @@ static int open_checked(const char *path, struct db **ret, struct error *err)
     /* Before the first table: it cannot be changed later without a rewrite. */
     (void)db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL");
     r = check(db, err);
-    if (r == 0 && db_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL") < 0)
+    if (r == 0 && db_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL") < 0)
         r = db_error(db, err, "cannot use the history");
     if (r == 0)
         r = db_migrate(db, err);

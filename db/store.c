@@ -3,10 +3,8 @@
  * Group commit: the writer takes all that is queued as one transaction. Jobs
  * that somebody waits for are committed at once; the others at the latest half a
  * second after they came. A commit outlives the server, however it ends. To
- * outlive a power cut it must be synced, too: with accounts that is part of the
- * commit, for everything else once a second. A disk flush an event would be the
- * greater part of a container's start. While a commit waits for the disk, the next
- * batch gathers.
+ * outlive a power cut it must be synced, too: what that is for (accounts, audit
+ * lines) at once, everything else with it or within a second (sync.c).
  */
 #include "store_internal.h"
 
@@ -56,15 +54,6 @@ int store__end(struct store *store, int result)
         store__forget_subjects(store);
     }
     return r < 0 ? r : 0;
-}
-
-static void set_sync(struct store *store, bool full)
-{
-    if (store->full_sync == full)
-        return;
-    if (db_exec(store->writer,
-                full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL") == 0)
-        store->full_sync = full;
 }
 
 /* --- names ------------------------------------------------------------------------------ */
@@ -125,9 +114,10 @@ static void enqueue(struct store *store, struct job *job)
     store->put++;
     if (store->queued++ == 0)
         store->oldest_ns = clock_mono_ns();
-    if (job->waited)
+    bool hurry = job->waited || job->synced;
+    if (hurry)
         store->hurry = true;
-    if (job->waited || store->queued == 1 || store->queued == COMMIT_AFTER_JOBS)
+    if (hurry || store->queued == 1 || store->queued == COMMIT_AFTER_JOBS)
         pthread_cond_signal(&store->wake);
 }
 
@@ -139,13 +129,8 @@ static void job_free(struct job *job)
     free(job);
 }
 
-int store__put(struct store *store, store_job_fn *fn, void *data, void (*destroy)(void *data))
+static int put(struct store *store, struct job *job)
 {
-    struct job *job = mem_new(struct job);
-
-    job->fn = fn;
-    job->data = data;
-    job->destroy = destroy;
     pthread_mutex_lock(&store->lock);
     while (store->queued >= QUEUE_MAX && !store->stop)
         pthread_cond_wait(&store->committed, &store->lock);
@@ -157,6 +142,22 @@ int store__put(struct store *store, store_job_fn *fn, void *data, void (*destroy
     enqueue(store, job);
     pthread_mutex_unlock(&store->lock);
     return 0;
+}
+
+int store__put(struct store *store, store_job_fn *fn, void *data, void (*destroy)(void *data))
+{
+    struct job *job = mem_new(struct job);
+
+    *job = (struct job){.fn = fn, .data = data, .destroy = destroy};
+    return put(store, job);
+}
+
+int store__put_synced(struct store *store, store_job_fn *fn, void *data)
+{
+    struct job *job = mem_new(struct job);
+
+    *job = (struct job){.fn = fn, .data = data, .synced = true};
+    return put(store, job);
 }
 
 static int call(struct store *store, store_job_fn *fn, void *data, bool synced)
@@ -172,7 +173,10 @@ static int call(struct store *store, store_job_fn *fn, void *data, bool synced)
     while (!job.done)
         pthread_cond_wait(&store->committed, &store->lock);
     pthread_mutex_unlock(&store->lock);
-    return job.result;
+    int r = job.result;
+    if (r >= 0 && synced)
+        r = store__await_sync(store, job.batch);
+    return r;
 }
 
 int store__call(struct store *store, store_job_fn *fn, void *data)
@@ -221,8 +225,7 @@ static int run_jobs(struct store *store, struct job *jobs, int64_t now_ns)
             return job->result < 0 ? job->result : -EIO;
         }
     }
-    /* A transaction that writes nothing syncs nothing. */
-    if (store->full_sync || now_ns - store->seen_ns >= SEEN_EVERY_NS || now_ns < store->seen_ns) {
+    if (now_ns - store->seen_ns >= SEEN_EVERY_NS || now_ns < store->seen_ns) {
         char text[32];
         snprintf(text, sizeof(text), "%lld", (long long)now_ns);
         if (db_run(store->writer, "INSERT OR REPLACE INTO meta VALUES ('seen', ?1)", "t", text) >=
@@ -232,31 +235,24 @@ static int run_jobs(struct store *store, struct job *jobs, int64_t now_ns)
     return store__end(store, 0);
 }
 
-/* Syncing the log for one commit syncs all that came before. */
-static bool sync_is_due(const struct store *store, int64_t now_ns)
+static void run_batch(struct store *store, struct job *jobs)
 {
-    return store->unsynced_ns != 0 && now_ns - store->unsynced_ns >= SYNC_AFTER_NS;
-}
-
-static void run_batch(struct store *store, struct job *jobs, bool synced)
-{
-    int64_t now_ns = clock_mono_ns();
-
-    set_sync(store, synced || sync_is_due(store, now_ns));
     int r = run_jobs(store, jobs, clock_real_ns());
-    if (r < 0)
-        store->unsynced_ns = store->unsynced_ns ? now_ns : 0; /* tried again, but not at once */
-    else if (store->full_sync)
-        store->unsynced_ns = 0;
-    else if (store->unsynced_ns == 0)
-        store->unsynced_ns = now_ns;
+
     if (r < 0)
         log_error("history: cannot write to %s: %s", store->path, strerror(-r));
-
     pthread_mutex_lock(&store->lock);
+    if (r == 0) {
+        store->commits++;
+        if (store->unsynced_ns == 0)
+            store->unsynced_ns = clock_mono_ns();
+    }
     for (struct job *next, *job = jobs; job; job = next) {
         next = job->next;
         store->written++;
+        job->batch = store->commits;
+        if (job->synced && r == 0)
+            store__want_sync(store, job->batch);
         if (job->waited) {
             if (r < 0)
                 job->result = r;
@@ -277,14 +273,12 @@ static void chores(struct store *store)
 
     if (now_ns >= store->next_roll_ns) {
         store->next_roll_ns = now_ns + ROLL_EVERY_NS;
-        set_sync(store, false);
         int r = store__roll_up(store, now_ns);
         if (r < 0)
             log_warning("history: samples were not rolled up: %s", strerror(-r));
     }
     if (now_ns >= store->next_retention_ns) {
         store->next_retention_ns = now_ns + RETENTION_EVERY_NS;
-        set_sync(store, false);
         store__retention(store, now_ns);
     }
     if (now_ns >= store->next_tidy_ns) {
@@ -300,22 +294,21 @@ static void *writer_main(void *user)
     pthread_mutex_lock(&store->lock);
     for (;;) {
         int64_t now = clock_mono_ns();
+        if (store->unsynced_ns != 0 && now - store->unsynced_ns >= SYNC_AFTER_NS)
+            store__want_sync(store, store->commits);
         bool due = store->queued > 0 &&
                    (store->hurry || store->stop || store->queued >= COMMIT_AFTER_JOBS ||
                     now - store->oldest_ns >= COMMIT_AFTER_NS);
 
         if (due) {
-            bool synced = false;
             struct job *jobs = store->first;
 
-            for (struct job *job = jobs; job && !synced; job = job->next)
-                synced = job->synced;
             store->first = NULL;
             store->last = &store->first;
             store->queued = 0;
             store->hurry = false;
             pthread_mutex_unlock(&store->lock);
-            run_batch(store, jobs, synced);
+            run_batch(store, jobs);
             chores(store); /* here too: under load the queue is never empty */
             pthread_mutex_lock(&store->lock);
             continue;
@@ -323,12 +316,6 @@ static void *writer_main(void *user)
         if (store->stop)
             break;
         store->hurry = false; /* of a barrier that came when all was written */
-        if (store->queued == 0 && sync_is_due(store, now)) {
-            pthread_mutex_unlock(&store->lock);
-            run_batch(store, NULL, true); /* writes that the server has been seen */
-            pthread_mutex_lock(&store->lock);
-            continue;
-        }
         int64_t until = now + ROLL_EVERY_NS;
         if (store->queued > 0)
             until = store->oldest_ns + COMMIT_AFTER_NS;
@@ -437,6 +424,7 @@ static int take_up(struct store *store, struct error *err)
 
 static void store_destroy(struct store *store)
 {
+    store__sync_stop(store);
     for (size_t i = 0; i < store->pool_count; i++)
         db_close(store->pool[i]);
     if (store->writer)
@@ -444,6 +432,7 @@ static void store_destroy(struct store *store)
     db_close(store->writer);
     pthread_cond_destroy(&store->wake);
     pthread_cond_destroy(&store->committed);
+    pthread_cond_destroy(&store->sync_wake);
     pthread_mutex_destroy(&store->lock);
     pthread_mutex_destroy(&store->pool_lock);
     free(store->subjects);
@@ -462,10 +451,11 @@ int store_open(const struct store_options *options, struct store **ret, struct e
         options->retain_audit_ns > 0 ? options->retain_audit_ns : RETAIN_AUDIT_DEFAULT_NS;
     store->max_bytes = options->max_bytes > 0 ? options->max_bytes : MAX_BYTES_DEFAULT;
     store->last = &store->first;
-    store->full_sync = true;
+    store->log_fd = -EBADF;
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->pool_lock, NULL);
     pthread_cond_init(&store->committed, NULL);
+    pthread_cond_init(&store->sync_wake, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&store->wake, &attributes);
@@ -474,6 +464,8 @@ int store_open(const struct store_options *options, struct store **ret, struct e
     int r = store__open_file(store->path, &store->writer, err);
     if (r == 0)
         r = take_up(store, err);
+    if (r == 0)
+        r = store__sync_start(store, err);
     if (r == 0) {
         int64_t now_ns = clock_real_ns();
         store->next_roll_ns = now_ns;

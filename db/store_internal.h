@@ -6,6 +6,7 @@
  *   store__call(): waits for the commit, which a server that is killed does not lose;
  *                  it is on the disk a second later. Data stays the caller's.
  *   store__call_synced(): waits for the disk, too: what a power cut must not undo.
+ *   store__put_synced(): does not wait, but its commit is brought to the disk at once.
  * Reads take a read-only connection from a pool and see the last commit;
  * store__barrier() first makes what was put visible.
  */
@@ -27,10 +28,11 @@ struct job {
     void (*destroy)(void *data); /* put only; NULL: free() */
     void *data;
     int64_t put_ns; /* wall clock */
-    bool waited;    /* store__call */
-    bool synced;    /* store__call_synced */
+    bool waited;    /* a call */
+    bool synced;    /* its commit goes to the disk at once */
     bool done;
     int result;
+    uint64_t batch; /* its commit */
 };
 
 #define POOL_IDLE_MAX 4
@@ -65,14 +67,21 @@ struct store {
     uint64_t put, written;  /* jobs */
     uint64_t last_sequence; /* of events; atomic */
 
+    pthread_t syncer;
+    pthread_cond_t sync_wake;
+    bool syncing, sync_stop; /* the thread runs; is to end */
+    int log_fd;              /* of the write-ahead log */
+    uint64_t commits;        /* batches; written by the writer */
+    uint64_t sync_wanted, synced; /* up to which of them */
+    uint64_t sync_failures;
+    int64_t unsynced_ns; /* monotonic; the first commit that is not on the disk; 0: none */
+
     pthread_mutex_t pool_lock;
     struct db *pool[POOL_IDLE_MAX];
     size_t pool_count;
 
     /* the writer's own */
     struct db *writer;
-    bool full_sync;
-    int64_t unsynced_ns; /* monotonic; the first commit that is not on the disk; 0: none */
     bool wrote_seen;
     int64_t job_ns;         /* put_ns of the job that runs */
     int64_t seen_before_ns; /* last sign of life before this opening; fixed */
@@ -85,6 +94,7 @@ struct store {
 
 /* --- store.c --------------------------------------------------------------------- */
 int store__put(struct store *store, store_job_fn *fn, void *data, void (*destroy)(void *data));
+int store__put_synced(struct store *store, store_job_fn *fn, void *data);
 int store__call(struct store *store, store_job_fn *fn, void *data);
 int store__call_synced(struct store *store, store_job_fn *fn, void *data);
 void store__barrier(struct store *store);
@@ -94,6 +104,12 @@ int store__end(struct store *store, int result); /* COMMIT, or ROLLBACK if below
 /* The number of a name; made where missing. Writer only. 0 on failure. */
 int64_t store__subject(struct store *store, const char *name);
 void store__forget_subjects(struct store *store);
+
+/* --- sync.c ---------------------------------------------------------------------- */
+int store__sync_start(struct store *store, struct error *err);
+void store__sync_stop(struct store *store); /* also where it never started */
+void store__want_sync(struct store *store, uint64_t commit); /* lock held */
+int store__await_sync(struct store *store, uint64_t commit);
 
 int store__reader(struct store *store, struct db **ret, struct error *err);
 void store__reader_done(struct store *store, struct db *db);

@@ -243,29 +243,22 @@ static int authorise(struct request *request)
 
 /* --- audit --------------------------------------------------------------------------------------
  */
-/* Before the answer leaves: whoever has it can rely on the line being there,
- * also when the server is killed at that moment. */
-void dispatch_audit(struct request *request)
+static struct store_audit audit_line(const struct request *request, char *target, size_t size)
 {
     const struct route *route = request->route;
-    struct store *store = request->server->options.store;
-    if (route == NULL || (route->flags & ROUTE_AUDIT) == 0 || store == NULL || request->audited)
-        return;
-    request->audited = true;
-    char target[512] = "";
+    target[0] = '\0';
     for (size_t i = 0; i < request->param_count; i++) {
         size_t used = strlen(target);
-        snprintf(target + used, sizeof(target) - used, "%s%s", i > 0 ? " " : "",
-                 request->params[i].value);
+        snprintf(target + used, size - used, "%s%s", i > 0 ? " " : "", request->params[i].value);
     }
     if (target[0] == '\0') {
         const char *name = request_query(request, "name");
         if (name == NULL)
             name = request_query(request, "fromImage");
         if (name != NULL)
-            snprintf(target, sizeof(target), "%s", name);
+            snprintf(target, size, "%s", name);
     }
-    struct store_audit line = {
+    return (struct store_audit){
         .time_ns = clock_real_ns(),
         .who = request->principal.name,
         .role = role_names[request->principal.role],
@@ -274,7 +267,37 @@ void dispatch_audit(struct request *request)
         .target = target,
         .result = request->status,
     };
-    int r = store_put_audit(store, &line);
+}
+
+static bool is_audited(const struct request *request)
+{
+    return request->route != NULL && (request->route->flags & ROUTE_AUDIT) != 0 &&
+           request->server->options.store != NULL && !request->audited;
+}
+
+/* As soon as it is known who may do what: the disk writes while the handler works, and
+ * what brings the server down has its line. Who signs in is not known yet. */
+static void audit_begin(struct request *request)
+{
+    char target[512];
+    if (!is_audited(request) || request->principal.role == ROLE_NONE)
+        return;
+    struct store_audit line = audit_line(request, target, sizeof(target));
+    request->audit = store_begin_audit(request->server->options.store, &line);
+}
+
+/* Before the answer leaves: whoever has it can rely on the line being there, also
+ * when the server is killed at that moment, or the power goes (store.h). */
+void dispatch_audit(struct request *request)
+{
+    char target[512];
+    if (!is_audited(request))
+        return;
+    request->audited = true;
+    struct store *store = request->server->options.store;
+    struct store_audit line = audit_line(request, target, sizeof(target));
+    int r = request->audit != NULL ? store_end_audit(store, TAKE_PTR(request->audit), &line)
+                                   : store_put_audit(store, &line);
     if (r < 0)
         log_error("audit line could not be written: %s", strerror(-r));
 }
@@ -329,6 +352,7 @@ struct transport *dispatch(struct request *request)
                 /* His slow body would hold a worker. */
                 respond_status_error(request, 413, "the request body is too large");
             } else {
+                audit_begin(request);
                 int r = request->route->handler(request);
                 if (r < 0 && atomic_load(&request->holders) == 1 && !request->begun &&
                     request->transport != NULL) {

@@ -491,7 +491,10 @@ static int add_audit(void *user, const struct store_audit *row)
     json_add_string(json, "what", row->what);
     json_add_string(json, "target", row->target);
     json_add_string(json, "detail", row->detail);
-    json_add_int(json, "result", row->result);
+    if (row->result != 0)
+        json_add_int(json, "result", row->result);
+    else
+        json_add_null(json, "result"); /* begun; how it ended is not known */
     cJSON_AddItemToArray(list->list, json);
     list->last_id = row->id;
     return 0;

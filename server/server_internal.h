@@ -95,6 +95,7 @@ struct request {
     struct str extra; /* header lines */
     int status;
     bool begun, ended, chunked, head_only, close, audited;
+    struct store_audit_open *audit; /* begun and not yet ended */
     atomic_int holders;
     uint64_t sent;
     int64_t received_ns;

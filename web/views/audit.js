@@ -48,7 +48,7 @@ export default function Audit({ query }) {
     { key: 'detail', label: t('events.detail'), off: true, width: 220, render: (e) => html`<span class="cut">${visible(e.detail ?? '–')}</span>` },
     { key: 'from', label: t('audit.from'), width: 150, sort: true, min: 820, render: (e) => html`<span class="mono">${visible(e.from)}</span>` },
     { key: 'role', label: t('role'), width: 120, sort: true, min: 960, render: (e) => (e.role && e.role !== 'none' ? t('role.' + e.role) : '–') },
-    { key: 'result', label: t('audit.result'), width: (w) => (w < 520 ? 58 : 80), align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class=${e.result >= 400 ? 'bad-text num' : 'num'}>${e.result}</span>` },
+    { key: 'result', label: t('audit.result'), width: (w) => (w < 520 ? 58 : 80), align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class=${e.result >= 400 ? 'bad-text num' : 'num'}>${e.result ?? '–'}</span>` },
   ];
   return html`<div class="view"><${Head} title=${t('nav.audit')} sub=${live.data ? t('audit.count', { n: rows.length }) : ''}>
       <${Columns} name="audit" columns=${columns} />

@@ -1,9 +1,13 @@
 /* store.h - what is remembered. Declared by core, implemented by db/ (SQLite).
  *
- * One writer thread inside; puts are queued and return at once, except events
- * and audit lines, which are durable when the put returns (a server killed
- * mid-write loses at most the last second of samples, never an event or an
- * audit line). Queries may come from any thread and see all that was put.
+ * One writer thread inside; puts are queued and return at once, except events and
+ * audit lines. What is promised when the put has returned:
+ *                 the server is killed     the power goes
+ *   audit line    stays                    stays (in two parts: its result may be missing)
+ *   event         stays                    stays once an audit line came after it, or a second passed
+ *   the rest      a second may be lost     a second may be lost
+ * So whoever has the answer to an audited request can rely on its line and on the
+ * events that it caused. Queries may come from any thread and see all that was put.
  * Times are nanoseconds since the epoch. Rows handed to callbacks are valid
  * during the call; a callback that returns non-zero ends the query with it.
  */
@@ -116,9 +120,16 @@ struct store_audit {
     const char *what;     /* "container.start", "login", ... */
     const char *target;
     const char *detail;   /* JSON or NULL */
-    int result;           /* HTTP status */
+    int result;           /* HTTP status; 0: begun, and its end was never told */
 };
 int store_put_audit(struct store *store, const struct store_audit *audit);
+/* The same in two parts, around the deed: the line (without its result) is on its way
+ * to the disk while the deed is done, and stands there for sure when _end has
+ * returned. _end fills in who, role, target, detail and result, and frees. Never NULL. */
+struct store_audit_open;
+struct store_audit_open *store_begin_audit(struct store *store, const struct store_audit *audit);
+int store_end_audit(struct store *store, struct store_audit_open *open,
+                    const struct store_audit *audit);
 struct store_audit_query {
     int64_t since_ns, until_ns;
     const char *who, *what, *target;
