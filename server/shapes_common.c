@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "archive/archive.h"
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -123,27 +124,6 @@ uint32_t shape_go_mode(uint32_t st_mode)
     return mode;
 }
 
-static char *base64(const char *text)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const size_t length = strlen(text);
-    const unsigned char *in = (const unsigned char *)text;
-    char *out = mem_alloc((length + 2) / 3 * 4 + 1), *at = out;
-
-    for (size_t i = 0; i < length; i += 3) {
-        const size_t left = length - i;
-        const uint32_t word = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
-                              (left > 2 ? in[i + 2] : 0);
-        *at++ = alphabet[word >> 18 & 63];
-        *at++ = alphabet[word >> 12 & 63];
-        *at++ = left > 1 ? alphabet[word >> 6 & 63] : '=';
-        *at++ = left > 2 ? alphabet[word & 63] : '=';
-    }
-    *at = '\0';
-    return out;
-}
-
 char *shape_path_stat(const struct archive_stat *stat)
 {
     CLEANUP_JSON cJSON *json = cJSON_CreateObject();
@@ -157,5 +137,5 @@ char *shape_path_stat(const struct archive_stat *stat)
         shape_add_time(json, "mtime", stat->mtime_ns);
     json_add_string(json, "linkTarget", stat->link_target ? stat->link_target : "");
     CLEANUP_FREE char *text = json_print(json);
-    return base64(text ? text : "{}");
+    return base64_encode(text, strlen(text));
 }

@@ -11,6 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -118,22 +119,18 @@ static int sign(const char *secret, const char *id, long long timestamp, const c
                 struct error *err)
 {
     const char *encoded = strchr(secret, '_');
-    size_t length = encoded ? strlen(++encoded) : 0;
-    CLEANUP_FREE unsigned char *key = mem_alloc(length + 4);
+    size_t length = 0;
+    CLEANUP_FREE char *key = encoded ? base64_decode(encoded + 1, &length) : NULL;
     CLEANUP_FREE char *signed_text = mem_printf("%s.%lld.%s", id, timestamp, body);
-    unsigned char mac[EVP_MAX_MD_SIZE], text[128];
+    unsigned char mac[EVP_MAX_MD_SIZE];
     unsigned mac_length = 0;
-    int key_length = length ? EVP_DecodeBlock(key, (const unsigned char *)encoded, (int)length) : -1;
 
-    /* DecodeBlock counts the padding in. */
-    for (size_t i = length; key_length > 0 && i > 0 && encoded[i - 1] == '='; i--)
-        key_length--;
-    if (key_length <= 0 || !HMAC(EVP_sha256(), key, key_length, (const unsigned char *)signed_text,
-                                 strlen(signed_text), mac, &mac_length))
+    if (length == 0 || !HMAC(EVP_sha256(), key, (int)length, (const unsigned char *)signed_text,
+                             strlen(signed_text), mac, &mac_length))
         return error_set(err, EINVAL, "the webhook's secret does not sign");
     explicit_bzero(key, length);
-    EVP_EncodeBlock(text, mac, (int)mac_length);
-    *ret = mem_printf("webhook-signature: v1,%s", (const char *)text);
+    CLEANUP_FREE char *text = base64_encode(mac, mac_length);
+    *ret = mem_printf("webhook-signature: v1,%s", text);
     return 0;
 }
 
@@ -175,11 +172,10 @@ static char *encode_header(const char *text)
     if (ascii)
         return mem_strdup(text);
     for (const char *rest = text; *rest;) {
-        unsigned char encoded[2 * ENCODED_WORD_BYTES];
         size_t part = str_cut_utf8(rest, ENCODED_WORD_BYTES);
+        CLEANUP_FREE char *encoded = base64_encode(rest, part);
 
-        EVP_EncodeBlock(encoded, (const unsigned char *)rest, (int)part);
-        str_printf(&out, "%s=?UTF-8?B?%s?=", rest == text ? "" : "\r\n ", (const char *)encoded);
+        str_printf(&out, "%s=?UTF-8?B?%s?=", rest == text ? "" : "\r\n ", encoded);
         rest += part;
     }
     return str_take(&out);

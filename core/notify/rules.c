@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
 
+#include "base/base64.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/str.h"
@@ -300,24 +300,26 @@ static int check_address(const char *field, const char *address, struct error *e
 
 static int check_secret(const char *secret, struct error *err)
 {
-    size_t length = strlen(secret);
-    CLEANUP_FREE unsigned char *key = mem_alloc(length + 4);
+    size_t length = 0;
+    CLEANUP_FREE char *key = str_starts(secret, SECRET_PREFIX)
+                                 ? base64_decode(secret + strlen(SECRET_PREFIX), &length)
+                                 : NULL;
 
-    if (!str_starts(secret, SECRET_PREFIX) || (length - strlen(SECRET_PREFIX)) % 4 != 0 ||
-        EVP_DecodeBlock(key, (const unsigned char *)secret + strlen(SECRET_PREFIX),
-                        (int)(length - strlen(SECRET_PREFIX))) < 24)
+    if (key)
+        explicit_bzero(key, length);
+    if (length < 24)
         return error_set(err, EINVAL, "'secret' must be whsec_ and at least 24 bytes in base64; left out, one is made");
     return 0;
 }
 
 static char *make_secret(void)
 {
-    unsigned char key[SECRET_BYTES], text[64];
+    unsigned char key[SECRET_BYTES];
 
     random_bytes(key, sizeof(key));
-    EVP_EncodeBlock(text, key, sizeof(key));
+    CLEANUP_FREE char *text = base64_encode(key, sizeof(key));
     explicit_bzero(key, sizeof(key));
-    return mem_printf(SECRET_PREFIX "%s", (const char *)text);
+    return mem_printf(SECRET_PREFIX "%s", text);
 }
 
 static int read_webhook(struct notify_channel *channel, const cJSON *body, struct error *err)

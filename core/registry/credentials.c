@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -12,60 +13,6 @@
 
 #define HEADER_MAX (64u << 10)
 #define TOKEN_MAX (64u << 10)
-
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-char *registry__base64_encode(const void *data, size_t length)
-{
-    const uint8_t *in = data;
-    char *out = mem_alloc((length + 2) / 3 * 4 + 1), *to = out;
-
-    for (size_t i = 0; i < length; i += 3) {
-        size_t n = length - i < 3 ? length - i : 3;
-        uint32_t bits = (uint32_t)in[i] << 16 | (n > 1 ? (uint32_t)in[i + 1] << 8 : 0) | (n > 2 ? in[i + 2] : 0);
-
-        for (size_t k = 0; k < 4; k++)
-            *to++ = k <= n ? alphabet[bits >> (18 - 6 * k) & 63] : '=';
-    }
-    return out;
-}
-
-static int digit_of(char c)
-{
-    const char *at = c == '-' ? alphabet + 62 : c == '_' ? alphabet + 63 : c ? strchr(alphabet, c) : NULL;
-
-    return at ? (int)(at - alphabet) : -1;
-}
-
-char *registry__base64_decode(const char *text, size_t *ret_length)
-{
-    size_t whole = strlen(text), length = whole;
-
-    while (length > 0 && text[length - 1] == '=')
-        length--;
-    if (length % 4 == 1 || (whole > length && (whole % 4 != 0 || whole - length > 2)))
-        return NULL;
-    CLEANUP_FREE char *out = mem_alloc(length / 4 * 3 + 4);
-    uint32_t bits = 0;
-    unsigned have = 0;
-    size_t made = 0;
-    for (size_t i = 0; i < length; i++) {
-        int digit = digit_of(text[i]);
-
-        if (digit < 0)
-            return NULL;
-        bits = bits << 6 | (uint32_t)digit;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[made++] = (char)(bits >> have);
-        }
-    }
-    out[made] = '\0';
-    if (ret_length)
-        *ret_length = made;
-    return TAKE_PTR(out);
-}
 
 void registry_credentials_clear(struct registry_credentials *credentials)
 {
@@ -114,11 +61,12 @@ int registry_credentials_from_json(const cJSON *json, struct registry_credential
     found.server = member(json, "serveraddress");
     const char *auth = json_string(json, "auth", "");
     if (*auth && !found.username) {
-        both = registry__base64_decode(auth, NULL);
+        both = base64_decode(auth, NULL);
         char *colon = both ? strchr(both, ':') : NULL;
         if (!colon)
             return error_set(err, EINVAL, "invalid auth config: \"auth\" is not user:password in base64");
         found.username = mem_strndup(both, (size_t)(colon - both));
+        free(found.password); /* "auth" is stronger */
         found.password = mem_strdup(colon + 1);
     }
     if (found.registry_token && !registry__credentials_token_valid(found.registry_token))
@@ -138,7 +86,7 @@ int registry_credentials_parse(const char *header, struct registry_credentials *
         *ret = (struct registry_credentials){0};
         return 0;
     }
-    text = strlen(header) > HEADER_MAX ? NULL : registry__base64_decode(header, &length);
+    text = strlen(header) > HEADER_MAX ? NULL : base64_decode(header, &length);
     if (!text)
         return error_set(err, EINVAL, "invalid X-Registry-Auth header: not base64");
     if (json_parse(text, length, &json, NULL) < 0)
@@ -166,7 +114,7 @@ int registry_credentials_choose(const char *header, const char *domain, struct r
     *ret = (struct registry_credentials){0};
     if (!header || !*header)
         return 0;
-    text = strlen(header) > HEADER_MAX ? NULL : registry__base64_decode(header, &length);
+    text = strlen(header) > HEADER_MAX ? NULL : base64_decode(header, &length);
     if (!text || json_parse(text, length, &json, NULL) < 0 || !cJSON_IsObject(json))
         return error_set(err, EINVAL, "invalid X-Registry-Config header: not JSON in base64");
     cJSON_ArrayForEach(each, json) {
@@ -183,7 +131,7 @@ char *registry__credentials_basic(const struct registry_credentials *credentials
     if (!credentials->username)
         return NULL;
     CLEANUP_FREE char *both = mem_printf("%s:%s", credentials->username, credentials->password ? credentials->password : "");
-    CLEANUP_FREE char *coded = registry__base64_encode(both, strlen(both));
+    CLEANUP_FREE char *coded = base64_encode(both, strlen(both));
     explicit_bzero(both, strlen(both));
     return mem_printf("Basic %s", coded);
 }

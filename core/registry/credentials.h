@@ -1,4 +1,4 @@
-/* credentials.h - base64 and header values made of secrets. Private to registry/. */
+/* credentials.h - header values made of secrets. Private to registry/. */
 #pragma once
 
 #include <stdbool.h>
@@ -6,9 +6,6 @@
 
 #include "tabique/registry.h"
 
-char *registry__base64_encode(const void *data, size_t length);
-/* Either alphabet, padded or not; NULL: invalid. NUL-terminated. */
-char *registry__base64_decode(const char *text, size_t *ret_length);
 /* "https://host:5000/v2/", "host:5000" or docker.io's many names: the domain. */
 char *registry__server_domain(const char *server);
 /* "Basic ..."; NULL without a user. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/mem.h"
 #include "image/remote.h"
 #include "registry/challenge.h"
@@ -57,8 +58,8 @@ static void fuzz_credentials(const char *text, size_t size)
 /* The same, past the base64. */
 static void fuzz_credentials_json(const char *text, size_t size)
 {
-    CLEANUP_FREE char *header = registry__base64_encode(text, size);
-    CLEANUP_FREE char *again = registry__base64_decode(header, NULL);
+    CLEANUP_FREE char *header = base64_encode(text, size);
+    CLEANUP_FREE char *again = base64_decode(header, NULL);
 
     must(again && memcmp(again, text, size) == 0, "base64 does not come back");
     fuzz_credentials(header, strlen(header));
