@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "config_check.h"
 #include "tabique/error.h"
 
 #ifndef TABIQUE_LIBEXEC_DIR
@@ -44,7 +45,9 @@ struct option {
     const char *argument; /* how the help calls the value; KIND_CHOICE: the choices */
     const char *help;
     int64_t min, max;
+    config_check_fn *check; /* of one value; KIND_TEXT, KIND_LIST */
     bool flag_only;
+    bool absolute; /* KIND_PATH: on the command line, too */
 };
 
 #define AT(field) offsetof(struct config, field)
@@ -54,17 +57,17 @@ static const struct option options[] = {
     {"config", KIND_PATH, AT(config), TABIQUE_CONFIG_FILE, "FILE", "read options from this file",
      .flag_only = true},
     {"data-dir", KIND_PATH, AT(data_dir), "/var/lib/tabique", "DIR",
-     "images, containers, volumes, history"},
+     "images, containers, volumes, history", .absolute = true},
     {"run-dir", KIND_PATH, AT(run_dir), "/run/tabique", "DIR",
-     "run-time state; gone after a reboot"},
+     "run-time state; gone after a reboot", .absolute = true},
     {"socket", KIND_PATH, AT(socket), NULL, "PATH",
-     "unix socket of the Docker-compatible API (default: RUN-DIR/tabique.sock)"},
+     "unix socket of the Docker-compatible API (default: RUN-DIR/tabique.sock)", .absolute = true},
     {"socket-group", KIND_TEXT, AT(socket_group), "tabique", "GROUP",
-     "group that may use the socket; its members are administrators"},
+     "group that may use the socket; its members are administrators", .check = check_group},
     {"listen", KIND_LIST, AT(listen), ":9543", "[http://]ADDRESS:PORT",
-     "console and API over HTTPS (over HTTP only where written so); several; 'none' for none"},
+     "console and API over HTTPS (over HTTP only where written so); several; 'none' for none", .check = check_listen},
     {"allowed-hosts", KIND_LIST, AT(allowed_hosts), NULL, "NAME",
-     "further names this server is reached by; several"},
+     "further names this server is reached by; several", .check = check_host},
     {"tls-cert", KIND_PATH, AT(tls_cert), NULL, "FILE",
      "certificate chain (PEM) instead of the one made at first start"},
     {"tls-key", KIND_PATH, AT(tls_key), NULL, "FILE", "its private key (PEM)"},
@@ -86,16 +89,16 @@ static const struct option options[] = {
     {"vm-pool", KIND_NUMBER, AT(vm_pool), "2", "COUNT",
      "virtual machines kept warm for the next containers; 0: none", .min = 0, .max = 64},
     {"bridge", KIND_TEXT, AT(bridge), NULL, "DEVICE",
-     "device of the default network (default: the first free tabiqueN)"},
-    {"bip", KIND_TEXT, AT(bip), NULL, "ADDRESS/LEN", "its address (default: the first free pool)"},
+     "device of the default network (default: the first free tabiqueN)", .check = check_device},
+    {"bip", KIND_TEXT, AT(bip), NULL, "ADDRESS/LEN", "its address (default: the first free pool)", .check = check_bridge_address},
     {"address-pools", KIND_LIST, AT(address_pools), NULL, "BASE/LEN:SIZE",
-     "where new networks take their subnets from; several"},
+     "where new networks take their subnets from; several", .check = check_pool},
     {"dns", KIND_LIST, AT(dns), NULL, "ADDRESS",
-     "name servers of containers (default: the host's); several"},
+     "name servers of containers (default: the host's); several", .check = check_server},
     {"insecure-registry", KIND_LIST, AT(insecure_registries), NULL, "HOST[:PORT]",
-     "registries reached over HTTP or with unverified TLS; several"},
+     "registries reached over HTTP or with unverified TLS; several", .check = check_insecure},
     {"registry-mirror", KIND_LIST, AT(registry_mirrors), NULL, "URL",
-     "mirrors of the default registry; several"},
+     "mirrors of the default registry; several", .check = check_mirror},
     {"registry-certs", KIND_PATH, AT(registry_certs), "/etc/docker/certs.d", "DIR",
      "HOST[:PORT] below it: authorities (.crt) and our certificate (.cert, .key) for that registry"},
     {"registry-timeout", KIND_DURATION, AT(registry_timeout), "30s", "DURATION",
@@ -170,68 +173,141 @@ static void add_to_list(char ***list, const char *value)
     }
 }
 
-static int set_number(const struct option *option, const char *value, int64_t *ret,
-                      const char *where, struct error *err)
+/* "8m", "90s", "2": as it could be written, for messages. */
+static char *number_text(const struct option *option, int64_t number)
+{
+    static const char units[] = "kmgtp";
+    if (option->kind == KIND_DURATION)
+        return mem_printf("%.10gs", (double)number / 1e9);
+    int unit = -1;
+    while (option->kind == KIND_BYTES && unit < 4 && number >= 1024 && number % 1024 == 0)
+        number /= 1024, unit++;
+    return unit < 0 ? mem_printf("%lld", (long long)number) : mem_printf("%lld%c", (long long)number, units[unit]);
+}
+
+static int read_number(const struct option *option, const char *value, int64_t *ret,
+                       const char *where, struct error *err)
 {
     int64_t number = 0;
     int r = option->kind == KIND_DURATION ? str_to_duration(value, &number)
             : option->kind == KIND_BYTES  ? str_to_bytes(value, &number)
                                           : str_to_i64(value, &number);
-    if (r < 0)
+    if (r < 0 && r != -ERANGE)
         return error_set(err, EINVAL, "%s: %s: '%s' is not a %s", where, option->name, value,
                          option->kind == KIND_DURATION ? "duration like 90s, 15m, 24h"
                          : option->kind == KIND_BYTES  ? "size like 512m, 2g"
                                                        : "number");
-    if (number < option->min || number > option->max)
-        return error_set(err, EINVAL, "%s: %s: '%s' is out of range", where, option->name, value);
+    if (r < 0 || number < option->min || number > option->max) {
+        CLEANUP_FREE char *min = number_text(option, option->min), *max = number_text(option, option->max);
+        return error_set(err, EINVAL, "%s: %s: '%s' is out of range: %s to %s are possible", where, option->name,
+                         value, min, max);
+    }
     *ret = number;
     return 0;
 }
 
+static int check_value(const struct option *option, const char *value, const char *where, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    if (option->check == NULL || option->check(value, &why) >= 0)
+        return 0;
+    return error_set(err, EINVAL, "%s: %s: %s", where, option->name, why.message);
+}
+
+static int read_list(const struct option *option, const char *value, char ***ret, const char *where,
+                     struct error *err)
+{
+    CLEANUP_STRV char **list = NULL;
+    add_to_list(&list, value);
+    for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
+        int r = check_value(option, list[i], where, err);
+        if (r < 0)
+            return r;
+    }
+    /* An empty line must not take away what is there without it. */
+    if (list == NULL && option->fallback != NULL)
+        return error_set(err, EINVAL, "%s: %s: a value is missing; leave the option out, or write 'none'", where,
+                         option->name);
+    *ret = TAKE_PTR(list);
+    return 0;
+}
+
+/* The server's working directory is nobody's business later: files and environment
+ * name no path by it, and the command line none that outlives the shell. */
+static int read_path(const struct option *option, enum source source, const char *value, char **ret,
+                     const char *where, struct error *err)
+{
+    CLEANUP_FREE char *joined = NULL;
+    if (value[0] == '\0')
+        return error_set(err, EINVAL, "%s: %s: a path is missing", where, option->name);
+    if (value[0] != '/') {
+        if (option->absolute || source != SOURCE_FLAG)
+            return error_set(err, EINVAL, "%s: %s: '%s' is relative; write the whole path, from / on", where,
+                             option->name, value);
+        CLEANUP_FREE char *here = getcwd(NULL, 0);
+        joined = path_join(here != NULL ? here : "/", value);
+    }
+    CLEANUP_FREE char *path = path_clean(joined != NULL ? joined : value);
+    if (strcmp(path, "/") == 0)
+        return error_set(err, EINVAL, "%s: %s: '/' itself cannot be used", where, option->name);
+    *ret = TAKE_PTR(path);
+    return 0;
+}
+
+/* A value is checked also where a stronger source replaces it. */
 static int set(struct loading *loading, const struct option *option, enum source source,
                const char *value, const char *where, struct error *err)
 {
     enum source *before = &loading->sources[option - options];
-    if (source < *before)
-        return 0;
-    bool replaces = source > *before;
-    *before = source;
-    void *at = field(loading->config, option);
+    CLEANUP_STRV char **list = NULL;
+    CLEANUP_FREE char *text = NULL;
+    int64_t number = 0;
+    int r = 0;
     switch (option->kind) {
     case KIND_SWITCH:
-        *(bool *)at = true;
-        return 0;
+        break;
     case KIND_LIST:
-        if (replaces) {
-            strv_free(*(char ***)at);
-            *(char ***)at = NULL;
-        }
-        add_to_list(at, value);
-        return 0;
+        r = read_list(option, value, &list, where, err);
+        break;
     case KIND_CHOICE:
         if (!is_choice(option->argument, value))
-            return error_set(err, EINVAL, "%s: %s: '%s' is not one of %s", where, option->name,
-                             value, option->argument);
+            r = error_set(err, EINVAL, "%s: %s: '%s' is not one of %s", where, option->name, value,
+                          option->argument);
+        text = mem_strdup(value);
         break;
     case KIND_PATH:
-        if (value[0] == '\0')
-            return error_set(err, EINVAL, "%s: %s: a path is missing", where, option->name);
+        r = read_path(option, source, value, &text, where, err);
         break;
     case KIND_DURATION:
     case KIND_BYTES:
     case KIND_NUMBER:
-        return set_number(option, value, at, where, err);
+        r = read_number(option, value, &number, where, err);
+        break;
     case KIND_TEXT:
+        r = check_value(option, value, where, err);
+        text = mem_strdup(value);
         break;
     }
-    free(*(char **)at);
-    if (option->kind == KIND_PATH && value[0] != '/') {
-        /* The server's working directory is nobody's business later. */
-        CLEANUP_FREE char *here = getcwd(NULL, 0);
-        CLEANUP_FREE char *joined = path_join(here != NULL ? here : "/", value);
-        *(char **)at = path_clean(joined);
+    if (r < 0 || source < *before)
+        return r;
+    bool replaces = source > *before;
+    *before = source;
+
+    void *at = field(loading->config, option);
+    if (option->kind == KIND_SWITCH) {
+        *(bool *)at = true;
+    } else if (option->kind == KIND_LIST) {
+        if (replaces) {
+            strv_free(*(char ***)at);
+            *(char ***)at = NULL;
+        }
+        for (size_t i = 0; list != NULL && list[i] != NULL; i++)
+            strv_push(at, list[i]);
+    } else if (text != NULL) {
+        free(*(char **)at);
+        *(char **)at = TAKE_PTR(text);
     } else {
-        *(char **)at = mem_strdup(value);
+        *(int64_t *)at = number;
     }
     return 0;
 }
@@ -252,14 +328,44 @@ static char *strip(char *text)
     return text;
 }
 
+static int check_text(const char *text, const char *where, struct error *err)
+{
+    for (const char *at = text; *at != '\0'; at++)
+        if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f)
+            return error_set(err, EINVAL, "%s: a control character (0x%02x) stands in it; take it out", where,
+                             (unsigned char)*at);
+    return str_is_utf8(text, strlen(text)) ? 0 : error_set(err, EINVAL, "%s: it is not UTF-8 text", where);
+}
+
+static int load_line(struct loading *loading, char *line, const char *where, struct error *err)
+{
+    int r = check_text(line, where, err);
+    if (r < 0)
+        return r;
+    char *equals = strchr(line, '=');
+    if (equals == NULL)
+        return error_set(err, EINVAL, "%s: 'name = value' is expected", where);
+    *equals = '\0';
+    const char *name = strip(line);
+    const struct option *option = find(name, strlen(name));
+    if (option == NULL)
+        return error_set(err, EINVAL, "%s: unknown option '%s'; see tabique --help", where, name);
+    if (option->flag_only)
+        return error_set(err, EINVAL, "%s: '%s' is for the command line only; take the line out", where, name);
+    return set(loading, option, SOURCE_FILE, strip(equals + 1), where, err);
+}
+
 static int load_file(struct loading *loading, const char *path, bool must_exist, struct error *err)
 {
     CLEANUP_FREE char *text = NULL;
-    int r = file_read(AT_FDCWD, path, CONFIG_FILE_MAX, &text, NULL);
+    size_t length = 0;
+    int r = file_read(AT_FDCWD, path, CONFIG_FILE_MAX, &text, &length);
     if (r == -ENOENT && !must_exist)
         return 0;
     if (r < 0)
         return error_errno(err, -r, "configuration file %s", path);
+    if (strlen(text) != length)
+        return error_set(err, EINVAL, "%s: a NUL byte stands in it: this is no text file", path);
     int number = 0;
     for (char *line = text, *next; line != NULL; line = next) {
         next = strchr(line, '\n');
@@ -270,15 +376,7 @@ static int load_file(struct loading *loading, const char *path, bool must_exist,
         if (line[0] == '\0' || line[0] == '#' || line[0] == ';')
             continue;
         CLEANUP_FREE char *where = mem_printf("%s:%d", path, number);
-        char *equals = strchr(line, '=');
-        if (equals == NULL)
-            return error_set(err, EINVAL, "%s: 'name = value' is expected", where);
-        *equals = '\0';
-        const char *name = strip(line);
-        const struct option *option = find(name, strlen(name));
-        if (option == NULL || option->flag_only)
-            return error_set(err, EINVAL, "%s: unknown option '%s'", where, name);
-        r = set(loading, option, SOURCE_FILE, strip(equals + 1), where, err);
+        r = load_line(loading, line, where, err);
         if (r < 0)
             return r;
     }
@@ -306,7 +404,9 @@ static int load_environment(struct loading *loading, char *const *env, struct er
         if (option == NULL || option->kind == KIND_SWITCH)
             continue;
         CLEANUP_FREE char *where = mem_printf("environment, %.*s", (int)(equals - env[i]), env[i]);
-        int r = set(loading, option, SOURCE_ENVIRONMENT, equals + 1, where, err);
+        int r = check_text(equals + 1, where, err);
+        if (r >= 0)
+            r = set(loading, option, SOURCE_ENVIRONMENT, equals + 1, where, err);
         if (r < 0)
             return r;
     }
@@ -342,7 +442,9 @@ static int load_flags(struct loading *loading, int argc, char *const *argv, bool
                              option->argument);
         }
         CLEANUP_FREE char *where = mem_printf("--%s", option->name);
-        int r = set(loading, option, SOURCE_FLAG, value, where, err);
+        int r = check_text(value, where, err);
+        if (r >= 0)
+            r = set(loading, option, SOURCE_FLAG, value, where, err);
         if (r < 0)
             return r;
         if (strcmp(option->name, "config") == 0)
@@ -357,7 +459,14 @@ static int finish(struct config *config, struct error *err)
         config->socket = path_join(config->run_dir, "tabique.sock");
     if ((config->tls_cert == NULL) != (config->tls_key == NULL))
         return error_set(err, EINVAL, "tls-cert and tls-key belong together: give both or none");
-    if (strv_length(config->listen) == 1 && strcmp(config->listen[0], "none") == 0) {
+    if (strcmp(config->data_dir, config->run_dir) == 0)
+        return error_set(err, EINVAL, "data-dir and run-dir are both %s: they must be two directories",
+                         config->data_dir);
+    for (size_t i = 0; config->listen != NULL && config->listen[i] != NULL; i++) {
+        if (strcmp(config->listen[i], "none") != 0)
+            continue;
+        if (strv_length(config->listen) > 1)
+            return error_set(err, EINVAL, "listen: 'none' stands beside other addresses; write one or the other");
         strv_free(config->listen);
         config->listen = NULL;
     }

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -371,41 +372,17 @@ static int listen_on(const struct addrinfo *address, bool dual)
     return fd;
 }
 
-/* "[http://|https://][HOST|*]:PORT"; HOST may be in brackets. */
-static int split_address(const char *text, char host[256], char port[16], bool *ret_tls,
-                         struct error *err)
-{
-    const char *at = text;
-    *ret_tls = true;
-    if (str_starts(at, "https://"))
-        at += 8;
-    else if (str_starts(at, "http://"))
-        at += 7, *ret_tls = false;
-    const char *colon = strrchr(at, ':');
-    int number;
-    size_t length = colon != NULL ? (size_t)(colon - at) : 0;
-    if (colon == NULL || length > 255 || str_to_int(colon + 1, 0, 65535, &number) < 0)
-        return error_set(err, EINVAL, "listen: '%s' is not ADDRESS:PORT or http://ADDRESS:PORT",
-                         text);
-    if (length >= 2 && at[0] == '[' && at[length - 1] == ']')
-        at++, length -= 2;
-    else if (memchr(at, ':', length) != NULL)
-        return error_set(err, EINVAL, "listen: '%s': write an IPv6 address in brackets", text);
-    memcpy(host, at, length);
-    host[length] = '\0';
-    if (strcmp(host, "*") == 0)
-        host[0] = '\0';
-    snprintf(port, 16, "%d", number);
-    return 0;
-}
-
 static int open_tcp(struct front *front, const char *text, size_t entry, struct error *err)
 {
-    char host[256], port[16];
-    bool secure;
-    int r = split_address(text, host, port, &secure, err);
+    struct listen_address address;
+    struct error why = ERROR_INIT;
+    int r = listen_address_parse(text, &address, &why);
     if (r < 0)
-        return r;
+        return error_set(err, EINVAL, "listen: %s", why.message);
+    const char *host = address.host;
+    bool secure = address.tls;
+    char port[8];
+    snprintf(port, sizeof(port), "%u", address.port);
     struct addrinfo hints = {.ai_family = host[0] == '\0' ? AF_INET6 : AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
@@ -418,8 +395,7 @@ static int open_tcp(struct front *front, const char *text, size_t entry, struct 
         fd = listen_on(at, host[0] == '\0');
     freeaddrinfo(list);
     if (fd == -EAFNOSUPPORT && host[0] == '\0') { /* a kernel without IPv6 */
-        struct sockaddr_in any = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)strtoul(port, NULL, 10))};
+        struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(address.port)};
         struct addrinfo plain = {
             .ai_family = AF_INET, .ai_addr = (struct sockaddr *)&any, .ai_addrlen = sizeof(any)};
         fd = listen_on(&plain, false);
@@ -431,7 +407,7 @@ static int open_tcp(struct front *front, const char *text, size_t entry, struct 
             "choose another with --listen ADDRESS:PORT",
             port, port);
     if (fd < 0)
-        return error_errno(err, -fd, "listen: '%s'", text);
+        return error_errno(err, -fd, "cannot listen on '%s'", text);
     if (!secure && host[0] != '\0' && !str_starts(host, "127.") && strcmp(host, "::1") != 0 &&
         strcmp(host, "localhost") != 0)
         log_warning("%s is not encrypted: passwords and tokens cross the network in the clear",

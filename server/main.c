@@ -361,6 +361,19 @@ out:
     return r;
 }
 
+/* What the options name must be there and fit together. */
+static int check_files(const struct config *config, struct error *err)
+{
+    const struct tls_options options = {config->tls_cert, config->tls_key, config->tls_client_ca};
+    struct tls *tls = NULL;
+    if (config->tls_cert == NULL)
+        return 0;
+    int r = tls_new(&options, &tls, err);
+    if (r >= 0)
+        tls_unref(tls);
+    return r;
+}
+
 /* For the tests that hold documents against the table. */
 static void list_routes(void)
 {
@@ -392,8 +405,13 @@ int main(int argc, char **argv)
     } else if (config.list_routes) {
         list_routes();
     } else if (config.check_config) {
-        config_print(&config, stdout);
-        printf("# the configuration is good\n");
+        if (check_files(&config, &err) < 0) {
+            fprintf(stderr, "tabique: %s\n", err.message);
+            status = 2;
+        } else {
+            config_print(&config, stdout);
+            printf("# the configuration is good\n");
+        }
     } else if (run(&config, &err) < 0) {
         fprintf(stderr, "tabique: %s\n", err.message);
         status = 1;
