@@ -88,7 +88,7 @@ static int make_dirs(const struct engine_options *options, struct error *err)
     } dirs[] = {
         /* 0711: a VM worker that is not root passes through to its own container. */
         {false, "", 0711}, {false, "containers", 0711}, {false, "images", 0711}, {false, "volumes", 0711},
-        {false, "networks", 0700}, {true, "", 0711}, {true, "shims", 0711},
+        {false, "networks", 0700}, {false, DISCARDED_DIR, 0700}, {true, "", 0711}, {true, "shims", 0711},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
@@ -338,6 +338,7 @@ static int start_threads(struct engine *engine, struct error *err)
         return error_errno(err, r, "cannot make the engine's loop");
     engine->finishers = workers_new("finishers", FINISHERS_MAX);
     engine->operators = workers_new("operators", OPERATORS_MAX);
+    engine->sweepers = workers_new("sweepers", 1);
     r = -pthread_create(&engine->loop_thread, NULL, run_loop, engine);
     if (r < 0)
         return error_errno(err, r, "cannot start the engine's thread");
@@ -430,6 +431,7 @@ int engine_open(const struct engine_options *options, struct engine **ret, struc
     if (r == 0)
         r = start_recorder(engine, err);
     if (r == 0) {
+        discard_sweep(engine);
         r = recover_all(engine, err);
         engine->recovered = r == 0;
     }
@@ -474,6 +476,7 @@ static void close_threads(struct engine *engine)
         pthread_join(engine->loop_thread, NULL);
     }
     workers_stop(engine->finishers);
+    workers_stop(engine->sweepers);
     for (int i = 0; i < count; i++) {
         exec_forget_all(all[i], NULL, true);
         registry_unlist(all[i]);
@@ -491,6 +494,7 @@ static void close_threads(struct engine *engine)
     }
     workers_free(engine->operators);
     workers_free(engine->finishers);
+    workers_free(engine->sweepers);
 }
 
 /* Whether anybody needs what the engine has set up in the kernel. */

@@ -66,6 +66,7 @@ struct engine {
      * behind work that waits for an operation lock (restarts, removals). */
     struct workers *finishers;
     struct workers *operators;
+    struct workers *sweepers; /* of what discard() has set aside */
     atomic_bool closing;
     atomic_bool machine_stops; /* ends are nobody's wish, and nothing is started again */
     bool recovered;
@@ -233,6 +234,12 @@ int container__kill_and_wait(struct container *container, int64_t timeout_ns, st
 int container__wait_stopped(struct container *container, int64_t timeout_ns);
 int signal_parse(const char *text, int *ret, struct error *err);
 int spec_stop_signal(const struct spec *spec);
+
+/* discard.c: a directory below data_dir, as good as removed when this returns; its files
+ * go later, by an end of the server also after the next start. A missing one is success. */
+#define DISCARDED_DIR "discarded"
+int discard(struct engine *engine, const char *path);
+void discard_sweep(struct engine *engine);
 
 /* remove.c */
 int container__remove(struct container *container, bool volumes, bool force, struct error *err);

@@ -90,7 +90,7 @@ static int remove_locked(struct container *container, bool volumes, struct error
     /* A server that comes back finishes what is begun here. */
     record_save_state(container, NULL);
 
-    r = path_remove_tree(AT_FDCWD, container->dir);
+    r = discard(container->engine, container->dir);
     if (r < 0) {
         pthread_mutex_lock(&container->lock);
         container__transition(container, STATE_REMOVE_FAILED);

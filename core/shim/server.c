@@ -20,6 +20,7 @@
 #include "tabique/error.h"
 
 #define CONTROL_QUEUE_MAX (16u << 20) /* a server that does not read its replies */
+#define SYNC_NS NS_PER_SEC
 
 /* --- writing -------------------------------------------------------------------------- */
 static void peer_free(struct shim_peer *peer);
@@ -777,16 +778,26 @@ static void close_wall(struct shim *shim)
     shim->instance = NULL;
 }
 
+/* Behind all that somebody waits for, the server's next steps included: those write to
+ * the same disk. A container that is gone by then needs no record. */
+static void sync_record(struct loop_source *source, void *user)
+{
+    struct shim *shim = user;
+
+    (void)source;
+    if (shim->record_unsynced)
+        shim_record_sync(shim->options.state_dir);
+    shim->record_unsynced = false;
+}
+
 static void quit_if_done(void *user)
 {
     struct shim *shim = user;
     const struct shim_process *own = shim_process_find(shim, "");
 
     shim->quit_posted = false;
-    if (shim->record_unsynced) {
-        shim->record_unsynced = false;
-        shim_record_sync(shim->options.state_dir);
-    }
+    if (shim->record_unsynced && !shim->sync_timer)
+        loop_add_timer(shim->loop, SYNC_NS, 0, sync_record, shim, &shim->sync_timer);
     bool attached = false, control = false, running = own->started && !own->announced;
 
     for (const struct shim_peer *peer = shim->peers; peer; peer = peer->next) {
@@ -798,11 +809,14 @@ static void quit_if_done(void *user)
     if (shim->shutting_down) {
         /* The wall goes at once; we stay until the last client has the rest. */
         close_wall(shim);
-        if (!attached)
+        if (!attached) {
+            sync_record(NULL, shim);
             loop_stop(shim->loop);
+        }
     } else if (!running && !control && !attached) {
         /* No server, and all is recorded: the next one reads the record. */
         close_wall(shim);
+        sync_record(NULL, shim);
         loop_stop(shim->loop);
     }
 }

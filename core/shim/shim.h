@@ -159,6 +159,7 @@ struct shim {
     bool mounted;      /* a machine for the files of a container that does not run */
     bool quit_posted;
     bool record_unsynced;
+    struct loop_source *sync_timer; /* of the record */
 };
 
 int shim_server_open(struct shim *shim, int listening, int first);

@@ -186,6 +186,38 @@ static void damaged_record(void **state)
     path_remove_tree(AT_FDCWD, dir);
 }
 
+static bool is_empty(const char *dir)
+{
+    return rmdir(dir) == 0 && mkdir(dir, 0700) == 0;
+}
+
+/* Removed is what its name is gone of; the files follow, if need be after the next start. */
+static void removed_files_follow(void **state)
+{
+    struct bench *bench = *state;
+    struct container *c = run(bench, "gone", "{'Cmd':['sh','-c','mkdir -p /a/b; echo x >/a/b/c']}");
+    CLEANUP_FREE char *dir = mem_printf("%s/data/containers/%s", bench->root, container_id(c));
+    CLEANUP_FREE char *aside = mem_printf("%s/data/discarded", bench->root);
+    CLEANUP_FREE char *left = path_join(aside, "left");
+    CLEANUP_FREE char *file = path_join(left, "file");
+    struct stat st;
+
+    assert_int_equal(wait_exit(c), 0);
+    drop(c);
+    assert_int_equal(lstat(dir, &st), -1);
+    for (int i = 0; i < 500 && !is_empty(aside); i++)
+        usleep(10000);
+    assert_true(is_empty(aside));
+
+    bench_close(bench);
+    assert_int_equal(mkdir(left, 0700), 0);
+    assert_int_equal(file_write_atomic(AT_FDCWD, file, "x", 1, 0600), 0);
+    bench_open(bench);
+    for (int i = 0; i < 500 && !is_empty(aside); i++)
+        usleep(10000);
+    assert_true(is_empty(aside));
+}
+
 static void one_server_each(void **state)
 {
     struct bench *bench = *state;
@@ -203,7 +235,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(goes_on),           cmocka_unit_test(ended_meanwhile), cmocka_unit_test(shim_killed),
-        cmocka_unit_test(machine_restarted), cmocka_unit_test(damaged_record),  cmocka_unit_test(one_server_each),
+        cmocka_unit_test(machine_restarted), cmocka_unit_test(damaged_record),  cmocka_unit_test(removed_files_follow),
+        cmocka_unit_test(one_server_each),
     };
     return cmocka_run_group_tests(tests, bench_up, bench_down);
 }
