@@ -50,6 +50,8 @@ async function alternate(rounds, work) {
   return [median(times.ours), median(times.peer)];
 }
 
+const restClient = (...args) => +execFileSync(path.join(programs, 'rest_client'), args, { encoding: 'utf8' });
+
 const image = 'tabique/base';
 const long = { Image: image, Cmd: ['sleep', '1000000'] };
 
@@ -60,33 +62,28 @@ const benches = {
   },
 
   async 'rest-start'() {
-    // First instruction: the container's own program opens a FIFO we wait at.
+    // First instruction: the container's own program writes into a FIFO.
     const dir = fs.mkdtempSync(path.join(root, 'fifo-'));
-    const fifo = path.join(dir, 'f');
-    execFileSync('mkfifo', [fifo]);
-    const once = async (engine) => {
-      const opened = fs.promises.readFile(fifo);
-      const id = await engine.run({ Image: image, Cmd: ['sh', '-c', 'echo x >/m/f'], HostConfig: { Binds: [`${dir}:/m`] } });
-      await opened;
-      return id;
-    };
+    execFileSync('mkfifo', [path.join(dir, 'f')]);
     const times = { tabique: [], docker: [] };
+    const bare = [];
     for (let i = 0; i < 21; i++) {
       for (const engine of [ours, docker]) {
-        let id;
-        times[engine.name].push(await milliseconds(async () => { id = await once(engine); }));
-        await engine.remove([id]);
+        times[engine.name].push(restClient('start', engine.socket, image, dir));
       }
+      bare.push(+execFileSync(path.join(programs, 'bare_start'), [path.join(root, 'bare')], { encoding: 'utf8' }));
     }
-    const bare = [];
-    for (let i = 0; i < 21; i++) bare.push(+execFileSync(path.join(programs, 'bare_start'), [path.join(root, 'bare')], { encoding: 'utf8' }));
     report('create+start to first instruction (REST)', '1/8', median(times.tabique), median(times.docker), 'ms');
     report('  the same beside bare clone+pivot_root+exec', '3x', median(times.tabique), median(bare), 'ms', 'bare  ');
   },
 
   async top() {
     const ids = [await ours.run(long), await docker.run(long)];
-    const [a, b] = await alternate(30, (engine) => engine.call('GET', `/containers/${engine === ours ? ids[0] : ids[1]}/top`));
+    const times = [[], []];
+    for (let i = 0; i < 7; i++) {
+      for (const [n, engine] of [ours, docker].entries()) times[n].push(restClient('get', engine.socket, `/containers/${ids[n]}/top`, '21'));
+    }
+    const [a, b] = times.map(median);
     report('top over REST', '1/20', a, b, 'ms');
     await ours.remove([ids[0]]); await docker.remove([ids[1]]);
   },
