@@ -69,7 +69,7 @@ int db_open(const char *path, bool read_only, struct db **ret, struct error *err
     if (code == SQLITE_OK) {
         /* Readers are several and read seldom; the operating system caches too. */
         code = sqlite3_exec(db->handle,
-                            read_only ? "PRAGMA cache_size = -400" : "PRAGMA cache_size = -2000",
+                            read_only ? "PRAGMA cache_size = -256" : "PRAGMA cache_size = -1000",
                             NULL, NULL, NULL);
     }
     if (code != SQLITE_OK) {

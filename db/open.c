@@ -41,6 +41,8 @@ static int open_checked(const char *path, struct db **ret, struct error *err)
     /* Before the first table: it cannot be changed later without a rewrite. */
     (void)db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL");
     r = check(db, err);
+    /* It has read every page once. */
+    sqlite3_db_release_memory(db->handle);
     if (r == 0 && db_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL") < 0)
         r = db_error(db, err, "cannot use the history");
     if (r == 0)

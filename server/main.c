@@ -33,6 +33,7 @@
 #include "tls.h"
 
 #define BASE_IMAGE "tabique/base:latest"
+#define TRIM_SECONDS 15
 
 extern char **environ;
 
@@ -254,9 +255,12 @@ static void wait_for_end(struct server *server, struct engine *engine, const str
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGHUP);
     for (;;) {
-        int number = sigwaitinfo(&signals, NULL);
-        if (number < 0)
+        /* What a burst of requests has left in the heaps goes back to the machine. */
+        int number = sigtimedwait(&signals, NULL, &(struct timespec){.tv_sec = TRIM_SECONDS});
+        if (number < 0) {
+            malloc_trim(0);
             continue;
+        }
         if (number != SIGHUP) {
             if (number == SIGTERM && machine_goes_down()) {
                 log_info("the machine goes down; stopping all containers");

@@ -1,41 +1,26 @@
-/* digest.c - SHA-256 by libcrypto's EVP. Owner: archive. */
+/* digest.c - SHA-256 by nettle. Owner: archive. */
 #include "archive/digest.h"
 
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 
 struct digest {
-    EVP_MD_CTX *context;
+    struct sha256_ctx context;
 };
-
-/* EVP fails only without memory or without SHA-256 in the library: neither
- * leaves anything to do. */
-static void must(int ok)
-{
-    if (ok != 1) {
-        fputs("tabique: libcrypto cannot compute SHA-256\n", stderr);
-        abort();
-    }
-}
 
 struct digest *digest_new(void)
 {
     struct digest *digest = mem_new(struct digest);
 
-    digest->context = EVP_MD_CTX_new();
-    must(digest->context != NULL);
-    must(EVP_DigestInit_ex(digest->context, EVP_sha256(), NULL));
+    sha256_init(&digest->context);
     return digest;
 }
 
 void digest_free(struct digest *digest)
 {
-    if (!digest)
-        return;
-    EVP_MD_CTX_free(digest->context);
     free(digest);
 }
 
@@ -46,17 +31,16 @@ void digest_freep(struct digest **digest)
 
 void digest_update(struct digest *digest, const void *data, size_t length)
 {
-    must(EVP_DigestUpdate(digest->context, data, length));
+    sha256_update(&digest->context, length, data);
 }
 
 void digest_finish(struct digest *digest, char out[DIGEST_TEXT_MAX])
 {
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    unsigned length = 0;
+    uint8_t bytes[SHA256_DIGEST_SIZE];
 
-    must(EVP_DigestFinal_ex(digest->context, bytes, &length));
+    sha256_digest(&digest->context, sizeof(bytes), bytes);
     memcpy(out, "sha256:", 7);
-    hex_encode(bytes, 32, out + 7);
+    hex_encode(bytes, sizeof(bytes), out + 7);
 }
 
 void digest_of(const void *data, size_t length, char out[DIGEST_TEXT_MAX])

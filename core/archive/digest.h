@@ -1,6 +1,6 @@
 /* digest.h - SHA-256 as images name things: "sha256:" and 64 hex digits.
  *
- * By libcrypto, which uses the CPU's SHA instructions (docs/adr/0002). A struct
+ * By nettle, which uses the CPU's SHA instructions (docs/adr/0002). A struct
  * digest belongs to one thread at a time. Never fails: out of memory aborts.
  */
 #pragma once

@@ -35,7 +35,6 @@
 #define QUICK_MAX 256 /* elements of one transaction that is not worth libnftables */
 
 struct nat {
-    struct nft_ctx *context;
     struct mnl_socket *nl;
     char *table;   /* "inet NAME" */
     char *comment;
@@ -96,34 +95,36 @@ static const struct {
     {"leaving", "ip saddr 127.0.0.0/8 oifname @bridges masquerade"},
 };
 
+/* A context for the call: kept, it would keep every rule of the host that it has read. */
 static int run(struct nat *nat, const char *commands, struct error *err)
 {
-    if (nft_run_cmd_from_buffer(nat->context, commands) == 0)
-        return 0;
-    const char *text = nft_ctx_get_error_buffer(nat->context);
-    const char *line = text ? strstr(text, "Error: ") : NULL;
-    line = line ? line + strlen("Error: ") : text && *text ? text : "no details";
-    return error_set(err, strstr(line, "No such file") ? ENOENT : EIO, "nftables, table %s: %.*s", nat->table,
-                     (int)strcspn(line, "\n"), line);
+    struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
+    int r = 0;
+
+    if (!context)
+        return error_set(err, EIO, "libnftables cannot be started");
+    nft_ctx_buffer_error(context);
+    nft_ctx_buffer_output(context);
+    if (nft_run_cmd_from_buffer(context, commands) != 0) {
+        const char *text = nft_ctx_get_error_buffer(context);
+        const char *line = text ? strstr(text, "Error: ") : NULL;
+        line = line ? line + strlen("Error: ") : text && *text ? text : "no details";
+        r = error_set(err, strstr(line, "No such file") ? ENOENT : EIO, "nftables, table %s: %.*s", nat->table,
+                      (int)strcspn(line, "\n"), line);
+    }
+    nft_ctx_free(context);
+    return r;
 }
 
 int nat_open(const char *table, const char *comment, struct nat **ret, struct error *err)
 {
     struct nat *nat = mem_new(struct nat);
 
-    nat->context = nft_ctx_new(NFT_CTX_DEFAULT);
-    if (!nat->context) {
-        free(nat);
-        return error_set(err, EIO, "libnftables cannot be started");
-    }
     int r = netlink_open(NETLINK_NETFILTER, &nat->nl);
     if (r < 0) {
-        nft_ctx_free(nat->context);
         free(nat);
         return error_errno(err, r, "nftables");
     }
-    nft_ctx_buffer_error(nat->context);
-    nft_ctx_buffer_output(nat->context);
     nat->table = mem_printf("inet %s", table);
     nat->comment = mem_strdup(comment);
     *ret = nat;
@@ -134,7 +135,6 @@ void nat_close(struct nat *nat)
 {
     if (!nat)
         return;
-    nft_ctx_free(nat->context);
     netlink_close(&nat->nl);
     free(nat->table);
     free(nat->comment);

@@ -8,8 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <nettle/hmac.h>
 
 #include "base/base64.h"
 #include "base/clock.h"
@@ -122,14 +121,17 @@ static int sign(const char *secret, const char *id, long long timestamp, const c
     size_t length = 0;
     CLEANUP_FREE char *key = encoded ? base64_decode(encoded + 1, &length) : NULL;
     CLEANUP_FREE char *signed_text = mem_printf("%s.%lld.%s", id, timestamp, body);
-    unsigned char mac[EVP_MAX_MD_SIZE];
-    unsigned mac_length = 0;
+    struct hmac_sha256_ctx hmac;
+    uint8_t mac[SHA256_DIGEST_SIZE];
 
-    if (length == 0 || !HMAC(EVP_sha256(), key, (int)length, (const unsigned char *)signed_text,
-                             strlen(signed_text), mac, &mac_length))
+    if (length == 0)
         return error_set(err, EINVAL, "the webhook's secret does not sign");
+    hmac_sha256_set_key(&hmac, length, (const uint8_t *)key);
+    hmac_sha256_update(&hmac, strlen(signed_text), (const uint8_t *)signed_text);
+    hmac_sha256_digest(&hmac, sizeof(mac), mac);
     explicit_bzero(key, length);
-    CLEANUP_FREE char *text = base64_encode(mac, mac_length);
+    explicit_bzero(&hmac, sizeof(hmac));
+    CLEANUP_FREE char *text = base64_encode(mac, sizeof(mac));
     *ret = mem_printf("webhook-signature: v1,%s", text);
     return 0;
 }
