@@ -69,6 +69,16 @@ static int check_machine(struct error *err)
     return 0;
 }
 
+static int check_programs(const struct config *config, struct error *err)
+{
+    CLEANUP_FREE char *shim = path_join(config->libexec_dir, "tabique-shim");
+
+    if (access(shim, X_OK) == 0)
+        return 0;
+    return error_set(err, ENOENT, "%s is missing or no program (%s), and no container starts without it. Name its directory by "
+                                  "--libexec-dir, or install again", shim, strerror(errno));
+}
+
 static void prepare_process(void)
 {
     /* Connections, shims' sockets, images' files: what the machine allows. */
@@ -285,6 +295,8 @@ static void wait_for_end(struct server *server, struct engine *engine, const str
 static int run(const struct config *config, struct error *err)
 {
     int r = check_machine(err);
+    if (r == 0)
+        r = check_programs(config, err);
     if (r < 0)
         return r;
     prepare_process();
