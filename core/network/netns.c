@@ -21,7 +21,7 @@
 #include "network/netlink.h"
 
 #define AHEAD_MAX 16
-#define REST_NS (10 * NS_PER_MS)
+#define REST_NS (30 * NS_PER_MS)
 
 struct made {
     int fd;
