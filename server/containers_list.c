@@ -38,8 +38,8 @@ struct list {
 
 /* --- arguments ------------------------------------------------------------------------ */
 
-static int check_values(const cJSON *filters, const char *key, const char *const *allowed,
-                        struct error *err)
+static int check_values(const cJSON *filters, const char *key, const char *const *allowed, const char *wrong,
+                        const char *wrong_end, struct error *err)
 {
     const cJSON *value;
     cJSON_ArrayForEach (value, filter_values(filters, key)) {
@@ -48,7 +48,7 @@ static int check_values(const cJSON *filters, const char *key, const char *const
         for (const char *const *one = allowed; *one; one++)
             known = known || strcmp(*one, text) == 0;
         if (!known)
-            return error_set(err, EINVAL, "invalid filter '%s=%s'", key, text);
+            return error_set(err, EINVAL, "%s%s%s", wrong, text, wrong_end);
     }
     return 0;
 }
@@ -64,6 +64,18 @@ static int check_exited(const cJSON *filters, struct error *err)
                              "invalid filter 'exited=%s': strconv.Atoi: parsing \"%s\": invalid syntax",
                              text, text);
     }
+    return 0;
+}
+
+static int parse_port(const char *text, int *ret, struct error *err)
+{
+    int64_t number = 0;
+    const int r = str_to_i64(text, &number);
+    if (r < 0 && r != -ERANGE)
+        return error_set(err, EINVAL, "strconv.ParseUint: parsing \"%s\": invalid syntax", text);
+    if (r < 0 || number < 0 || number > 65535)
+        return error_set(err, EINVAL, "strconv.ParseUint: parsing \"%s\": value out of range", text);
+    *ret = (int)number;
     return 0;
 }
 
@@ -85,11 +97,13 @@ static int parse_ports(const cJSON *filters, const char *key, struct port_filter
         char *dash = strchr(numbers, '-');
         if (dash)
             *dash++ = '\0';
-        if (str_to_int(numbers, 0, 65535, &range->low) < 0 ||
-            str_to_int(dash ? dash : numbers, 0, 65535, &range->high) < 0 || range->high < range->low ||
-            strlen(protocol) >= sizeof(range->protocol))
-            return error_set(err, EINVAL, "error while looking up for %s %s: invalid containerPort: %s",
-                             key, text, text);
+        int r = parse_port(numbers, &range->low, err);
+        if (r == 0)
+            r = parse_port(dash ? dash : numbers, &range->high, err);
+        if (r == 0 && (range->high < range->low || strlen(protocol) >= sizeof(range->protocol)))
+            r = error_set(err, EINVAL, "invalid range specified for port: %s", text);
+        if (r < 0)
+            return error_prefix(err, "error while looking up for %s %s", key, text);
         snprintf(range->protocol, sizeof(range->protocol), "%s", protocol);
         ret->count++;
     }
@@ -132,9 +146,9 @@ static int prepare(struct list *list, struct error *err)
     static const char *const healths[] = {"none", "starting", "healthy", "unhealthy", NULL};
     const cJSON *filters = list->filters;
 
-    int r = check_values(filters, "status", states, err);
+    int r = check_values(filters, "status", states, "invalid filter 'status=", "'", err);
     if (r >= 0)
-        r = check_values(filters, "health", healths, err);
+        r = check_values(filters, "health", healths, "unrecognized filter value for health: ", "", err);
     if (r >= 0)
         r = check_exited(filters, err);
     if (r >= 0)

@@ -240,20 +240,17 @@ static int filter_values(const cJSON *given, cJSON *out, struct error *err)
         cJSON_ArrayForEach(value, given)
         {
             if (!cJSON_IsString(value))
-                return error_set(err, EINVAL, "json: cannot unmarshal %s into Go value of type string",
-                                 json_kind(value));
+                return error_set(err, EINVAL, "invalid filter");
             json_push_string(out, value->valuestring);
         }
         return 0;
     }
     if (!cJSON_IsObject(given))
-        return error_set(err, EINVAL, "json: cannot unmarshal %s into Go value of type map[string]bool",
-                         json_kind(given));
+        return error_set(err, EINVAL, "invalid filter");
     cJSON_ArrayForEach(value, given)
     {
         if (!cJSON_IsBool(value))
-            return error_set(err, EINVAL, "json: cannot unmarshal %s into Go value of type bool",
-                             json_kind(value));
+            return error_set(err, EINVAL, "invalid filter");
         if (cJSON_IsTrue(value))
             json_push_string(out, value->string);
     }
@@ -269,16 +266,14 @@ int request_filters(struct request *request, const char *const *allowed, cJSON *
         return 0;
     }
     CLEANUP_JSON cJSON *given = NULL, *filters = cJSON_CreateObject();
-    int r = json_parse(text, strlen(text), &given, err);
-    if (r < 0)
-        return r;
+    if (json_parse(text, strlen(text), &given, NULL) < 0)
+        return error_set(err, EINVAL, "invalid filter");
     if (cJSON_IsNull(given)) {
         *ret = NULL;
         return 0;
     }
     if (!cJSON_IsObject(given))
-        return error_set(err, EINVAL, "json: cannot unmarshal %s into Go value of type map[string]map[string]bool",
-                         json_kind(given));
+        return error_set(err, EINVAL, "invalid filter");
     const cJSON *entry;
     cJSON_ArrayForEach(entry, given)
     {
@@ -290,7 +285,7 @@ int request_filters(struct request *request, const char *const *allowed, cJSON *
         cJSON *list = cJSON_GetObjectItemCaseSensitive(filters, entry->string);
         if (list == NULL)
             list = json_add_array(filters, entry->string);
-        r = filter_values(entry, list, err);
+        int r = filter_values(entry, list, err);
         if (r < 0)
             return r;
     }
@@ -414,12 +409,9 @@ int request_json(struct request *request, size_t limit, bool allow_empty, cJSON 
     int r = json_parse(body.data, body.length, &json, err);
     if (r < 0)
         return error_prefix(err, "invalid JSON");
-    if (cJSON_IsNull(json) && allow_empty) {
+    if (cJSON_IsNull(json)) { /* nothing said of any field */
         cJSON_Delete(json);
-        json = NULL;
-    } else if (cJSON_IsNull(json)) {
-        cJSON_Delete(json);
-        return error_set(err, EINVAL, "invalid JSON: got EOF while reading request body");
+        json = cJSON_CreateObject();
     }
     *ret = json;
     return 0;

@@ -213,27 +213,37 @@ static void wishes_clear(struct wishes *wishes)
     strv_free(wishes->cache_from);
 }
 
-static int query_json(struct request *request, const char *name, int type, cJSON **ret, struct error *err)
+static int query_json(struct request *request, const char *name, const char *what, const char *go_type, cJSON **ret,
+                      struct error *err)
 {
     const char *text = request_query(request, name);
     if (!text || !text[0])
         return 0;
     int r = json_parse(text, strlen(text), ret, err);
     if (r < 0)
-        return error_prefix(err, "error reading %s", name);
-    if (((*ret)->type & 0xff) == type || cJSON_IsNull(*ret))
+        return error_prefix(err, "error reading %s", what);
+    if ((go_type[0] == '[' ? cJSON_IsArray(*ret) : cJSON_IsObject(*ret)) || cJSON_IsNull(*ret))
         return 0;
-    return error_set(err, EINVAL, "error reading %s: it is no JSON %s", name, type == cJSON_Array ? "array" : "object");
+    return error_set(err, EINVAL, "error reading %s: json: cannot unmarshal %s into Go value of type %s", what,
+                     json_kind(*ret), go_type);
 }
 
 /* {"name": "text"}, and null where it may be. */
-static int query_map(struct request *request, const char *name, bool nulls, cJSON **ret, struct error *err)
+static int query_map(struct request *request, const char *name, const char *what, bool nulls, cJSON **ret,
+                     struct error *err)
 {
-    int r = query_json(request, name, cJSON_Object, ret, err);
-    const cJSON *item;
+    int r = query_json(request, name, what, nulls ? "map[string]*string" : "map[string]string", ret, err);
+    cJSON *item;
     cJSON_ArrayForEach (item, *ret) {
+        if (!nulls && cJSON_IsNull(item)) { /* as Go reads it into a string */
+            cJSON *empty = cJSON_CreateString("");
+            empty->string = mem_strdup(item->string);
+            cJSON_ReplaceItemViaPointer(*ret, item, empty);
+            item = empty;
+        }
         if (!cJSON_IsString(item) && !(nulls && cJSON_IsNull(item)))
-            return error_set(err, EINVAL, "error reading %s: the value of %s is no string", name, item->string);
+            return error_set(err, EINVAL, "error reading %s: json: cannot unmarshal %s into Go value of type string",
+                             what, json_kind(item));
     }
     return r;
 }
@@ -269,9 +279,10 @@ static int read_limits(struct request *request, cJSON *host, struct error *err)
 
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
         int64_t value = 0;
-        const int r = route_atoi(request, numbers[i].query, 0, &value, err);
-        if (r < 0)
-            return r;
+        const char *text = request_query(request, numbers[i].query);
+        /* Docker takes what is no number for none, but for one. */
+        if (text && *text && str_to_i64(text, &value) < 0 && strcmp(numbers[i].query, "shmsize") == 0)
+            return error_set(err, EINVAL, "strconv.ParseInt: parsing \"%s\": invalid syntax", text);
         if (value)
             json_add_int(host, numbers[i].key, value);
     }
@@ -286,7 +297,7 @@ static int read_limits(struct request *request, cJSON *host, struct error *err)
             json_add(host, lists[i].key, json_from_strv(values));
     }
     cJSON *ulimits = NULL;
-    const int r = query_json(request, "ulimits", cJSON_Array, &ulimits, err);
+    const int r = query_json(request, "ulimits", "ulimit settings", "[]*container.Ulimit", &ulimits, err);
     if (ulimits)
         json_add(host, "Ulimits", ulimits);
     return r;
@@ -301,6 +312,8 @@ static int refuse(struct request *request, struct error *err)
     if (version && strcmp(version, "2") == 0)
         return error_set(err, EINVAL, "BuildKit is not available on this server: set DOCKER_BUILDKIT=0 to build with "
                                       "the classic builder");
+    if (version && version[0] && strcmp(version, "1") != 0)
+        return error_set(err, EINVAL, "invalid version \"%s\"", version);
     if (request_query_bool(request, "squash", false))
         return error_set(err, EINVAL, "squash is only supported with experimental mode");
     if (outputs && outputs[0] && strcmp(outputs, "null") != 0 && strcmp(outputs, "[]") != 0)
@@ -311,7 +324,7 @@ static int refuse(struct request *request, struct error *err)
     if (isolation && isolation[0] && !str_equal_nocase(isolation, "default") &&
         !str_equal_nocase(isolation, "process") && !str_equal_nocase(isolation, "hyperv"))
         return error_set(err, EINVAL, "unsupported isolation: \"%s\"", isolation);
-    return 0;
+    return image_platform_check(request_query(request, "platform"), err);
 }
 
 static int read_wishes(struct request *request, struct wishes *wishes, struct error *err)
@@ -321,11 +334,11 @@ static int read_wishes(struct request *request, struct wishes *wishes, struct er
 
     int r = refuse(request, err);
     if (r >= 0)
-        r = query_map(request, "buildargs", true, &wishes->build_args, err);
+        r = query_map(request, "buildargs", "build args", true, &wishes->build_args, err);
     if (r >= 0)
-        r = query_map(request, "labels", false, &wishes->labels, err);
+        r = query_map(request, "labels", "labels", false, &wishes->labels, err);
     if (r >= 0)
-        r = query_json(request, "cachefrom", cJSON_Array, &cache_from, err);
+        r = query_json(request, "cachefrom", "cache-from", "[]string", &cache_from, err);
     wishes->host_config = cJSON_CreateObject();
     if (r >= 0)
         r = read_limits(request, wishes->host_config, err);
@@ -416,32 +429,93 @@ cJSON *build_cache_summaries(struct request *request)
     return list;
 }
 
+/* "until" and its older name choose by age, the others by what /system/df says of an entry. */
+struct cache_filter {
+    const cJSON *filters;
+    int64_t until;
+};
+
+static bool cache_wanted(void *user, const struct image_cache_entry *entry)
+{
+    const struct cache_filter *filter = user;
+    const char *used = entry->in_use ? "true" : "false";
+    const struct {
+        const char *key, *value;
+    } fields[] = {{"parent", entry->parent}, {"type", "regular"}, {"description", entry->description},
+                  {"inuse", used},           {"shared", used},    {"private", entry->in_use ? "false" : "true"}};
+
+    if (filter->until && entry->created_ns > filter->until)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        if (filter_values(filter->filters, fields[i].key) &&
+            !filter_match(filter->filters, fields[i].key, fields[i].value))
+            return false;
+    /* Cached steps have no labels: none is meant where labels choose. */
+    return filter_match_regex(filter->filters, "id", entry->id) && !filter_values(filter->filters, "label") &&
+           !filter_values(filter->filters, "label!");
+}
+
+static int read_cache_filter(struct request *request, cJSON **filters, struct cache_filter *ret, struct error *err)
+{
+    static const char *const allowed[] = {"until", "unused-for", "id", "parent", "type", "description", "inuse", "shared",
+                                          "private", "label", "label!", NULL};
+    const cJSON *value;
+
+    int r = request_filters(request, allowed, filters, err);
+    if (r < 0)
+        return strcmp(err->message, "invalid filter") == 0 ? r : error_prefix(err, "failed to prune build cache");
+    ret->filters = *filters;
+    if (filter_values(*filters, "until") && filter_values(*filters, "unused-for"))
+        return error_set(err, EINVAL, "failed to prune build cache: conflicting filters: \"until\" and \"unused-for\"");
+    cJSON_ArrayForEach (value, *filters) {
+        if (value->child && value->child->next)
+            return error_set(err, EINVAL, "failed to prune build cache: filters expect only one value");
+    }
+    for (const char *const *key = (const char *const[]){"until", "unused-for", NULL}; *key; key++) {
+        const char *text = filter_first(*filters, *key);
+        if (text && time_parse(text, &ret->until) < 0)
+            return error_set(err, EINVAL, "failed to prune build cache: \"%s\" filter expects a duration (e.g., '24h') or "
+                             "a timestamp: failed to parse value as time or duration: \"%s\"", *key, text);
+    }
+    return 0;
+}
+
+/* Before 1.48 there was one limit, under its old name. */
+static int read_cache_limits(struct request *request, struct image_cache_pruning *ret, struct error *err)
+{
+    const bool newer = request_api_version(request) >= 148;
+    const struct {
+        const char *name;
+        int64_t *value;
+        bool read;
+    } limits[] = {{"reserved-space", &ret->reserved, newer},
+                  {"keep-storage", &ret->reserved, true},
+                  {"max-used-space", &ret->max_used, newer},
+                  {"min-free-space", &ret->min_free, newer}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        const char *text = limits[i].read && !*limits[i].value ? request_query(request, limits[i].name) : NULL;
+        if (text && route_atoi(request, limits[i].name, 0, limits[i].value, err) < 0)
+            return error_prefix(err, "%s is in bytes and expects an integer, got %s", limits[i].name, text);
+    }
+    return 0;
+}
+
 static int build_prune(struct request *request)
 {
-    static const char *const allowed[] = {"until", "unused-for", "id", "label", "label!", NULL};
     struct error err = ERROR_INIT;
     CLEANUP_JSON cJSON *filters = NULL;
-    CLEANUP_STRV char **labels = NULL, **deleted = NULL, **ids = NULL;
-    int64_t until = 0, keep = 0, reclaimed = 0;
+    CLEANUP_STRV char **deleted = NULL;
+    struct cache_filter filter = {0};
+    struct image_cache_pruning pruning = {
+        .all = request_query_bool(request, "all", false), .wanted = cache_wanted, .user = &filter};
+    int64_t reclaimed = 0;
 
-    int r = request_filters(request, allowed, &filters, &err);
+    int r = read_cache_filter(request, &filters, &filter, &err);
     if (r >= 0)
-        r = filter_prune(filters, &until, &labels, &err);
-    const char *unused = filter_first(filters, "unused-for");
-    if (r >= 0 && unused && !until && time_parse(unused, &until) < 0)
-        r = error_set(&err, EINVAL, "invalid filter 'unused-for=%s'", unused);
-    const char *keep_name = request_query(request, "keep-storage") ? "keep-storage" : "reserved-space";
+        r = read_cache_limits(request, &pruning, &err);
     if (r >= 0)
-        r = route_atoi(request, keep_name, 0, &keep, &err);
-    const cJSON *value;
-    cJSON_ArrayForEach (value, filter_values(filters, "id")) {
-        if (cJSON_IsString(value))
-            strv_push(&ids, value->valuestring);
-    }
-    /* Cached steps have no labels: none is meant where labels choose. */
-    if (r >= 0 && !labels)
-        r = image_cache_prune(engine_images(request_engine(request)), request_query_bool(request, "all", false), until,
-                              ids, keep, &deleted, &reclaimed, &err);
+        r = image_cache_prune(engine_images(request_engine(request)), &pruning, &deleted, &reclaimed, &err);
     if (r < 0)
         return route_fail(request, r, &err);
     CLEANUP_FREE char *bytes = mem_printf("%lld", (long long)reclaimed);

@@ -109,7 +109,7 @@ int route_time(struct request *request, const char *name, int64_t fallback, int6
         return 0;
     }
     if (time_parse(text, ret) < 0)
-        return error_set(err, EINVAL, "invalid value for \"%s\": %s is not a time", name, text);
+        return error_set(err, EINVAL, "strconv.ParseInt: parsing \"%s\": invalid syntax", text);
     return 0;
 }
 

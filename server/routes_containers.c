@@ -158,8 +158,8 @@ static int containers_update(struct request *request)
     CLEANUP_JSON cJSON *body = NULL;
     CLEANUP_STRV char **warnings = NULL;
 
-    int r = request_json(request, 0, false, &body, &err);
-    if (r >= 0 && !cJSON_IsObject(body))
+    int r = request_json(request, 0, true, &body, &err);
+    if (r >= 0 && body && !cJSON_IsObject(body))
         r = error_set(&err, EINVAL, "invalid JSON: json: cannot unmarshal %s into Go value of type "
                       "container.UpdateConfig", json_kind(body));
     if (r >= 0)

@@ -30,7 +30,7 @@ static int execs_create(struct request *request)
     CLEANUP_JSON cJSON *body = NULL;
     char id[65] = "";
 
-    int r = request_json(request, 0, false, &body, &err);
+    int r = request_json(request, 0, true, &body, &err);
     if (r >= 0) {
         const cJSON *command = json_get(body, "Cmd");
         if (!cJSON_IsObject(body) || (!command || cJSON_IsNull(command)) ||

@@ -75,11 +75,10 @@ static int repo_and_tag(struct request *request, const char *repo, char **ret, s
         *ret = NULL;
         return 0;
     }
-    CLEANUP_FREE char *text = tag && tag[0] ? mem_printf("%s:%s", repo, tag) : mem_strdup(repo);
-    CLEANUP_FREE char *repository = NULL, *parsed_tag = NULL, *digest = NULL;
-    int r = image_name_parse(repo, NULL, NULL, NULL, err);
-    if (r >= 0 && image_name_parse(text, &repository, &parsed_tag, &digest, err) < 0)
-        r = error_set(err, EINVAL, "invalid tag format");
+    CLEANUP_FREE char *text = NULL, *digest = NULL;
+    int r = image_name_join(repo, tag, &text, err);
+    if (r >= 0)
+        r = image_name_parse(text, NULL, NULL, &digest, err);
     if (r < 0)
         return r;
     if (digest && digest[0])

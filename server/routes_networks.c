@@ -65,8 +65,8 @@ static int networks_list(struct request *request)
     struct list list = {.endpoints = request_api_version(request) < 128};
 
     int r = request_filters(request, allowed, &filters, &err);
-    if (r >= 0)
-        r = filter_bool(filters, "dangling", false, &list.dangling, &err);
+    if (r >= 0 && filter_bool(filters, "dangling", false, &list.dangling, NULL) < 0)
+        r = error_set(&err, EINVAL, "invalid value for filter 'dangling', must be \"true\" (or \"1\"), or \"false\" (or \"0\")");
     const char *type = filter_first(filters, "type");
     if (r >= 0 && type && strcmp(type, "custom") != 0 && strcmp(type, "builtin") != 0)
         r = error_set(&err, EINVAL, "invalid filter: 'type'='%s'", type);
@@ -130,7 +130,7 @@ static int read_subnets(const cJSON *config, bool loose, struct network_subnet *
         const char *subnet = json_string(entry, "Subnet", ""), *gateway = json_string(entry, "Gateway", ""),
                    *range = json_string(entry, "IPRange", "");
         if (!subnet[0])
-            return error_set(err, EINVAL, "invalid network config: invalid subnet: subnet is empty");
+            return error_set(err, EINVAL, "invalid network config: invalid subnet : invalid CIDR block notation");
         subnets[count++] = (struct network_subnet){.loose = loose,
                                                    .subnet = (char *)(uintptr_t)subnet,
                                                    .gateway = gateway[0] ? (char *)(uintptr_t)gateway : NULL,
@@ -169,7 +169,7 @@ static int networks_create(struct request *request)
     struct network wanted = {.subnets = subnets};
     char id[65] = "";
 
-    int r = request_json(request, 0, false, &given, &err);
+    int r = request_json(request, 0, true, &given, &err);
     if (r >= 0)
         r = schema_complete(&body_network_create, given, "", &body, &err);
     if (r >= 0)
@@ -220,7 +220,7 @@ static int connect_body(struct request *request, const struct schema *schema, cJ
 {
     CLEANUP_NETWORK struct network *network = NULL;
     CLEANUP_JSON cJSON *checked = NULL;
-    int r = request_json(request, 0, false, ret_body, err);
+    int r = request_json(request, 0, true, ret_body, err);
     if (r >= 0)
         r = schema_complete(schema, *ret_body, "", &checked, err);
     if (r >= 0)

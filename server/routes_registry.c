@@ -48,13 +48,9 @@ static int one_name(const char *image, const char *tag, char **ret, bool *ret_wh
     int r = image_name_parse(text, &repository, &own_tag, &digest, err);
     if (r < 0)
         return r;
-    char *name = tag && tag[0] ? mem_printf("%s%s%s", repository, strchr(tag, ':') ? "@" : ":", tag) : mem_strdup(text);
-    r = image_name_parse(name, NULL, NULL, NULL, err);
-    if (r < 0) {
-        free(name);
+    r = tag && tag[0] ? image_name_join(repository, tag, ret, err) : image_name_join(text, NULL, ret, err);
+    if (r < 0)
         return r;
-    }
-    *ret = name;
     *ret_whole = !(tag && tag[0]) && !own_tag && !digest;
     return 0;
 }
@@ -172,7 +168,8 @@ static int read_filter(struct request *request, struct search_filter *ret, struc
     cJSON_ArrayForEach (stars, filter_values(filters, "stars")) {
         int64_t number;
         if (str_to_i64(stars->valuestring, &number) < 0)
-            return error_set(err, EINVAL, "invalid filter 'stars=%s'", stars->valuestring);
+            return error_set(err, EINVAL, "invalid filter 'stars=%s': strconv.Atoi: parsing \"%s\": invalid syntax",
+                             stars->valuestring, stars->valuestring);
         ret->stars = number > ret->stars ? number : ret->stars;
     }
     return 0;

@@ -67,6 +67,8 @@ static int volumes_list(struct request *request)
     struct list list = {0};
 
     int r = request_filters(request, allowed, &filters, &err);
+    if (r < 0 && strcmp(err.message, "invalid filter") == 0)
+        error_prefix(&err, "error reading volume filters");
     if (r >= 0)
         r = filter_bool(filters, "dangling", false, &list.dangling, &err);
     if (r < 0)

@@ -417,7 +417,7 @@ static int parse_long(struct arguments *arguments, const char *word, struct erro
         add_selection(&arguments->pids, word + strlen("--pid="));
         return 0;
     }
-    return error_set(err, EINVAL, "ps: error: unknown gnu long option \"%s\"", word);
+    return error_set(err, EINVAL, "ps: error: unknown gnu long option");
 }
 
 static int parse_unix(struct arguments *arguments, char ***words, struct error *err)

@@ -78,3 +78,32 @@ unpack_docker() {
   ln -sf iptables-nft "$peer/usr/sbin/iptables"
   ln -sf ip6tables-nft "$peer/usr/sbin/ip6tables"
 }
+
+# unpack_newer_docker DIR OLDER: Debian 13's docker.io and containerd over a copy of OLDER,
+# fetched by an apt set-up beside the machine's. They run with Debian 12's libraries.
+unpack_newer_docker() {
+  local peer=$1 older=$2 apt=$1.apt uri
+  [ ! -x "$peer/usr/sbin/dockerd" ] || return 0
+  step "unpacking Debian 13's docker.io for comparison"
+  uri=$(apt-get indextargets --format '$(REPO_URI)|$(CODENAME)|$(ORIGIN)' |
+    sed -n 's/^\(.*\)|[a-z]*|Debian$/\1/p' | head -n 1)
+  [ -n "$uri" ] || die "apt knows no Debian mirror." "Check /etc/apt/sources.list and run: apt-get update"
+  rm -rf "$peer" "$apt"
+  mkdir -p "$apt"/{lists/partial,cache/archives/partial,debs}
+  apt=$(readlink -f "$apt")
+  : >"$apt/status"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${uri%/} trixie main" >"$apt/sources.list"
+  cat >"$apt/conf" <<CONF
+Dir::Etc::SourceList "$apt/sources.list";
+Dir::Etc::SourceParts "-";
+Dir::State::Lists "$apt/lists";
+Dir::State::status "$apt/status";
+Dir::Cache "$apt/cache";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+CONF
+  (cd "$apt/debs" && export APT_CONFIG=$apt/conf && apt-get -q update && apt-get -q download docker.io containerd) >/dev/null
+  cp -a "$older" "$peer"
+  for deb in "$apt"/debs/*.deb; do dpkg-deb -x "$deb" "$peer"; done
+  rm -rf "$apt"
+}

@@ -382,8 +382,11 @@ static int open_failed(struct error *err, int r, const char *path)
 {
     if (r == -ENOENT || r == -ENOTDIR)
         return error_set(err, ENOENT, "no such file or directory: %s", path);
-    if (r == -ELOOP || r == -ENAMETOOLONG)
-        return error_errno(err, EINVAL, "%s", path);
+    if (r == -ELOOP || r == -ENAMETOOLONG) {
+        CLEANUP_FREE char *clean = path_clean(path);
+        return error_set(err, EINVAL, "lstat %s: %s", clean,
+                         r == -ELOOP ? "too many levels of symbolic links" : "file name too long");
+    }
     error_errno(err, r, "cannot open \"%s\"", path);
     if (err)
         err->code = EIO;

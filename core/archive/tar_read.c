@@ -433,7 +433,7 @@ static int read_header(struct tar_reader *reader, struct tar_extras *extras, str
     bool first = archive_stream_bytes(reader->stream) == 0;
     int r = read_all(reader, header, sizeof(header), err);
     if (r < 0 && first && archive_stream_bytes(reader->stream) < sizeof(header) && archive_stream_bytes(reader->stream) > 0)
-        return error_set(err, EINVAL, "this is no tar archive, or it is cut short");
+        return error_set(err, EINVAL, "unexpected EOF");
     if (r < 0)
         return r;
     if (r == 0)
@@ -448,7 +448,7 @@ static int read_header(struct tar_reader *reader, struct tar_extras *extras, str
         return 0;
     }
     if (!checksum_fits(header))
-        return error_set(err, EINVAL, "invalid tar header: this is no tar archive, or it is damaged");
+        return error_set(err, EINVAL, "archive/tar: invalid tar header");
     if (tar_number(header + 124, 12, &size) < 0 || size < 0)
         return damaged(err, "a size is malformed");
 

@@ -199,7 +199,7 @@ static int read_field(const struct schema *schema, const struct field *field, co
             json_push_string(*ret, value->valuestring);
             return 0;
         }
-        return read_strv(schema, value, path, field->go_type, ret, err);
+        return read_strv(schema, value, path, "string", ret, err);
     case T_STRV:
         return read_strv(schema, value, path, field->go_type, ret, err);
     case T_STRVV:

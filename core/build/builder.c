@@ -410,7 +410,7 @@ static int prepare(struct build *build, struct error *err)
     if (options->target && *options->target) {
         int index = dockerfile_find_stage(build->dockerfile, options->target);
         if (index < 0)
-            return error_set(err, EINVAL, "failed to reach build target %s in Dockerfile", options->target);
+            return error_set(err, EINVAL, "target stage \"%s\" could not be found", options->target);
         dockerfile_cut(build->dockerfile, (size_t)index + 1);
     }
     append_labels(build);

@@ -81,8 +81,7 @@ static int read_remote(const struct build_options *options, const struct build_c
         return error_set(err, EINVAL, "building from a git repository is not supported here: clone it, and build "
                                       "from its directory");
     if (!fetch_is_address(options->remote))
-        return error_set(err, EINVAL, "remote URL %s could not be recognized as a URL of a Dockerfile or a tar archive",
-                         options->remote);
+        return error_set(err, EINVAL, "remoteURL (%s) could not be recognized as URL", options->remote);
     CLEANUP_CLOSE int fd = openat(context->dir_fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_errno(err, EIO, "cannot make a temporary file");
@@ -135,6 +134,10 @@ static int read_dockerfile(const char *asked, struct build_context *context, str
     const char *name = asked && *asked ? asked : "Dockerfile";
     CLEANUP_FREE char *rooted = mem_printf("/%s", name);
     CLEANUP_FREE char *clean = path_clean(rooted);
+    CLEANUP_FREE char *relative = path_clean(name);
+
+    if (str_equal(relative, "..") || str_starts(relative, "../"))
+        return error_set(err, EINVAL, "forbidden path outside the build context: %s ()", name);
 
     int r = read_plain(context->files_fd, clean, DOCKERFILE_MAX, &context->dockerfile, &context->dockerfile_length);
     if (r == -ENOENT && strcmp(name, "Dockerfile") == 0)

@@ -291,7 +291,7 @@ static int take_flags(struct dockerfile_instruction *instruction, const struct f
         if (elsewhere)
             continue;
         if (!known)
-            return wrong(err, instruction->line, "unknown flag: --%s", name);
+            return wrong(err, instruction->line, "unknown flag: %s", name);
         if (!value)
             return wrong(err, instruction->line, "missing a value on flag: %s", name);
         if (dockerfile_flag(instruction, name))

@@ -1,7 +1,6 @@
 /* fetch.c - see fetch.h. Owner: build. */
 #include "build/fetch.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "curl/missing.h"
+#include "curl/transfer.h"
 #include "tabique/error.h"
 
 #define REDIRECTS_MAX 10L
@@ -20,9 +20,8 @@
 struct fetching {
     int fd;
     uint64_t size, max;
-    bool (*cancelled)(void *user);
-    void *user;
     int result; /* why we stopped it */
+    struct transfer transfer;
 };
 
 bool fetch_is_address(const char *text)
@@ -44,64 +43,47 @@ static size_t take(char *data, size_t one, size_t count, void *user)
     return fetching->result < 0 ? 0 : length;
 }
 
-static int progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
-{
-    struct fetching *fetching = user;
-
-    if (!fetching->cancelled || !fetching->cancelled(fetching->user))
-        return 0;
-    fetching->result = -ECANCELED;
-    return 1;
-}
-
 static void curl_freep(CURL **curl)
 {
     curl_easy_cleanup(*curl);
 }
 
-static int explain(const struct fetching *fetching, CURLcode code, const char *address, const char *detail,
-                   struct error *err)
+static int explain(const struct fetching *fetching, CURL *curl, CURLcode code, const char *address, struct error *err)
 {
     if (fetching->result == -EFBIG)
         return error_set(err, EFBIG, "%s is larger than the limit of %llu bytes", address,
                          (unsigned long long)fetching->max);
-    if (fetching->result == -ECANCELED)
+    if (fetching->transfer.was_cancelled)
         return error_set(err, ECANCELED, "Build cancelled");
     if (fetching->result < 0)
         return error_errno(err, EIO, "cannot keep %s", address);
-    return error_set(err, EIO, "cannot get %s: %s", address, *detail ? detail : curl_easy_strerror(code));
+    transfer_explain(curl, code, "Get", address, &fetching->transfer, err);
+    return error_prefix(err, "error downloading remote context %s", address);
 }
 
 int fetch(const char *address, int fd, uint64_t max_bytes, bool (*cancelled)(void *user), void *user,
           struct fetch_result *ret, struct error *err)
 {
-    struct fetching fetching = {.fd = fd, .max = max_bytes, .cancelled = cancelled, .user = user};
-    char detail[CURL_ERROR_SIZE] = "";
+    struct fetching fetching = {
+        .fd = fd,
+        .max = max_bytes,
+        .transfer = {.connect_s = CONNECT_MAX_S, .slow_bytes = 1, .slow_s = SILENCE_MAX_S, .cancelled = cancelled, .user = user},
+    };
     long status = 0, modified = -1;
     const char *type = NULL;
 
     CLEANUP(curl_freep) CURL *curl = curl_easy_init();
     if (!curl)
         return error_set(err, EIO, "cannot start a download: %s", curl_missing() ? curl_missing() : "out of memory");
-    curl_easy_setopt(curl, CURLOPT_URL, address);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    transfer_prepare(curl, address, &fetching.transfer);
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(curl, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_MAX_S);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, SILENCE_MAX_S);
     curl_easy_setopt(curl, CURLOPT_FILETIME, 1L);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &fetching);
-    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, progress);
-    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &fetching);
-    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     CURLcode code = curl_easy_perform(curl);
     if (code != CURLE_OK)
-        return explain(&fetching, code, address, detail, err);
+        return explain(&fetching, curl, code, address, err);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(curl, CURLINFO_FILETIME, &modified);
     curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);

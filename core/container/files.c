@@ -27,6 +27,7 @@
 #include "container/schema.h"
 #include "container/validate.h"
 #include "image/rootfs.h"
+#include "tabique/image.h"
 
 /* --- roots ------------------------------------------------------------------------- */
 
@@ -569,8 +570,8 @@ int container_commit(struct container *container, const char *repo, const char *
     if (r < 0)
         return r;
     validate_merge(merged, spec->config);
-    if (repo && *repo)
-        name = tag && *tag ? mem_printf("%s:%s", repo, tag) : mem_strdup(repo);
+    if (repo && *repo && (r = image_name_join(repo, tag, &name, err)) < 0)
+        return r;
     if (pause && container__state(container) == CONTAINER_RUNNING)
         paused = container_pause(container, NULL) == 0;
     struct commit commit = {container, merged, author, comment, name, changes, NULL, NULL};

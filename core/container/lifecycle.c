@@ -657,7 +657,8 @@ int container_rename(struct container *container, const char *name, struct error
     if (strcmp(old, *name == '/' ? name + 1 : name) == 0) {
         r = error_set(err, EINVAL, "Renaming a container with the same name as its current name");
     } else {
-        r = registry_rename(container, name, err);
+        CLEANUP_FREE char *slashed = mem_printf("%s%s", *name == '/' ? "" : "/", name);
+        r = registry_rename(container, slashed, err);
         if (r < 0)
             error_prefix(err, "Error when allocating new name");
     }

@@ -50,10 +50,13 @@ int links_check(struct engine *engine, const cJSON *host, struct error *err)
         CLEANUP_STRV char **parts = strv_split(item->valuestring, ':');
         struct container *target = NULL;
 
-        if (strv_length(parts) == 0 || strv_length(parts) > 2 || parts[0][0] == '\0')
+        if (strv_length(parts) == 0 || strv_length(parts) > 2 || (parts[0][0] == '\0' && parts[1] && parts[1][0] != '\0'))
             return error_set(err, EINVAL, "bad format for links: %s", item->valuestring);
-        if (container_get(engine, parts[0], &target, NULL) < 0)
-            return error_set(err, EINVAL, "could not get container for %s: No such container: %s", parts[0], parts[0]);
+        if (container_get(engine, parts[0], &target, err) < 0) {
+            error_prefix(err, "could not get container for %s", parts[0]);
+            err->code = EINVAL;
+            return -EINVAL;
+        }
         container_put(target);
     }
     return 0;

@@ -109,7 +109,7 @@ static int parse_address(const char *text, char **ret, struct error *err)
     const char *rest = strstr(text, "://");
 
     if (!rest)
-        return INVALID("syslog-address should be in form proto://address, got %s", text);
+        return INVALID("unsupported scheme: ''");
     CLEANUP_FREE char *protocol = mem_strndup(text, (size_t)(rest - text));
     rest += 3;
     if (strcmp(protocol, "unix") == 0 || strcmp(protocol, "unixgram") == 0) {

@@ -72,7 +72,7 @@ static int connect_locked(struct container *container, const struct network *net
     if (r == 0)
         r = schema_complete(&schema_endpoint, config, "EndpointConfig", &settings, err);
     if (r == 0)
-        r = validate_endpoint(network->name, network_is_user_defined(network->name), settings, err);
+        r = validate_endpoint(network_is_user_defined(network->name), settings, err);
     CLEANUP_JSON cJSON *networks = cJSON_Duplicate(spec->networks, true);
     if (r == 0 && (cJSON_HasObjectItem(networks, network->name) || strcmp(mode, network->name) == 0) && runs(container)) {
         CLEANUP_FREE char *name = container__name(container);
@@ -82,7 +82,7 @@ static int connect_locked(struct container *container, const struct network *net
             there = there || strcmp(container->endpoints[i].network_id, network->id) == 0;
         pthread_mutex_unlock(&container->lock);
         if (there)
-            r = error_set(err, EEXIST, "container /%s is already attached to network %s", name, network->name);
+            r = error_set(err, EPERM, "endpoint with name %s already exists in network %s", name, network->name);
     }
     if (r < 0) {
         cJSON_Delete(settings);

@@ -49,10 +49,11 @@ void container__destroy(struct container *container, bool volumes)
 
 static int refuse_running(struct container *container, enum container_state state, struct error *err)
 {
-    const char *what = state == CONTAINER_PAUSED ? "Unpause and then stop" : "Stop";
+    CLEANUP_FREE char *name = container__name(container);
 
-    return error_set(err, EBUSY, "You cannot remove a %s container %s. %s the container before attempting removal or "
-                                 "force remove", container_state_name(state), container->id, what);
+    return error_set(err, EBUSY, "cannot remove container \"/%s\": container is %s: %s the container before removing "
+                                 "or force remove", name, container_state_name(state),
+                     state == CONTAINER_PAUSED ? "unpause and then stop" : "stop");
 }
 
 /* Until it has no process and will not get one. */

@@ -68,7 +68,7 @@ LOCAL_SCHEMA(mount, "container", "Mount", STRING_OMIT("Type"), STRING_OMIT("Sour
 SCHEMA(schema_host_config, "container", "HostConfig", STRV("Binds"), STRING("ContainerIDFile"),
        OBJECT("LogConfig", "container.LogConfig", &log_config),
        STRING_OF("NetworkMode", "container.NetworkMode"),
-       {"PortBindings", T_MAP_LIST, D_EMPTY, "nat.PortMap", &port_binding},
+       {"PortBindings", T_MAP_LIST, D_EMPTY, "[]nat.PortBinding", &port_binding},
        OBJECT("RestartPolicy", "container.RestartPolicy", &restart_policy), BOOL("AutoRemove"),
        STRING("VolumeDriver"), STRV("VolumesFrom"), {"ConsoleSize", T_BOX, D_ZERO, "[2]uint", NULL},
        MAP_OMIT("Annotations"), STRSLICE("CapAdd"), STRSLICE("CapDrop"),

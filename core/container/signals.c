@@ -21,6 +21,8 @@ int signal_parse(const char *text, int *ret, struct error *err)
         *ret = number;
         return 0;
     }
+    if (str_to_int(text, INT32_MIN, INT32_MAX, &number) == 0 && number != 0)
+        return error_set(err, EINVAL, "the linux daemon does not support signal %d", number);
     for (char *c = upper; *c; c++)
         *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
     const char *bare = str_starts(upper, "SIG") ? upper + 3 : upper;

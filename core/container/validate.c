@@ -549,7 +549,7 @@ static bool is_mac(const char *text)
     return *text == '\0';
 }
 
-int validate_endpoint(const char *network, bool user_defined, const cJSON *endpoint, struct error *err)
+int validate_endpoint(bool user_defined, const cJSON *endpoint, struct error *err)
 {
     const cJSON *ipam = json_get(endpoint, "IPAMConfig");
     const char *ipv4 = json_string(ipam, "IPv4Address", ""), *ipv6 = json_string(ipam, "IPv6Address", "");
@@ -557,19 +557,17 @@ int validate_endpoint(const char *network, bool user_defined, const cJSON *endpo
     unsigned char buffer[16];
 
     if (!user_defined && (*ipv4 || *ipv6))
-        return INVALID("invalid config for network %s: invalid endpoint settings: user specified IP address "
-                       "is supported on user defined networks only", network);
+        return INVALID("invalid endpoint settings: user specified IP address is supported on user defined networks "
+                       "only");
     if (!user_defined && list_filled(endpoint, "Aliases"))
-        return INVALID("invalid config for network %s: invalid endpoint settings: network-scoped aliases are "
-                       "only supported for user-defined networks", network);
+        return INVALID("invalid endpoint settings: network-scoped alias is supported only for containers in user "
+                       "defined networks");
     if (*ipv4 && inet_pton(AF_INET, ipv4, buffer) != 1)
-        return INVALID("invalid config for network %s: invalid endpoint settings: invalid IPv4 address: %s",
-                       network, ipv4);
+        return INVALID("invalid endpoint settings: invalid IPv4 address: %s", ipv4);
     if (*ipv6 && inet_pton(AF_INET6, ipv6, buffer) != 1)
-        return INVALID("invalid config for network %s: invalid endpoint settings: invalid IPv6 address: %s",
-                       network, ipv6);
+        return INVALID("invalid endpoint settings: invalid IPv6 address: %s", ipv6);
     if (*mac && !is_mac(mac))
-        return INVALID("invalid config for network %s: invalid MAC address %s", network, mac);
+        return INVALID("invalid MAC address %s", mac);
     return 0;
 }
 
@@ -593,9 +591,8 @@ static int check_networks(cJSON *config, cJSON *host, cJSON *networks, struct er
     cJSON_ArrayForEach(item, networks) {
         if (cJSON_IsNull(item))
             return INVALID("invalid config for network %s: EndpointsConfig is nil", item->string);
-        int r = validate_endpoint(item->string, network_is_user_defined(item->string), item, err);
-        if (r < 0)
-            return r;
+        if (validate_endpoint(network_is_user_defined(item->string), item, err) < 0)
+            return error_prefix(err, "invalid config for network %s", item->string);
     }
     if (*mac) {
         if (!is_mac(mac))

@@ -31,7 +31,7 @@ int validate_create(const struct host_facts *facts, cJSON *config, cJSON *host_c
 int validate_resources(const struct host_facts *facts, cJSON *resources, bool update, char ***warnings,
                        struct error *err);
 int validate_restart_policy(const cJSON *policy, struct error *err);
-int validate_endpoint(const char *network, bool user_defined, const cJSON *endpoint, struct error *err);
+int validate_endpoint(bool user_defined, const cJSON *endpoint, struct error *err);
 /* The image's Config into what the request left open; refuses when nothing is left to run. */
 int validate_merge_image(cJSON *config, const cJSON *image_config, struct error *err);
 /* As merge, without the refusal: commit. */

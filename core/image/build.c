@@ -31,10 +31,9 @@ static int name_key(const char *repository, const char *tag, char ***ret, struct
 
     if (!repository || !*repository)
         return 0;
-    text = tag && *tag ? mem_printf("%s:%s", repository, tag) : mem_strdup(repository);
-    int r = image_name_parse(repository, NULL, NULL, NULL, err);
-    if (r == 0 && image__name_key(text, &key, err) < 0)
-        r = error_set(err, EINVAL, "invalid tag format");
+    int r = image_name_join(repository, tag, &text, err);
+    if (r == 0)
+        r = image__name_key(text, &key, err);
     if (r < 0)
         return r;
     if (image__name_is_digest(key))

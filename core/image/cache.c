@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/mem.h"
 #include "image/store.h"
@@ -216,8 +217,24 @@ static bool forget(struct image_store *store, const char *id, bool all, char ***
     return gone;
 }
 
-int image_cache_prune(struct image_store *store, bool all, int64_t until_ns, char *const *ids, int64_t keep_bytes,
-                      char ***ret_deleted, int64_t *ret_reclaimed, struct error *err)
+/* How many bytes of the cache may stay; -1: none need to go for their own sake, all that is wanted does. */
+static int64_t keep_bytes(struct image_store *store, const struct image_cache_pruning *pruning, int64_t total)
+{
+    struct statvfs disk;
+
+    if (!pruning->reserved && !pruning->max_used && !pruning->min_free)
+        return -1;
+    int64_t keep = pruning->max_used || !pruning->min_free ? pruning->max_used : total;
+    if (pruning->min_free && fstatvfs(store->dir_fd, &disk) == 0) {
+        int64_t excess = pruning->min_free - (int64_t)(disk.f_bavail * disk.f_frsize);
+        if (excess > 0 && total - excess < keep)
+            keep = total - excess;
+    }
+    return keep > pruning->reserved ? keep : pruning->reserved;
+}
+
+int image_cache_prune(struct image_store *store, const struct image_cache_pruning *pruning, char ***ret_deleted,
+                      int64_t *ret_reclaimed, struct error *err)
 {
     size_t count;
     struct image_cache_entry *list = list_entries(store, &count);
@@ -227,13 +244,20 @@ int image_cache_prune(struct image_store *store, bool all, int64_t until_ns, cha
 
     for (size_t i = 0; i < count; i++)
         left += list[i].in_use ? 0 : list[i].size;
-    for (size_t i = 0; i < count; i++) {
-        const struct image_cache_entry *entry = &list[i];
-        bool wanted = (all || !entry->in_use) && (!until_ns || entry->created_ns <= until_ns) &&
-                      (!ids || strv_contains(ids, entry->id)) && (!keep_bytes || left > keep_bytes);
-
-        if (wanted && forget(store, entry->id, all, &deleted, &reclaimed))
+    const int64_t keep = keep_bytes(store, pruning, left);
+    /* The oldest first; a step goes after those that stand on it, so it may take more than one round. */
+    for (bool again = true; again && left > keep;) {
+        again = false;
+        for (size_t i = count; i-- > 0 && left > keep;) {
+            struct image_cache_entry *entry = &list[i];
+            if (!entry->id || (!pruning->all && entry->in_use) || !pruning->wanted(pruning->user, entry) ||
+                !forget(store, entry->id, pruning->all, &deleted, &reclaimed))
+                continue;
             left -= entry->in_use ? 0 : entry->size;
+            entry_clear(entry);
+            *entry = (struct image_cache_entry){0};
+            again = true;
+        }
     }
     for (size_t i = 0; i < count; i++)
         entry_clear(&list[i]);

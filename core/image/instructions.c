@@ -181,7 +181,7 @@ static int expose(struct applying *applying, const char *spec)
     if (dash)
         *dash = '\0';
     if (str_to_int(copy, 1, 65535, &first) < 0 || str_to_int(dash ? dash + 1 : copy, first, 65535, &last) < 0)
-        return error_set(applying->err, EINVAL, "invalid containerPort: %s", spec);
+        return error_set(applying->err, EINVAL, "Invalid containerPort: %s", spec);
     if (!str_equal_nocase(protocol, "tcp") && !str_equal_nocase(protocol, "udp") && !str_equal_nocase(protocol, "sctp"))
         return error_set(applying->err, EINVAL, "invalid proto: %s", protocol);
     cJSON *ports = container(applying->config, "ExposedPorts", false);
@@ -340,7 +340,9 @@ static int do_healthcheck(struct applying *applying, const char *rest)
             if (!str_starts(flag, durations[i].flag))
                 continue;
             const char *value = flag + strlen(durations[i].flag);
-            if (str_to_duration(value, &ns) < 0 || (ns != 0 && ns < 1000000))
+            if (str_to_duration(value, &ns) < 0)
+                return error_set(applying->err, EINVAL, "time: invalid duration \"%s\"", value);
+            if (ns != 0 && ns < 1000000)
                 return error_set(applying->err, EINVAL, "Interval \"%.*s\" cannot be less than 1ms",
                                  (int)strlen(durations[i].flag) - 3, durations[i].flag + 2);
             json_add_int(check, durations[i].key, ns);
@@ -456,8 +458,6 @@ static int apply_line(struct image_changing *changing, char *line, struct error 
         int r = image_instruction_apply(changing, name, rest, err);
         return r < 0 ? r : 1;
     }
-    for (char *at = name; *at; at++)
-        *at = (char)tolower((unsigned char)*at);
     return error_set(err, EINVAL, "%s is not a valid change command", name);
 }
 

@@ -184,6 +184,23 @@ int image_name_parse(const char *text, char **ret_repository, char **ret_tag, ch
     return 0;
 }
 
+int image_name_join(const char *repository, const char *tag, char **ret, struct error *err)
+{
+    int r = image_name_parse(repository, NULL, NULL, NULL, err);
+    if (r < 0)
+        return r;
+    if (!tag || *tag == '\0') {
+        *ret = mem_strdup(repository);
+        return 0;
+    }
+    bool digest = strchr(tag, ':') != NULL;
+    CLEANUP_FREE char *name = mem_printf("%s%s%s", repository, digest ? "@" : ":", tag);
+    if (image_name_parse(name, NULL, NULL, NULL, NULL) < 0)
+        return error_set(err, EINVAL, digest ? "invalid reference format" : "invalid tag format");
+    *ret = TAKE_PTR(name);
+    return 0;
+}
+
 char *image_name_canonical(const char *repository)
 {
     if (domain_length(repository))

@@ -51,9 +51,12 @@ int image__platform_parse(const char *text, struct image_platform *ret, struct e
     CLEANUP_STRV char **parts = lower ? strv_split(lower, '/') : NULL;
     size_t count = strv_length(parts);
 
-    for (size_t i = 0; i < count || count > 3; i++)
-        if (count > 3 || !is_word(parts[i]))
-            return error_set(err, EINVAL, "\"%s\" is an invalid OS/architecture", text);
+    if (count > 3)
+        return error_set(err, EINVAL, "\"%s\": cannot parse platform specifier: invalid argument", text);
+    for (size_t i = 0; i < count; i++)
+        if (!is_word(parts[i]))
+            return error_set(err, EINVAL, "\"%s\" is an invalid component of \"%s\": platform specifier component must match "
+                             "\"^[A-Za-z0-9_.-]+$\": invalid argument", parts[i], text);
     bool only_architecture = count == 1 && !is_os(parts[0]);
     const char *architecture = only_architecture ? parts[0] : count >= 2 ? parts[1] : image__host_architecture();
     const char *variant = count == 3 ? parts[2] : NULL;
@@ -106,4 +109,11 @@ int image__platform_rank(const struct image_platform *wanted, const char *os, co
     if (strcmp(wanted->architecture, "arm64") == 0 && strcmp(architecture, "arm") == 0 && have >= 0 && have <= 8)
         return OTHER_KIND + 8 - have;
     return -1;
+}
+
+int image_platform_check(const char *text, struct error *err)
+{
+    CLEANUP(image__platform_clear) struct image_platform platform = {0};
+
+    return image__platform_parse(text, &platform, err);
 }

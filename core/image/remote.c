@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "tabique/registry.h"
 
 void image__reference_clear(struct image_reference *reference)
@@ -155,6 +156,8 @@ int image_inspect_remote(const struct image_remote *remote, const char *name, cJ
     enum image_manifest_kind kind = MANIFEST_IMAGE;
     enum registry_fault fault = FAULT_NONE;
 
+    if (str_starts(name, "sha256:") && str_is_hex(name + 7, 64))
+        return error_set(err, EINVAL, "no manifest found for full image ID");
     int r = image__reference_parse(name, &reference, err);
     if (r == 0)
         r = registry_endpoints_find(remote->registry, reference.domain, false, &endpoints, err);

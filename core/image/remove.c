@@ -154,8 +154,8 @@ static void delete_record(struct image_store *store, struct image_record *record
 }
 
 /* A name was given: it goes; the image only with its last one. Locks held. */
-static int remove_by_name(struct image_store *store, struct image_record *record, const char *key, const struct use *use,
-                          bool force, bool no_prune, struct image_trash *trash, struct image_removal *removal,
+static int remove_by_name(struct image_store *store, struct image_record *record, const char *ref, const char *key,
+                          const struct use *use, bool force, bool no_prune, struct image_trash *trash, struct image_removal *removal,
                           int64_t *reclaimed, struct error *err)
 {
     CLEANUP_STRV char **names = image__names_of(store, record);
@@ -166,7 +166,7 @@ static int remove_by_name(struct image_store *store, struct image_record *record
     if (!force && single_name(names) && use->kind != IMAGE_UNUSED)
         return error_set(err, EBUSY,
                          "conflict: unable to remove repository reference \"%s\" (must force) - container %s is using its referenced image %.12s",
-                         key, use->container, digest_hex(record->id));
+                         ref, use->container, digest_hex(record->id));
     untag(store, key, removal);
     /* Digests of a repository go with its last tag. */
     for (char **name = names; *name; name++) {
@@ -242,7 +242,7 @@ static int remove_one(struct image_store *store, const char *ref, bool force, bo
     if (!record || record->orphan)
         r = error_set(err, ENOENT, "No such image: %s", ref);
     else if (key)
-        r = remove_by_name(store, record, key, &use, force, no_prune, &trash, removal, reclaimed, err);
+        r = remove_by_name(store, record, ref, key, &use, force, no_prune, &trash, removal, reclaimed, err);
     else
         r = remove_by_id(store, record, &use, force, no_prune, &trash, removal, reclaimed, err);
     pthread_rwlock_unlock(&store->lock);

@@ -70,14 +70,20 @@ static int option_ipv6(struct net *net, const char *option, const char *value, s
 static int option_binding(struct net *net, const char *option, const char *value, struct error *err)
 {
     if (address_parse(value, &net->binding) < 0 || net->binding.family != AF_INET)
-        return error_set(err, EINVAL, "failed to parse %s value: %s (invalid ip)", option, value);
+        return error_set(err, EINVAL, "failed to parse %s value: %s (nil ip)", option, value);
     return 0;
 }
 
 static int option_mtu(struct net *net, const char *option, const char *value, struct error *err)
 {
-    if (str_to_int(value, 68, 65535, &net->mtu) < 0)
+    int64_t number;
+    int r = str_to_i64(value, &number);
+    if (r < 0)
+        return error_set(err, EINVAL, "failed to parse %s value: %s (strconv.Atoi: parsing \"%s\": %s)", option, value,
+                         value, r == -ERANGE ? "value out of range" : "invalid syntax");
+    if (number < 68 || number > 65535)
         return error_set(err, EINVAL, "invalid MTU number: %s", value);
+    net->mtu = (int)number;
     return 0;
 }
 
@@ -123,7 +129,7 @@ static int take_range(struct net_subnet *subnet, const char *text, struct error 
     struct cidr masked;
 
     if (cidr_parse(text, &subnet->range) < 0)
-        return error_set(err, EINVAL, "invalid ip-range \"%s\"", text);
+        return error_set(err, EINVAL, "invalid network config: invalid ip-range %s: invalid CIDR block notation", text);
     masked = cidr_masked(&subnet->range);
     cidr_format(&subnet->cidr, own);
     cidr_format(&masked, range);
@@ -146,7 +152,7 @@ static int take_gateway(struct net_subnet *subnet, const char *text, struct erro
     char own[ADDRESS_TEXT_MAX];
 
     if (address_parse(text, &subnet->gateway) < 0)
-        return error_set(err, EINVAL, "invalid gateway address \"%s\"", text);
+        return error_set(err, EINVAL, "invalid network config: invalid gateway %s: invalid address", text);
     if (!cidr_contains(&subnet->cidr, &subnet->gateway))
         return error_set(err, EINVAL, "invalid network config: invalid gateway %s: parent subnet %s doesn't contain "
                          "this address", text, cidr_format(&subnet->cidr, own));
@@ -178,7 +184,8 @@ static int take_subnet(struct net *net, const struct network_subnet *wanted, str
         return 0;
     }
     if (cidr_parse(wanted->subnet, &cidr) < 0)
-        return error_set(err, EINVAL, "invalid subnet \"%s\": write ADDRESS/LENGTH", wanted->subnet);
+        return error_set(err, EINVAL, "invalid network config: invalid subnet %s: invalid CIDR block notation",
+                         wanted->subnet);
     bool v6 = cidr.address.family == AF_INET6;
     struct net_subnet *subnet = v6 ? &net->v6 : &net->v4;
     if (v6 && !net->ipv6)
@@ -206,11 +213,11 @@ static int take_subnet(struct net *net, const struct network_subnet *wanted, str
     for (size_t i = 0; r == 0 && i < subnet->aux_count; i++) {
         struct address address;
         if (address_parse(subnet->aux[i].value, &address) < 0)
-            r = error_set(err, EINVAL, "non parsable secondary ip address (%s:%s) passed for network %s",
-                          subnet->aux[i].name, subnet->aux[i].value, net->name);
+            r = error_set(err, EINVAL, "invalid network config: invalid auxiliary address %s: invalid address",
+                          subnet->aux[i].name);
         else if (!cidr_contains(&subnet->cidr, &address))
             r = error_set(err, EINVAL, "invalid network config: invalid auxiliary address %s: parent subnet %s doesn't "
-                          "contain this address", subnet->aux[i].value, cidr_format(&subnet->cidr, masked_text));
+                          "contain this address", subnet->aux[i].name, cidr_format(&subnet->cidr, masked_text));
         else
             address_set_add(&subnet->used, &address);
     }

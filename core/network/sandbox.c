@@ -420,10 +420,14 @@ static int take_address(struct net_subnet *subnet, int family, const char *asked
     if (builtin)
         return error_set(err, EINVAL, "user-specified IP address is supported on user-defined networks only");
     if (!subnet->cidr.address.family || !cidr_contains(&subnet->cidr, &address))
-        return error_set(err, EINVAL, "invalid endpoint settings: no configured subnet contains IP address %s", asked);
+        return subnet->configured
+                   ? error_set(err, EINVAL, "invalid endpoint settings: no configured subnet or ip-range contain the IP "
+                               "address %s", asked)
+                   : error_set(err, EINVAL, "invalid endpoint settings: user specified IP address is supported only when "
+                               "connecting to networks with user configured subnets");
     if (!subnet->configured)
-        return error_set(err, EINVAL, "user specified IP address is supported only when connecting to networks with "
-                         "user configured subnets");
+        return error_set(err, EINVAL, "invalid endpoint settings: user specified IP address is supported only when "
+                         "connecting to networks with user configured subnets");
     if (address_set_add(&subnet->used, &address) < 0)
         return error_set(err, EPERM, "Address already in use");
     *ret = address;
@@ -460,7 +464,7 @@ static int check_names(const struct net *net, const struct network_endpoint *w, 
     size_t count = w ? strv_length(w->aliases) : 0;
 
     if (count > 0 && net->builtin)
-        return error_set(err, EINVAL, "network-scoped aliases are only supported for user-defined networks");
+        return error_set(err, EINVAL, "invalid endpoint settings: network-scoped alias is supported only for containers in user defined networks");
     if (count > ALIASES_MAX)
         return error_set(err, EINVAL, "more than %d aliases", ALIASES_MAX);
     for (size_t i = 0; i < count; i++)

@@ -8,6 +8,7 @@
 #include "base/base64.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/schema.h"
 #include "base/str.h"
 #include "tabique/error.h"
 
@@ -47,13 +48,19 @@ static char *member(const cJSON *json, const char *key)
     return text && *text ? mem_strdup(text) : NULL;
 }
 
+LOCAL_SCHEMA(auth_config, "registry", "AuthConfig", STRING_OMIT("username"), STRING_OMIT("password"), STRING_OMIT("auth"),
+             STRING_OMIT("email"), STRING_OMIT("serveraddress"), STRING_OMIT("identitytoken"),
+             STRING_OMIT("registrytoken"));
+
 int registry_credentials_from_json(const cJSON *json, struct registry_credentials *ret, struct error *err)
 {
     CLEANUP(registry_credentials_clear) struct registry_credentials found = {0};
     CLEANUP_FREE char *both = NULL;
+    CLEANUP_JSON cJSON *checked = NULL;
 
-    if (!cJSON_IsObject(json))
-        return error_set(err, EINVAL, "invalid auth config: not a JSON object");
+    int r = schema_complete(&auth_config, json, "", &checked, err);
+    if (r < 0)
+        return r;
     found.username = member(json, "username");
     found.password = member(json, "password");
     found.identity_token = member(json, "identitytoken");

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "curl/transfer.h"
 #include "registry/session.h"
 #include "tabique/error.h"
 
@@ -238,7 +239,7 @@ void registry_endpoints_clear(struct endpoints *endpoints)
 static int add_endpoint(const struct registry *registry, struct endpoints *endpoints, const char *url, bool mirror,
                         bool alternative, struct error *err)
 {
-    CLEANUP_FREE char *origin = registry__http_origin(url);
+    CLEANUP_FREE char *origin = transfer_origin(url);
 
     if (!origin)
         return error_set(err, EINVAL, "invalid registry address: %s", url);

@@ -1,13 +1,13 @@
 /* http.c - see http.h. Owner: registry. */
 #include "registry/http.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "curl/missing.h"
+#include "curl/transfer.h"
 #include "tabique/error.h"
 
 #define REDIRECTS_MAX 10
@@ -30,7 +30,8 @@ struct exchange {
     const char *url;
     size_t header_bytes, sent, refused;
     int failed; /* -errno of a callback of ours */
-    bool cancelled, too_large, headers_too_large;
+    bool too_large, headers_too_large;
+    struct transfer transfer;
 };
 
 struct http *registry__http_new(int64_t timeout_ns, struct registry_cancel cancel)
@@ -71,30 +72,6 @@ void registry__http_answer_clear(struct http_answer *answer)
 }
 
 /* --- URLs ---------------------------------------------------------------------------- */
-
-char *registry__http_origin(const char *url)
-{
-    CURLU *parts = curl_url();
-    char *scheme = NULL, *host = NULL, *port = NULL, *origin = NULL;
-
-    if (!parts)
-        return NULL;
-    if (curl_url_set(parts, CURLUPART_URL, url, CURLU_DISALLOW_USER) == CURLUE_OK &&
-        curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-        curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-        curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-        (str_equal(scheme, "https") || str_equal(scheme, "http"))) {
-        origin = mem_printf("%s://%s:%s", scheme, host, port);
-        for (char *c = origin; *c; c++)
-            if (*c >= 'A' && *c <= 'Z')
-                *c = (char)(*c + 32);
-    }
-    curl_free(scheme);
-    curl_free(host);
-    curl_free(port);
-    curl_url_cleanup(parts);
-    return origin;
-}
 
 char *registry__http_resolve(const char *base, const char *relative)
 {
@@ -148,15 +125,6 @@ const char *registry__http_status_text(int status)
 }
 
 /* --- what libcurl calls ------------------------------------------------------------------ */
-
-static int on_progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
-{
-    struct exchange *exchange = user;
-    struct registry_cancel cancel = exchange->http->cancel;
-
-    exchange->cancelled = cancel.fn && cancel.fn(cancel.user);
-    return exchange->cancelled;
-}
 
 static int status_of(struct exchange *exchange)
 {
@@ -365,12 +333,12 @@ static void set_method(struct http *http, const struct http_call *call)
     curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
-static int explain(struct exchange *exchange, CURLcode code, const char *text, struct error *err)
+static int explain(struct exchange *exchange, CURLcode code, struct error *err)
 {
     const struct http_call *call = exchange->call;
     const char *method = str_equal(call->method, "HEAD") ? "Head" : str_equal(call->method, "GET") ? "Get" : call->method;
 
-    if (exchange->cancelled)
+    if (exchange->transfer.was_cancelled)
         return error_set(err, ECANCELED, "context canceled");
     if (exchange->failed < 0) /* the caller's own words */
         return error_errno(err, exchange->failed, "%s \"%s\"", method, exchange->url);
@@ -379,45 +347,32 @@ static int explain(struct exchange *exchange, CURLcode code, const char *text, s
                          call->limit ? call->limit : (size_t)BODY_MAX);
     if (exchange->headers_too_large)
         return error_set(err, EFBIG, "%s \"%s\": the answer's headers are larger than %u bytes", method, exchange->url, HEADERS_MAX);
-    /* As Go words them: clients look for these. */
-    CLEANUP_FREE char *origin = registry__http_origin(exchange->url);
-    const char *host = origin ? strstr(origin, "://") + 3 : "";
-    long number = 0;
-    curl_easy_getinfo(exchange->http->handle, CURLINFO_OS_ERRNO, &number);
-    if (code == CURLE_COULDNT_CONNECT && number == ECONNREFUSED)
-        return error_set(err, EIO, "%s \"%s\": dial tcp %s: connect: connection refused", method, exchange->url, host);
-    if (code == CURLE_COULDNT_RESOLVE_HOST)
-        return error_set(err, EIO, "%s \"%s\": dial tcp: lookup %.*s: no such host", method, exchange->url,
-                         (int)(strrchr(host, ':') ? strrchr(host, ':') - host : 0), host);
-    return error_set(err, code == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EIO, "%s \"%s\": %s", method, exchange->url,
-                     *text ? text : curl_easy_strerror(code));
+    return transfer_explain(exchange->http->handle, code, method, exchange->url, &exchange->transfer, err);
 }
 
 static int exchange_once(struct http *http, const struct http_call *call, const char *url, bool own,
                          struct http_answer *answer, struct error *err)
 {
-    struct exchange exchange = {.http = http, .call = call, .answer = answer, .url = url};
-    CURL *h = http->handle;
-    char text[CURL_ERROR_SIZE] = "";
     long patience = (long)http->timeout_s * (call->patient ? PATIENCE : 1);
+    struct exchange exchange = {
+        .http = http,
+        .call = call,
+        .answer = answer,
+        .url = url,
+        .transfer = {.connect_s = (long)http->timeout_s, .slow_bytes = SLOW_BYTES, .slow_s = patience,
+                     .cancelled = http->cancel.fn, .user = http->cancel.user},
+    };
+    CURL *h = http->handle;
 
     curl_easy_reset(h); /* options, not the connection */
-    curl_easy_setopt(h, CURLOPT_URL, url);
-    curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, str_starts(url, "https:") ? "https" : "http,https");
+    transfer_prepare(h, url, &exchange.transfer);
+    if (str_starts(url, "https:"))
+        curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "https");
     curl_easy_setopt(h, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
     curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(h, CURLOPT_USERAGENT, "tabique/" TABIQUE_VERSION);
-    curl_easy_setopt(h, CURLOPT_ERRORBUFFER, text);
-    curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, (long)http->timeout_s);
-    curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
-    curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, patience);
     if (!call->write && !call->read) /* what is small has no excuse */
         curl_easy_setopt(h, CURLOPT_TIMEOUT, 2 * patience);
-    curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(h, CURLOPT_XFERINFODATA, &exchange);
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(h, CURLOPT_WRITEDATA, &exchange);
     curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
@@ -426,7 +381,6 @@ static int exchange_once(struct http *http, const struct http_call *call, const 
     curl_easy_setopt(h, CURLOPT_READDATA, &exchange);
     curl_easy_setopt(h, CURLOPT_SEEKFUNCTION, on_seek);
     curl_easy_setopt(h, CURLOPT_SEEKDATA, &exchange);
-    curl_easy_setopt(h, CURLOPT_BUFFERSIZE, 256L << 10);
     curl_easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
     set_method(http, call);
     set_trust(http, call->peer, own);
@@ -436,7 +390,7 @@ static int exchange_once(struct http *http, const struct http_call *call, const 
     curl_slist_free_all(headers);
     answer->status = status_of(&exchange);
     if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && answer->status >= 300))
-        return explain(&exchange, code, text, err);
+        return explain(&exchange, code, err);
     answer->url = mem_strdup(url);
     if (answer->content_type) {
         answer->content_type[strcspn(answer->content_type, "; \t")] = '\0';
@@ -467,7 +421,7 @@ int registry__http_perform(struct http *http, const struct http_call *call, stru
         return error_set(err, EIO, "no connection can be made: %s", curl_missing() ? curl_missing() : "out of memory");
     for (int redirects = 0;; redirects++) {
         CLEANUP_ANSWER struct http_answer answer = {.length = -1, .retry_after = -1};
-        CLEANUP_FREE char *origin = registry__http_origin(url);
+        CLEANUP_FREE char *origin = transfer_origin(url);
 
         if (!origin)
             return error_set(err, EINVAL, "the registry names an address that is not to be used: %s", url);

@@ -75,9 +75,6 @@ void registry__http_answer_clear(struct http_answer *answer);
  * -EPERM a forbidden redirect, -EFBIG more than the limit, or what write gave. */
 int registry__http_perform(struct http *http, const struct http_call *call, struct http_answer *ret, struct error *err);
 
-/* "https://host:port", with the port always there; NULL: not an HTTP URL we take
- * (user names in it, other schemes). */
-char *registry__http_origin(const char *url);
 /* `relative` as seen from `base`; NULL: invalid. */
 char *registry__http_resolve(const char *base, const char *relative);
 char *registry__http_escape(const char *text); /* for a query's value or a path's part */

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "curl/transfer.h"
 #include "registry/credentials.h"
 #include "registry/session.h"
 #include "tabique/error.h"
@@ -27,7 +28,7 @@ static int try_login(struct registry *registry, const struct endpoint *endpoint,
     int r = registry__http_perform(http, &call, &asked, err);
     if (r < 0)
         return r;
-    CLEANUP_FREE char *origin = registry__http_origin(asked.url);
+    CLEANUP_FREE char *origin = transfer_origin(asked.url);
     bool own = str_equal(origin, endpoint->peer.origin);
     const struct challenge *bearer = own ? registry__challenges_find(&asked.challenges, "Bearer") : NULL;
     if (bearer)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "curl/transfer.h"
 #include "registry/credentials.h"
 #include "tabique/error.h"
 
@@ -161,7 +162,7 @@ static int sign_in(struct session *session, struct http *http, char **ret, struc
  * come from anybody, and would be told our password. */
 static bool is_own_answer(const struct session *session, const struct http_answer *answer)
 {
-    CLEANUP_FREE char *origin = answer->url ? registry__http_origin(answer->url) : NULL;
+    CLEANUP_FREE char *origin = answer->url ? transfer_origin(answer->url) : NULL;
 
     return str_equal(origin, session->endpoint->peer.origin);
 }

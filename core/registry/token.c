@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "curl/transfer.h"
 #include "registry/credentials.h"
 #include "registry/session.h"
 #include "tabique/error.h"
@@ -95,7 +96,7 @@ int registry__token_fetch(const struct registry *registry, const struct http_pee
 {
     CLEANUP_ANSWER struct http_answer answer = {0};
     CLEANUP(registry__peer_clear) struct http_peer service = {0};
-    CLEANUP_FREE char *origin = challenge->realm ? registry__http_origin(challenge->realm) : NULL;
+    CLEANUP_FREE char *origin = challenge->realm ? transfer_origin(challenge->realm) : NULL;
 
     if (!origin)
         return error_set(err, EIO, "the registry asks for a token and names no service that gives one");

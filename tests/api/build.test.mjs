@@ -265,7 +265,7 @@ COPY --from=${IMAGE} /bin/sh /bin/sh`
     const target = await built(lines, {}, '--target', 'second')
     assert.equal(await sh(target.tag, 'cat /two'), 'one')
     assert.match(target.said, /Step 4\/4/)
-    await fails(/failed to reach build target nowhere in Dockerfile/, lines, {}, '--target', 'nowhere')
+    await fails(/target stage "nowhere" could not be found/, lines, {}, '--target', 'nowhere')
   })
 
   test('ONBUILD: triggers run in the next build, and only there', async () => {
@@ -524,6 +524,34 @@ describe('cache', () => {
       await own.stop()
     }
   })
+
+  test('prune keeps what its limits leave, the newest, and chooses by what an entry is', async () => {
+    const own = await Server.start({ listen: false })
+    try {
+      // Three dangling chains of one step of its own each, 1 MiB apiece, made one after the other.
+      for (const n of [1, 2, 3]) {
+        await own.ok('build', '-q', '-t', 'x', files({ Dockerfile: dockerfile(`RUN dd if=/dev/urandom of=/f bs=1024 count=1024 2>/dev/null; echo ${n}`) }), SLOW)
+      }
+      await own.ok('rmi', '--no-prune', '-f', 'x:latest')
+      const cache = async () => (await own.request('GET', '/system/df')).json.BuildCache.map(({ Description }) => /echo (\d)/.exec(Description)?.[1]).sort().join('')
+      const prune = async (query) => (await own.request('POST', `/v1.51/build/prune?${query}`)).json.CachesDeleted?.length ?? 0
+      const before = await cache()
+      assert.ok(before.length >= 2, before)
+      const newest = before.at(-1)
+      assert.equal(await prune(`filters=${encodeURIComponent('{"description":["nothing"]}')}`), 0)
+      assert.equal(await prune(`filters=${encodeURIComponent('{"type":["exec.cachemount"]}')}`), 0)
+      assert.equal(await prune(`filters=${encodeURIComponent('{"inuse":["true"]}')}`), 0)
+      assert.equal(await prune('min-free-space=1'), 0, 'the disk has it')
+      assert.equal(await prune('reserved-space=1000000000'), 0)
+      assert.equal(await prune('max-used-space=1100000'), before.length - 1)
+      assert.equal(await cache(), newest)
+      assert.equal(await prune('keep-storage=1000000000'), 0)
+      assert.equal(await prune(`min-free-space=${2 ** 60}`), 1, 'no disk has it')
+      assert.equal((await own.request('POST', '/v1.51/build/prune?min-free-space=x')).status, 400)
+    } finally {
+      await own.stop()
+    }
+  })
 })
 
 describe('both walls', () => {
@@ -569,20 +597,20 @@ describe('bad requests', () => {
 
   test('queries', async () => {
     await status('t=BAD', good(), 400, /invalid reference format/)
-    await status('buildargs=x', good(), 400, /buildargs/)
-    await status('buildargs=[]', good(), 400, /buildargs/)
-    await status('buildargs={"a":1}', good(), 400, /no string/)
-    await status('labels={"a":null}', good(), 400, /no string/)
-    await status('ulimits={}', good(), 400, /ulimits/)
-    await status('cachefrom=x', good(), 400, /cachefrom/)
-    await status('memory=lots', good(), 400, /lots/)
+    await status('buildargs=x', good(), 400, /build args/)
+    await status('buildargs=[]', good(), 400, /build args/)
+    await status('buildargs={"a":1}', good(), 400, /build args: json: cannot unmarshal number into Go value of type string/)
+    await status('labels={"a":[]}', good(), 400, /labels: json: cannot unmarshal array into Go value of type string/)
+    await status('ulimits={}', good(), 400, /error reading ulimit settings/)
+    await status('cachefrom=x', good(), 400, /error reading cache-from/)
+    await status('shmsize=lots', good(), 400, /lots/)
     await status('squash=1', good(), 400, /squash is only supported with experimental mode/)
     await status('version=2', good(), 400, /BuildKit/)
     await status('remote=client-session', good(), 400, /BuildKit/)
     await status('remote=https://example.org/x.git', '', 400, /git/)
     await status('remote=git://example.org/x', '', 400, /git/)
     await status('remote=ftp://example.org/x', '', 400, /could not be recognized/)
-    await status('target=x', good(), 400, /failed to reach build target x/)
+    await status('target=x', good(), 400, /target stage "x" could not be found/)
     await status('dockerfile=none', good(), 400, /Cannot locate specified Dockerfile: none/)
     await status('', tar({ Dockerfile: '' }), 400, /the Dockerfile \(Dockerfile\) cannot be empty/)
     await status('', 'this is no tar at all, whatever its name', 400, /./)
@@ -597,7 +625,7 @@ describe('bad requests', () => {
     await bad('FROM a b\n', /FROM requires either one or three arguments/)
     await bad('FROM a AS 1x\n', /invalid name for build stage: "1x"/)
     await bad('FROM a\nCOPY x\n', /COPY requires at least two arguments/)
-    await bad('FROM a\nCOPY --nope=1 a b\n', /unknown flag: --nope/)
+    await bad('FROM a\nCOPY --nope=1 a b\n', /unknown flag: nope/)
     await bad('FROM a\nRUN <<EOF\necho\nEOF\n', /here-document/)
     await bad('# escape=x\nFROM a\n', /invalid escape token/)
     await bad('FROM a\nSHELL /bin/sh\n', /SHELL requires the arguments to be in JSON form/)

@@ -206,7 +206,7 @@ describe('lifecycle', () => {
     assert.equal((await server.info(id)).State.Status, 'running')
     const refused = await docker('rm', id)
     assert.notEqual(refused.code, 0)
-    assert.match(refused.stderr, /You cannot remove a running container/)
+    assert.match(refused.stderr, /container is running: stop the container before removing or force remove/)
     await ok('rm', '-f', id)
   })
 

@@ -574,11 +574,11 @@ describe('a registry that lies', () => {
       ['/images/create', 400, /fromImage|fromSrc/],
       ['/images/create?fromImage=Upper', 400, /must be lowercase/],
       ['/images/create?fromImage=a..b/', 400, /invalid reference format/],
-      ['/images/create?fromImage=x&tag=bad%20tag', 400, /invalid reference format/],
+      ['/images/create?fromImage=x&tag=bad%20tag', 400, /invalid tag format/],
       ['/images/create?fromImage=scratch', 403, /'scratch' is a reserved name/],
       [`/images/create?fromImage=${'a'.repeat(300)}`, 400, /more than 255/],
       ['/images/create?fromImage=127.0.0.1:1/x&tag=1', 500, /^Get "http:\/\/127\.0\.0\.1:1\/v2\/": dial tcp 127\.0\.0\.1:1: connect: connection refused$/],
-      [`/images/create?fromImage=${registry.host}/x&platform=!!`, 400, /invalid OS\/architecture/],
+      [`/images/create?fromImage=${registry.host}/x&platform=!!`, 400, /"!!" is an invalid component of "!!"/],
       ['/images/Upper/push', 400, /must be lowercase/],
     ]
     for (const [target, status, pattern] of cases) {

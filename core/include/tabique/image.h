@@ -154,9 +154,16 @@ struct image_cache_entry {
 };
 typedef int image_cache_fn(void *user, const struct image_cache_entry *entry);
 int image_cache_each(struct image_store *store, image_cache_fn *fn, void *user);
-/* all: also the steps that images with names were built from (these stay whole). */
-int image_cache_prune(struct image_store *store, bool all, int64_t until_ns, char *const *ids, int64_t keep_bytes,
-                      char ***ret_deleted, int64_t *ret_reclaimed, struct error *err);
+struct image_cache_pruning {
+    bool all; /* also the steps that images with names were built from (these stay whole) */
+    bool (*wanted)(void *user, const struct image_cache_entry *entry);
+    void *user;
+    /* Bytes; 0: not said. With none of them all that is wanted goes; else the oldest go until
+     * no more than max_used is left and the disk has min_free, but reserved always stay. */
+    int64_t reserved, max_used, min_free;
+};
+int image_cache_prune(struct image_store *store, const struct image_cache_pruning *pruning, char ***ret_deleted,
+                      int64_t *ret_reclaimed, struct error *err);
 
 struct image_removal {
     char **untagged;
@@ -191,8 +198,13 @@ void image_release(struct image_store *store, const char *image_id);
  * ret_digest are NULL where not said; each ret_ may be NULL. */
 int image_name_parse(const char *text, char **ret_repository, char **ret_tag, char **ret_digest,
                      struct error *err);
+/* "repo" and "tag" (or a digest, or nothing) of a request as one name, checked. */
+int image_name_join(const char *repository, const char *tag, char **ret, struct error *err);
 /* "ubuntu" -> "docker.io/library/ubuntu": of a familiar repository. */
 char *image_name_canonical(const char *repository);
+
+/* Whether text ("linux/arm64"; NULL and "" are the host's) is a platform's name. */
+int image_platform_check(const char *text, struct error *err);
 
 /* Dockerfile instructions of commit/import --change applied to a Config. */
 int image_apply_changes(cJSON *config, char *const *changes, struct error *err);

@@ -2,6 +2,7 @@
 // table is put to Docker's own engine (tests/parity/bad_requests.mjs, which records
 // its answers) and to ours (bad_requests.test.mjs, which holds ours against them).
 import http from 'node:http'
+import { tar } from './tar.mjs'
 
 export const VERSION = '/v1.41' // what both speak
 export const KINDS = ['type', 'missing', 'unknown', 'conflict', 'long', 'value']
@@ -66,7 +67,8 @@ export async function prepare(ask) {
 export function normalise(message, ids) {
   let text = message
   for (const [name, id] of Object.entries(ids)) text = text.replaceAll(id, `<${name}>`).replaceAll(id.slice(0, 12), `<${name}>`)
-  return text.replace(/lstat \S+\/merged/, 'lstat <root>').replace(/sha256:[0-9a-f]{64}/g, 'sha256:<digest>')
+  // Which of several containers is named is the engine's choice; a message of ours is one line.
+  return text.replace(/container <\w+> is using/, 'container <one> is using').replace(/\n(\* )?/g, ' ').replace(/lstat \S+\/merged/, 'lstat <root>').replace(/sha256:[0-9a-f]{64}/g, 'sha256:<digest>')
     .replace(/\b[0-9a-f]{64}\b/g, '<id>').replace(/id:"[0-9a-f]{12}"/g, 'id:"<id>"').trim()
 }
 
@@ -75,6 +77,11 @@ const f = (filters) => encodeURIComponent(JSON.stringify(filters))
 const create = (kind, body, name = '') => ({ op: 'POST /containers/create', kind, path: `/containers/create${name && `?name=${name}`}`, body })
 const config = (more, host) => ({ Image: 'tabique/base', Cmd: ['true'], ...more, ...(host && { HostConfig: host }) })
 const host = (kind, value) => create(kind, config({}, value))
+
+// A build of one Dockerfile; without one, of no context at all.
+const build = (kind, query, dockerfile, body = dockerfile === undefined ? undefined : tar({ Dockerfile: dockerfile })) => ({
+  op: 'POST /build', kind, path: `/build?forcerm=1${query ? `&${query}` : ''}`, body, type: body === undefined ? undefined : 'application/x-tar', note: dockerfile ?? '(no context)',
+})
 
 // Every operation on one container: unknown, and an over-long name.
 const ofContainer = [
@@ -391,6 +398,111 @@ const table = [
   { op: 'POST /images/prune', kind: 'unknown', path: `/images/prune?filters=${f({ colour: ['x'] })}` },
   { op: 'POST /images/prune', kind: 'value', path: `/images/prune?filters=${f({ dangling: ['x'] })}` },
   { op: 'POST /images/prune', kind: 'value', path: `/images/prune?filters=${f({ until: ['x'] })}` },
+  // --- registry --------------------------------------------------------------------------
+  { op: 'POST /images/create', kind: 'missing', path: '/images/create' },
+  { op: 'POST /images/create', kind: 'value', path: '/images/create?fromImage=Bad%20Name' },
+  { op: 'POST /images/create', kind: 'value', path: '/images/create?fromImage=x&tag=-bad' },
+  { op: 'POST /images/create', kind: 'value', path: '/images/create?fromImage=x&platform=a/b/c/d' },
+  { op: 'POST /images/create', kind: 'long', path: `/images/create?fromImage=${long(300)}` },
+  { op: 'POST /images/create', kind: 'long', path: `/images/create?fromImage=x&tag=${long(200)}` },
+  { op: 'POST /images/create', kind: 'value', path: `/images/create?fromImage=${long(64)}` },
+  { op: 'POST /images/create', kind: 'unknown', path: '/images/create?fromImage=127.0.0.1:9/x&tag=y' },
+  { op: 'POST /images/create', kind: 'unknown', path: '/images/create?fromImage=127.0.0.1:9/x@sha256:1234' },
+  { op: 'POST /images/create', kind: 'type', path: '/images/create?fromSrc=-', body: 'xxxx', type: 'application/x-tar' },
+  { op: 'POST /images/create', kind: 'value', path: '/images/create?fromSrc=-&repo=Bad', body: '', type: 'application/x-tar' },
+  { op: 'POST /images/create', kind: 'value', path: '/images/create?fromSrc=-&repo=x&tag=-bad', body: '', type: 'application/x-tar' },
+  { op: 'POST /images/create', kind: 'value', path: '/images/create?fromSrc=-&changes=RUN%20x', body: '', type: 'application/x-tar' },
+  { op: 'POST /images/create', kind: 'value', path: '/images/create?fromSrc=-&changes=NOPE%20x', body: '', type: 'application/x-tar' },
+  { op: 'POST /images/{name}/push', kind: 'unknown', path: '/images/127.0.0.1:9/nothere/push', headers: { 'X-Registry-Auth': 'e30=' } },
+  { op: 'POST /images/{name}/push', kind: 'unknown', path: '/images/127.0.0.1:9/nothere/push?tag=x', headers: { 'X-Registry-Auth': 'e30=' } },
+  { op: 'POST /images/{name}/push', kind: 'value', path: '/images/Bad%20Name/push', headers: { 'X-Registry-Auth': 'e30=' } },
+  { op: 'POST /images/{name}/push', kind: 'value', path: '/images/127.0.0.1:9/x/push?tag=-bad', headers: { 'X-Registry-Auth': 'e30=' } },
+  { op: 'POST /images/{name}/push', kind: 'missing', path: '/images/127.0.0.1:9/nothere/push' },
+  { op: 'POST /images/{name}/push', kind: 'type', path: '/images/127.0.0.1:9/nothere/push', headers: { 'X-Registry-Auth': '!' } },
+  { op: 'POST /images/{name}/push', kind: 'long', path: `/images/127.0.0.1:9/${long(300)}/push`, headers: { 'X-Registry-Auth': 'e30=' } },
+  { op: 'GET /distribution/{name}/json', kind: 'value', path: '/distribution/Bad%20Name/json' },
+  { op: 'GET /distribution/{name}/json', kind: 'unknown', path: `/distribution/sha256:${long(64)}/json` },
+  { op: 'GET /distribution/{name}/json', kind: 'unknown', path: '/distribution/127.0.0.1:9/x/json' },
+  { op: 'GET /distribution/{name}/json', kind: 'long', path: `/distribution/127.0.0.1:9/${long(300)}/json` },
+  { op: 'POST /auth', kind: 'missing', path: '/auth' },
+  { op: 'POST /auth', kind: 'type', path: '/auth', body: '{' },
+  { op: 'POST /auth', kind: 'type', path: '/auth', body: '[]' },
+  { op: 'POST /auth', kind: 'type', path: '/auth', body: { username: 5 } },
+  { op: 'POST /auth', kind: 'unknown', path: '/auth', body: { username: 'a', password: 'b', serveraddress: '127.0.0.1:9' } },
+  { op: 'POST /auth', kind: 'value', path: '/auth', body: { username: 'a', password: 'b', serveraddress: 'ftp://x' } },
+  { op: 'GET /images/search', kind: 'missing', path: '/images/search' },
+  { op: 'GET /images/search', kind: 'type', path: '/images/search?term=x&limit=x' },
+  { op: 'GET /images/search', kind: 'value', path: '/images/search?term=x&limit=101' },
+  { op: 'GET /images/search', kind: 'value', path: '/images/search?term=x&limit=-1' },
+  { op: 'GET /images/search', kind: 'type', path: '/images/search?term=x&filters=x' },
+  { op: 'GET /images/search', kind: 'unknown', path: `/images/search?term=x&filters=${f({ colour: ['x'] })}` },
+  { op: 'GET /images/search', kind: 'value', path: `/images/search?term=x&filters=${f({ stars: ['x'] })}` },
+  { op: 'GET /images/search', kind: 'value', path: `/images/search?term=x&filters=${f({ 'is-official': ['x'] })}` },
+  { op: 'GET /images/search', kind: 'unknown', path: '/images/search?term=127.0.0.1:9/x' },
+  // --- build -------------------------------------------------------------------------------
+  build('missing', undefined, undefined),
+  build('type', '', 'FROM x', 'xxxx'),
+  build('unknown', 'dockerfile=nothere', 'FROM scratch'),
+  build('value', 'dockerfile=../x', 'FROM scratch'),
+  build('missing', '', ''),
+  build('missing', '', '# nothing\n'),
+  build('missing', '', 'RUN x'),
+  build('missing', '', 'FROM'),
+  build('value', '', 'NOPE x'),
+  build('value', '', 'FROM scratch\nNOPE x'),
+  build('value', '', 'FROM Bad:Name:x\n'),
+  build('value', '', 'FROM scratch\nENV a'),
+  build('value', '', 'FROM scratch\nCOPY a'),
+  build('value', '', 'FROM scratch\nCOPY --nope=x a b'),
+  build('unknown', '', 'FROM scratch\nCOPY nothere /'),
+  build('unknown', '', 'FROM scratch\nCOPY --from=nothere:x a /'),
+  build('value', '', 'FROM scratch\nCOPY --from=7 a /'),
+  build('value', '', 'FROM scratch\nEXPOSE x'),
+  build('value', '', 'FROM scratch\nSTOPSIGNAL NOPE'),
+  build('value', '', 'FROM scratch\nHEALTHCHECK NOPE'),
+  build('value', '', 'FROM scratch\nHEALTHCHECK --interval=x CMD y'),
+  build('value', '', 'FROM scratch\nONBUILD FROM x'),
+  build('value', '', 'FROM scratch\nSHELL x'),
+  build('value', '', 'FROM scratch\nWORKDIR'),
+  build('value', '', 'FROM scratch\nUSER'),
+  build('value', '', 'FROM scratch\nVOLUME'),
+  build('value', '', 'FROM scratch\nLABEL'),
+  build('value', '', 'FROM scratch\nARG'),
+  build('value', '', 'FROM scratch\nMAINTAINER'),
+  build('value', '', 'FROM tabique/base\nRUN exit 3'),
+  build('value', '', 'FROM tabique/base\nRUN --mount=type=cache,target=/x true'),
+  build('value', '', 'FROM tabique/base\nCOPY <<E /x\nE\n'),
+  build('value', 'target=nothere', 'FROM scratch AS a\nLABEL a=b'),
+  build('value', 't=Bad%20Name', 'FROM scratch'),
+  build('value', 't=x:-bad', 'FROM scratch'),
+  build('long', `t=${long(300)}`, 'FROM scratch'),
+  build('type', 'buildargs=x', 'FROM scratch'),
+  build('type', 'buildargs=[]', 'FROM scratch'),
+  build('type', 'labels=x', 'FROM scratch'),
+  build('type', 'labels=[]', 'FROM scratch'),
+  build('type', 'ulimits=x', 'FROM scratch'),
+  build('type', 'cachefrom=x', 'FROM scratch'),
+  build('value', 'buildargs=%7B%22nope%22%3A%22x%22%7D', 'FROM tabique/base\nRUN exit 3'),
+  build('value', 'isolation=x', 'FROM scratch'),
+  build('value', 'platform=a/b/c/d', 'FROM scratch'),
+  build('value', 'memory=1000', 'FROM tabique/base\nRUN true'),
+  build('value', 'shmsize=x', 'FROM scratch'),
+  build('value', 'version=7', 'FROM scratch'),
+  build('conflict', 'squash=1', 'FROM scratch'),
+  build('value', 'networkmode=nothere', 'FROM tabique/base\nRUN true'),
+  build('unknown', 'remote=nothere', 'FROM scratch'),
+  build('unknown', 'remote=http://127.0.0.1:9/x', 'FROM scratch'),
+  build('unknown', 'remote=ftp://127.0.0.1:9/x', 'FROM scratch'),
+  { op: 'POST /build', kind: 'type', path: '/build', body: '{}', type: 'application/json' },
+  { op: 'POST /build', kind: 'type', path: '/build', body: '', type: 'application/x-tar', headers: { 'X-Registry-Config': '!' } },
+  { op: 'POST /build/prune', kind: 'type', path: '/build/prune?filters=x' },
+  { op: 'POST /build/prune', kind: 'unknown', path: `/build/prune?filters=${f({ colour: ['x'] })}` },
+  { op: 'POST /build/prune', kind: 'value', path: `/build/prune?filters=${f({ until: ['x'] })}` },
+  { op: 'POST /build/prune', kind: 'type', path: '/build/prune?keep-storage=x' },
+  { op: 'POST /build/cancel', kind: 'missing', path: '/build/cancel' },
+  { op: 'POST /build/cancel', kind: 'unknown', path: '/build/cancel?id=nothere' },
+  { op: 'POST /session', kind: 'missing', path: '/session' },
+  { op: 'GET /system/df', kind: 'value', path: '/system/df?type=x' },
   // --- networks ------------------------------------------------------------------------
   { op: 'GET /networks', kind: 'type', path: '/networks?filters=x' },
   { op: 'GET /networks', kind: 'unknown', path: `/networks?filters=${f({ colour: ['x'] })}` },
@@ -509,15 +621,23 @@ const table = [
 ]
 
 export const cases = table.map((entry) => ({ method: entry.op.split(' ')[0], ...entry }))
-export const key = (entry) => `${entry.method} ${entry.path.replace(/(.)\1{60,}/g, (run, c) => `${c}*${run.length}`)} ${
-  entry.body === undefined ? '' : (typeof entry.body === 'string' ? entry.body : JSON.stringify(entry.body)).replace(/(.)\1{60,}/g, (run, c) => `${c}*${run.length}`)}${
-  entry.type && entry.type !== 'application/x-tar' ? ` (${entry.type})` : ''}`
+const short = (text) => text.replace(/(.)\1{60,}/g, (run, c) => `${c}*${run.length}`)
+const shown = ({ note, body }) => note ?? (body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body))
+export const key = (entry) => `${entry.method} ${short(entry.path)} ${short(shown(entry))}${
+  entry.type && entry.type !== 'application/x-tar' ? ` (${entry.type})` : ''}${
+  entry.headers ? ` (${Object.entries(entry.headers).map((header) => header.join(': '))})` : ''}`
+
+// A stream that has begun tells of its error in its last line.
+function streamed({ text }) {
+  const last = text.trim().split('\n').at(-1)
+  try { return JSON.parse(last).error ?? '' } catch { return '' }
+}
 
 // What the engine answered, in the shape that is kept: [status, message].
 export async function answerOf(ask, entry, ids) {
   const path = VERSION + entry.path.replace(/<(\w+)>/g, (_, name) => ids[name])
   const answer = await ask(entry.method, path, entry)
-  const message = answer.status < 400 ? '' : answer.json?.message ?? answer.text
+  const message = answer.status < 400 ? streamed(answer) : answer.json?.message ?? answer.text
   return [answer.status, normalise(message, ids)]
 }
 // A request that was taken by one of them leaves nothing behind for the next.

@@ -53,7 +53,7 @@ static void wrong_types(void **state)
     complete_fails(&schema_host_config, "HostConfig", "{'RestartPolicy':{'Name':3}}",
                    "invalid JSON: json: cannot unmarshal number into Go struct field RestartPolicy.HostConfig.RestartPolicy.Name of type container.RestartPolicyMode");
     complete_fails(&schema_host_config, "HostConfig", "{'PortBindings':{'80/tcp':{}}}",
-                   "invalid JSON: json: cannot unmarshal object into Go struct field HostConfig.HostConfig.PortBindings of type nat.PortMap");
+                   "invalid JSON: json: cannot unmarshal object into Go struct field HostConfig.HostConfig.PortBindings of type []nat.PortBinding");
     complete_fails(&schema_host_config, "HostConfig", "{'BlkioWeight':70000}",
                    "invalid JSON: json: cannot unmarshal number 70000 into Go struct field HostConfig.HostConfig.BlkioWeight of type uint16");
 }

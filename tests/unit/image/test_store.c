@@ -307,8 +307,8 @@ static void test_import(void **state)
         {"UP", NULL, NULL, NULL, "lowercase"},
         {"x", "a b", NULL, NULL, "invalid tag format"},
         {"x", NULL, "windows/amd64", NULL, "not supported"},
-        {"x", NULL, "linux//", NULL, "invalid OS"},
-        {"x", NULL, NULL, "RUN true", "run is not a valid change command"},
+        {"x", NULL, "linux//", NULL, "an invalid component of"},
+        {"x", NULL, NULL, "RUN true", "RUN is not a valid change command"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         char *change[] = {(char *)bad[i].change, NULL};

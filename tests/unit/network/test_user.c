@@ -128,7 +128,7 @@ static void refusals(void **state)
         {"x", 0, "127.0.0.0/16", 0, 0, 0, 0, -EINVAL, "not a valid IPv4 subnet"},
         {"x", 0, "10.224.0.0/16", "10.225.0.1", 0, 0, 0, -EINVAL,
          "invalid gateway 10.225.0.1: parent subnet 10.224.0.0/16 doesn't contain this address"},
-        {"x", 0, "10.224.0.0/16", "nonsense", 0, 0, 0, -EINVAL, "invalid gateway address"},
+        {"x", 0, "10.224.0.0/16", "nonsense", 0, 0, 0, -EINVAL, "invalid gateway nonsense: invalid address"},
         {"x", 0, "10.224.0.0/16", 0, "10.224.0.0/8", 0, 0, -EINVAL, "CIDR block is bigger than its parent subnet"},
         {"x", 0, "10.224.0.0/16", 0, "10.225.0.0/24", 0, 0, -EINVAL, "doesn't contain ip-range"},
         {"x", 0, "10.224.0.0/16", 0, "10.224.5.7/24", 0, 0, -EINVAL, "it should be 10.224.5.0/24"},
@@ -141,7 +141,7 @@ static void refusals(void **state)
         {"x", 0, 0, 0, 0, "com.docker.network.driver.mtu", "12", -EINVAL, "invalid MTU number: 12"},
         {"x", 0, 0, 0, 0, "com.docker.network.bridge.enable_icc", "maybe", -EINVAL,
          "strconv.ParseBool: parsing \"maybe\": invalid syntax"},
-        {"x", 0, 0, 0, 0, "com.docker.network.bridge.host_binding_ipv4", "everywhere", -EINVAL, "invalid ip"},
+        {"x", 0, 0, 0, 0, "com.docker.network.bridge.host_binding_ipv4", "everywhere", -EINVAL, "nil ip"},
     };
 
     assert_int_equal(make(kit, &ok, &err), 0);
@@ -184,7 +184,7 @@ static void static_addresses(void **state)
     assert_string_equal(err.message, "Address already in use");
     static const struct {
         const char *ip, *text;
-    } bad[] = {{"10.226.1.1", "no configured subnet contains IP address 10.226.1.1"}, {"::1", "invalid IPv4 address"},
+    } bad[] = {{"10.226.1.1", "no configured subnet or ip-range contain the IP address 10.226.1.1"}, {"::1", "invalid IPv4 address"},
                {"0.0.0.0", "invalid IPv4 address"}, {"x", "invalid IPv4 address"}};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         same.ipv4 = (char *)bad[i].ip;

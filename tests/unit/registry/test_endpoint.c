@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "curl/transfer.h"
 #include "registry/session.h"
 #include "tabique/error.h"
 
@@ -148,7 +149,7 @@ static void test_addresses(void **state)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        CLEANUP_FREE char *origin = registry__http_origin(cases[i].url);
+        CLEANUP_FREE char *origin = transfer_origin(cases[i].url);
 
         if (!str_equal(origin, cases[i].origin))
             fail_msg("%s gives %s", cases[i].url, origin ? origin : "nothing");

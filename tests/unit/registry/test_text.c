@@ -110,7 +110,7 @@ static void test_credentials(void **state)
 
 static void test_bad_credentials(void **state)
 {
-    static const char *const texts[] = {"[]", "null", "\"x\"", "{", "", "{\"auth\":\"!\"}", "{\"auth\":\"Ym9i\"}",
+    static const char *const texts[] = {"[]", "\"x\"", "{\"username\":5}", "{", "", "{\"auth\":\"!\"}", "{\"auth\":\"Ym9i\"}",
                                         "{\"registrytoken\":\"a\\r\\nX: b\"}", "{\"registrytoken\":\"a b\"}"};
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {

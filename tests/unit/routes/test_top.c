@@ -136,7 +136,7 @@ static void test_refusals(void **state)
     refused("-o pid,nonsense", "nonsense");
     refused("-eLf", "-L");
     refused("-o", "needs a value");
-    refused("--evil", "--evil");
+    refused("--evil", "unknown gnu long option");
     refused("-e --sort=nonsense", "nonsense");
     refused("; rm -rf /", ";");
     refused("-o pid=X", "Couldn't find PID field");
