@@ -156,24 +156,31 @@ static int take_name(struct container *container, char *name, struct error *err)
     return 0;
 }
 
+static int take_given(struct container *container, const char *name, bool rename, struct error *err)
+{
+    CLEANUP_FREE char *bare = mem_strdup(*name == '/' ? name + 1 : name);
+
+    int r = name_check(name, err);
+    if (r < 0)
+        return r;
+    pthread_rwlock_wrlock(&container->engine->registry);
+    /* One that was removed meanwhile must not come back by its name: nobody would
+     * take it out again. */
+    r = rename && !container->listed ? error_set(err, ENOENT, "No such container: %s", container->id)
+                                     : take_name(container, bare, err);
+    pthread_rwlock_unlock(&container->engine->registry);
+    if (r == 0)
+        bare = NULL;
+    return r;
+}
+
 int registry_reserve(struct container *container, const char *name, struct error *err)
 {
     struct engine *engine = container->engine;
     int r;
 
-    if (name && *name) {
-        CLEANUP_FREE char *bare = mem_strdup(*name == '/' ? name + 1 : name);
-
-        r = name_check(name, err);
-        if (r < 0)
-            return r;
-        pthread_rwlock_wrlock(&engine->registry);
-        r = take_name(container, bare, err);
-        pthread_rwlock_unlock(&engine->registry);
-        if (r == 0)
-            bare = NULL;
-        return r;
-    }
+    if (name && *name)
+        return take_given(container, name, false, err);
     for (int attempt = 0; attempt < 50; attempt++) {
         char made[64];
 
@@ -197,7 +204,7 @@ int registry_reserve(struct container *container, const char *name, struct error
 
 int registry_rename(struct container *container, const char *name, struct error *err)
 {
-    return registry_reserve(container, name, err);
+    return take_given(container, name, true, err);
 }
 
 void registry_list(struct container *container)
