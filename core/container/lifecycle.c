@@ -19,6 +19,7 @@
 #include "container/internal.h"
 #include "container/machines.h"
 #include "container/workers.h"
+#include "launch/cgroup.h"
 #include "launch/plan.h"
 
 #define EXIT_UNKNOWN 128
@@ -460,6 +461,10 @@ static void kill_shim(struct container *container)
         return;
     log_warning("container %.12s does not end: its shim is killed", container->id);
     (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    /* Frozen processes do not die with it, and one that the shim was making holds
+     * its end of our connection. */
+    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, container->id);
+    (void)cgroup_kill(cgroup, SIGKILL);
 }
 
 /* It may have been about to restart when the signal came too late. */

@@ -242,6 +242,9 @@ static int op_exec(struct isolation_instance *instance, const char *exec_id, con
 {
     CLEANUP_STR struct str body = STR_INIT, encoded = STR_INIT;
 
+    /* Its first steps would be frozen with the others, and the agent waits for them. */
+    if (instance->frozen)
+        return error_set(err, EBUSY, "the container is paused");
     plan_process_encode(process, &encoded);
     wire_put_bytes(&body, RPC_TAG_PROCESS, encoded.data, encoded.length);
     wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
@@ -300,7 +303,10 @@ static int op_freeze(struct isolation_instance *instance, bool frozen, struct er
     CLEANUP_STR struct str body = STR_INIT;
 
     wire_put_bool(&body, RPC_TAG_FROZEN, frozen);
-    return hyperv__ask(instance, RPC_FREEZE, &body, err);
+    int r = hyperv__ask(instance, RPC_FREEZE, &body, err);
+    if (r >= 0)
+        instance->frozen = frozen;
+    return r;
 }
 
 static int op_update(struct isolation_instance *instance, const struct plan_limits *limits, struct error *err)

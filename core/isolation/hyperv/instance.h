@@ -63,6 +63,7 @@ struct isolation_instance {
     struct told_exit *exits;
     struct loop_source *exits_due;
     int64_t last_oom_ns;
+    bool frozen;
     bool fallen;
     bool ending;
     bool raising;

@@ -219,6 +219,9 @@ static int op_exec(struct isolation_instance *i, const char *exec_id, const stru
 
     if (!own)
         return error_set(err, ESRCH, "the container is not running");
+    /* Its first steps would be frozen with the others, and we wait for them. */
+    if (i->frozen)
+        return error_set(err, EBUSY, "the container is paused");
     r = launch_exec(i->plan, &own->launched, process, &l, err);
     if (r < 0) {
         ret->exec_failed = l.exec_failed;

@@ -163,6 +163,18 @@ static void signals_and_processes(void **state)
     shim_case_free(c);
 }
 
+static struct plan_process *process_of(const char *script)
+{
+    static struct plan_process process;
+
+    plan_process_clear(&process);
+    process.no_stdin = true;
+    strv_push(&process.argv, "sh");
+    strv_push(&process.argv, "-c");
+    strv_push(&process.argv, script);
+    return &process;
+}
+
 static void pausing(void **state)
 {
     struct shim_case *c = shim_case_new(&f, false);
@@ -184,6 +196,11 @@ static void pausing(void **state)
         free(after);
         after = shim_case_log(c);
     }
+    /* An exec cannot take its first steps there: refused, not waited for. */
+    GOOD(shim_freeze(c->shim, true, &err));
+    assert_int_equal(shim_exec(c->shim, "one", process_of("true"), NULL, &started, &err), -EBUSY);
+    GOOD(shim_freeze(c->shim, false, &err));
+    GOOD(shim_exec(c->shim, "one", process_of("true"), NULL, &started, &err));
     GOOD(shim_freeze(c->shim, true, &err));
     GOOD(shim_signal(c->shim, NULL, SIGKILL, &err)); /* thaws */
     assert_true(shim_case_wait_exit(c));
@@ -472,17 +489,6 @@ static void terminal(void **state)
 }
 
 /* --- exec ------------------------------------------------------------------------------------------- */
-static struct plan_process *process_of(const char *script)
-{
-    static struct plan_process process;
-
-    plan_process_clear(&process);
-    process.no_stdin = true;
-    strv_push(&process.argv, "sh");
-    strv_push(&process.argv, "-c");
-    strv_push(&process.argv, script);
-    return &process;
-}
 
 static void execs(void **state)
 {
