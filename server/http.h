@@ -99,9 +99,6 @@ int request_detach(struct request *request, detached_fn *fn, void *user, void (*
  * one writer thread at a time. */
 ssize_t duplex_read(struct duplex *duplex, void *buffer, size_t size, int timeout_ms); /* 0 end, -ETIMEDOUT */
 int duplex_write(struct duplex *duplex, const void *data, size_t size);
-/* Waits, not for long, until the client has read what was written: some of them
- * (docker-py) throw away whatever comes together with the head of the answer. */
-void duplex_settle(struct duplex *duplex);
 int duplex_fd(struct duplex *duplex);          /* for poll only */
 bool duplex_pending(struct duplex *duplex);    /* bytes already decrypted wait */
 void duplex_shutdown_write(struct duplex *duplex);

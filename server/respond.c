@@ -313,6 +313,7 @@ int respond_hijack(struct request *request, const char *content_type, struct dup
     const char *left = NULL;
     size_t length = message_leftover(request->message, &left);
     *ret = duplex_new(TAKE_PTR(request->transport), left, length);
+    duplex_settle(*ret);
     return 0;
 }
 

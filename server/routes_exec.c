@@ -119,7 +119,6 @@ static int execs_start(struct request *request)
                        &duplex);
     if (r < 0)
         return r;
-    duplex_settle(duplex);
     r = exec_start(request_engine(request), id, false, tty, rows, cols, &fd, &err);
     if (r < 0)
         return tell_and_close(duplex, tty, &err);

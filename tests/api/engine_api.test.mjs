@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { execFileSync } from 'node:child_process'
+import net from 'node:net'
 import { Server } from './lib/server.mjs'
 import { asker } from './lib/bad_requests.mjs'
 
@@ -103,4 +104,23 @@ describe('versions', () => {
       assert.equal(headers['content-type'], type)
     }
   })
+})
+
+// docker-py loses what it reads together with the head of the answer.
+test('an attachment\'s head comes alone, its stream behind it', async () => {
+  const { json: { Id } } = await ask('POST', '/containers/create', { body: { Image: 'tabique/base', Cmd: ['echo', 'hello'] } })
+  await ask('POST', `/containers/${Id}/start`)
+  await ask('POST', `/containers/${Id}/wait`)
+  for (let i = 0; i < 20; i++) {
+    const pieces = await new Promise((resolve, reject) => {
+      const got = []
+      const socket = net.connect(server.socket, () => socket.write(`POST /containers/${Id}/attach?logs=1&stdout=1&stderr=1&stream=0 HTTP/1.1\r\n`
+        + 'Host: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n'))
+      socket.on('data', (piece) => got.push(piece.toString('latin1')))
+      socket.on('end', () => { socket.end(); resolve(got) })
+      socket.on('error', reject)
+    })
+    assert.match(pieces[0], /^HTTP\/1\.1 101 [^]*\r\n\r\n$/)
+    assert.equal(pieces.slice(1).join(''), '\x01\0\0\0\0\0\0\x06hello\n')
+  }
 })
