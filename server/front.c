@@ -406,6 +406,10 @@ static int open_tcp(struct front *front, const char *text, size_t entry, struct 
             "port %s is taken by another program; stop it (ss -ltnp 'sport = :%s' names it), or "
             "choose another with --listen ADDRESS:PORT",
             port, port);
+    if (fd == -EADDRNOTAVAIL)
+        return error_set(err, EADDRNOTAVAIL,
+                         "cannot listen on '%s': this machine has no such address (ip address shows those it has); "
+                         "choose another with --listen ADDRESS:PORT", text);
     if (fd < 0)
         return error_errno(err, -fd, "cannot listen on '%s'", text);
     if (!secure && host[0] != '\0' && !str_starts(host, "127.") && strcmp(host, "::1") != 0 &&

@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/socket.h>
 
 #include "base/mem.h"
@@ -68,8 +69,22 @@ void tls_unref(struct tls *tls)
         tls_free(tls);
 }
 
+/* The library's own words for it tell nobody which file, and why. */
+static int check_readable(const struct tls_options *options, struct error *err)
+{
+    const struct {
+        const char *what, *path;
+    } files[] = {{"TLS certificate", options->certificate}, {"TLS key", options->key}, {"client CA", options->client_ca}};
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+        if (files[i].path != NULL && access(files[i].path, R_OK) < 0)
+            return error_errno(err, errno, "%s %s", files[i].what, files[i].path);
+    return 0;
+}
+
 static int tls_load(struct tls *tls, const struct tls_options *options, struct error *err)
 {
+    if (check_readable(options, err) < 0)
+        return -EINVAL;
     int r = mbedtls_ctr_drbg_seed(&tls->random, mbedtls_entropy_func, &tls->entropy, NULL, 0);
     if (r != 0)
         return fail(err, r, "random numbers for TLS", "");

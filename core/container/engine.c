@@ -113,7 +113,8 @@ static int lock_data(struct engine *engine, struct error *err)
     if (engine->lock_fd < 0)
         return error_errno(err, errno == ENOENT ? EIO : errno, "cannot open %s", path);
     if (flock(engine->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return error_set(err, EBUSY, "another server already uses %s", engine->options.data_dir);
+        return error_set(err, EBUSY, "another server already uses %s: stop it, or choose another with --data-dir DIR",
+                         engine->options.data_dir);
     return 0;
 }
 
