@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "archive/archive.h"
 #include "base/cleanup.h"
@@ -15,6 +16,7 @@
 #include "base/path.h"
 #include "base/random.h"
 #include "base/str.h"
+#include "build/arrival.h"
 #include "build/dockerfile.h"
 #include "build/fetch.h"
 #include "build/pattern.h"
@@ -104,6 +106,17 @@ static int read_remote(const struct build_options *options, const struct build_c
         return error_errno(err, EIO, "cannot read a download");
     context->dockerfile_length = (size_t)n;
     return 0;
+}
+
+static int read_archive(archive_read_fn *read, void *user, struct build_context *context, struct error *err)
+{
+    int fd = -EBADF, r = arrival_unpack(context->files_fd, read, user, &limits, &fd, err);
+
+    if (r == 0) {
+        close(context->files_fd);
+        context->files_fd = fd;
+    }
+    return r;
 }
 
 /* --- files of it ----------------------------------------------------------------------- */
@@ -215,7 +228,7 @@ int build_context_open(const char *data_dir, const struct build_options *options
     if (r == 0)
         r = options->remote && *options->remote
                 ? read_remote(options, callbacks, &context, err)
-                : archive_extract(context.files_fd, "/", options->read, callbacks->user, 0, &limits, NULL, err);
+                : read_archive(options->read, callbacks->user, &context, err);
     if (r == 0 && !context.dockerfile) {
         r = read_dockerfile(options->dockerfile, &context, err);
         if (r == 0)

@@ -1,6 +1,6 @@
 /* context.h - what a build works on: its directory, the context's files, the Dockerfile.
  *
- * <data>/build/ID/ context/ (the files), remote/ (what ADD fetched), and for each
+ * <data>/build/ID/ context/ (the files, unless they are few: arrival.h), remote/ (what ADD fetched), and for each
  * layer upper/ and work/. ID is 16 hex digits. Gone with build_context_clear().
  */
 #pragma once

@@ -187,6 +187,61 @@ CMD ["cat", "all"]
     }
   },
 
+  // 500 containers that were created and never started.
+  async list() {
+    const sockets = [ours, docker];
+    for (const engine of sockets)
+      for (let i = 0; i < 50; i++) await Promise.all(Array.from({ length: 10 }, () => engine.call('POST', '/containers/create', { Image: image, Cmd: ['true'] })));
+    const [rest, peerRest] = await alternate(15, (engine) => engine.call('GET', '/containers/json?all=1'));
+    report('/containers/json of 500 containers', '-', rest, peerRest, 'ms');
+    const [ps, peerPs] = await alternate(7, (engine) => engine.docker('ps', '-aq'));
+    report('  docker ps -aq of them', '-', ps, peerPs, 'ms');
+    for (const engine of sockets) await engine.call('POST', '/containers/prune');
+  },
+
+  // From a request that causes an event until its line has arrived.
+  async events() {
+    const streams = new Map();
+    for (const engine of [ours, docker]) streams.set(engine, await follow(engine, '/events'));
+    const [a, b] = await alternate(30, async (engine) => {
+      const seen = streams.get(engine).next();
+      engine.call('POST', '/volumes/create', { Name: `v${Math.random()}` });
+      await seen;
+    });
+    report('/events: request to line', '-', a, b, 'ms');
+    for (const stream of streams.values()) stream.stop();
+    await ours.call('POST', `/volumes/prune?filters=${encodeURIComponent('{"all":["true"]}')}`);
+    await docker.call('POST', '/volumes/prune');
+  },
+
+  async logs() {
+    const ids = new Map();
+    for (const engine of [ours, docker]) {
+      const id = await engine.run({ Image: image, Cmd: ['sh', '-c', `yes ${'x'.repeat(99)} | head -n 1000000`] });
+      await engine.call('POST', `/containers/${id}/wait`);
+      ids.set(engine, id);
+    }
+    const [a, b] = await alternate(3, (engine) => execFileSync('sh', ['-c', `docker -H unix://${engine.socket} logs ${ids.get(engine)} >/dev/null`]));
+    report('docker logs of 100 MB (a million lines)', '-', a, b, 'ms');
+    const [tail, peerTail] = await alternate(7, (engine) => engine.call('GET', `/containers/${ids.get(engine)}/logs?stdout=1&tail=100`));
+    report('  its last 100 lines (REST)', '-', tail, peerTail, 'ms');
+    for (const engine of [ours, docker]) await engine.remove([ids.get(engine)]);
+  },
+
+  async cp() {
+    const dir = fs.mkdtempSync(path.join(root, 'cp-'));
+    const file = path.join(dir, 'file');
+    execFileSync('dd', ['if=/dev/urandom', `of=${file}`, 'bs=1M', 'count=1024'], { stdio: 'ignore' });
+    const ids = new Map();
+    for (const engine of [ours, docker]) ids.set(engine, await engine.run(long));
+    const [into, peerInto] = await alternate(3, (engine) => engine.docker('cp', '-q', file, `${ids.get(engine)}:/file`));
+    report('docker cp of 1 GiB into a container', '-', into, peerInto, 'ms');
+    const [out, peerOut] = await alternate(3, (engine) => execFileSync('sh', ['-c', `docker -H unix://${engine.socket} cp ${ids.get(engine)}:/file - >/dev/null`]));
+    report('  and out of it', '-', out, peerOut, 'ms');
+    for (const engine of [ours, docker]) await engine.remove([ids.get(engine)]);
+    fs.rmSync(dir, { recursive: true });
+  },
+
   async sample() {
     for (const count of [1000, 5000]) {
       const [mine, ps] = execFileSync(path.join(programs, 'host_sample'), [String(count)], { encoding: 'utf8' }).trim().split(/\s+/).map(Number);
@@ -223,6 +278,17 @@ const share = async (pids, seconds) => {
   await sleep(seconds * 1000);
   return (cpuSeconds(pids) - before) / seconds;
 };
+
+// A stream whose next() waits for its next line.
+async function follow(engine, url) {
+  const http = await import('node:http');
+  let wake = () => {};
+  const request = http.request({ socketPath: engine.socket, path: url, agent: false }, (response) => response.on('data', () => wake()));
+  request.on('error', () => {});
+  request.end();
+  await sleep(500);
+  return { next: () => new Promise((resolve) => { wake = resolve; }), stop: () => request.destroy() };
+}
 
 function allNamed(names, engine) {
   return engine.pids(names);

@@ -49,7 +49,9 @@ export class Engine {
         });
         response.on('error', reject);
       });
-      request.on('error', reject);
+      // A kept connection that was closed while this process waited for a child is not an answer.
+      request.on('error', (error) => (request.reusedSocket && ['EPIPE', 'ECONNRESET'].includes(error.code)
+        ? this.call(method, url, body).then(resolve, reject) : reject(error)));
       request.end(data);
     });
   }
