@@ -525,6 +525,16 @@ describe('cache', () => {
     }
   })
 
+  test('a context that is small on the wire and large unpacked moves to the disk', async () => {
+    const { gzipSync } = await import('node:zlib')
+    const body = gzipSync(tar({ Dockerfile: dockerfile('COPY big many /c/\nRUN stat -c %s /c/big && ls /c | wc -l'), big: Buffer.alloc(40 << 20, 'x'), 'many/one': '1' }))
+    const answer = await server.request('POST', '/build?t=unpacked', { body, headers: { 'Content-Type': 'application/x-tar' } })
+    assert.equal(answer.status, 200)
+    assert.match(answer.text, /41943040/)
+    assert.match(answer.text, /"2\\n"|2\\n/)
+    await ok('rmi', 'unpacked')
+  })
+
   test('prune keeps what its limits leave, the newest, and chooses by what an entry is', async () => {
     const own = await Server.start({ listen: false })
     try {
