@@ -146,6 +146,17 @@ int api_container_files(struct request *request)
     return route_detach(request, list_detached);
 }
 
+/* An answer that comes in the midst of what the client writes fails it in writing: it
+ * then says so beside what it was told. Docker's server hears as much out. */
+static void hear_out(struct request *request)
+{
+    char buffer[16384];
+    ssize_t n = 1;
+
+    for (size_t left = 256u << 10; n > 0 && left > 0; left -= n > 0 ? (size_t)n : 0)
+        n = request_read(request, buffer, left < sizeof(buffer) ? left : sizeof(buffer));
+}
+
 static int archive_put_detached(struct request *request, void *user)
 {
     struct error err = ERROR_INIT;
@@ -161,6 +172,8 @@ static int archive_put_detached(struct request *request, void *user)
                                            request_query_bool(request, "copyUIDGID", false), request_read, request,
                                            &err),
                      &err);
+    if (r < 0)
+        hear_out(request);
     return route_done(request, r, &err, 200);
 }
 
@@ -225,6 +238,10 @@ int containers_changes(struct request *request)
     int r = route_container(request, &container, &err);
     if (r >= 0)
         r = container_changes(container, add_change, list, &err);
+    if (r >= 0 && !list->child) { /* nothing: null, as Docker's clients know it */
+        cJSON_Delete(list);
+        list = cJSON_CreateNull();
+    }
     return route_json(request, r, &err, 200, list);
 }
 

@@ -162,5 +162,6 @@ int containers_attach(struct request *request)
         return r;
     }
     return duplex_join(request, duplex, TAKE_FD(fd), tty, (streams & STREAM_IN) != 0,
+                       (streams & STREAM_IN) != 0 && (tty || !container_stdin_once(container)),
                        detach_keys && detach_keys[0] ? detach_keys : NULL);
 }

@@ -184,7 +184,7 @@ static bool filter_keys(struct detach_keys *keys, const char *data, size_t lengt
 struct join {
     struct duplex *duplex;
     int stream;
-    bool tty, with_stdin;
+    bool tty, with_stdin, ends_with_input;
     struct detach_keys keys;
     struct rpc_decoder decoder;
     struct str to_client, to_stream;
@@ -362,6 +362,7 @@ static void run_join(void *user)
     struct join *join = user;
     int r = 0;
     while (r >= 0 && !join->detached &&
+           !(join->ends_with_input && join->client_ended && unsent(&join->to_stream, &join->stream_sent) == 0) &&
            !(join->stream_ended && unsent(&join->to_client, &join->client_sent) == 0))
         r = join_step(join);
     if (r < 0)
@@ -370,7 +371,7 @@ static void run_join(void *user)
 }
 
 int duplex_join(struct request *request, struct duplex *duplex, int stream_fd, bool tty,
-                bool with_stdin, const char *detach_keys)
+                bool with_stdin, bool ends_with_input, const char *detach_keys)
 {
     struct server *server = request->server;
     struct join *join = mem_new(struct join);
@@ -378,6 +379,7 @@ int duplex_join(struct request *request, struct duplex *duplex, int stream_fd, b
     join->stream = stream_fd;
     join->tty = tty;
     join->with_stdin = with_stdin;
+    join->ends_with_input = ends_with_input;
     parse_detach_keys(detach_keys, &join->keys);
     int r = server_spawn(server, "attach", run_join, join);
     if (r < 0)

@@ -106,9 +106,11 @@ void duplex_close(struct duplex *duplex);
 /* Joins a duplex and a shim stream fd (RPC_STREAM frames) until both end:
  * raw with a tty, Docker's 8-byte multiplexed frames without. with_stdin: the
  * stream was attached with stdin; else what the client sends is dropped.
+ * ends_with_input: the client's last input ends the whole, as where Docker may not
+ * close the container's input for it.
  * detach_keys NULL: Docker's default. Runs in a thread of its own; takes both. */
 int duplex_join(struct request *request, struct duplex *duplex, int stream_fd, bool tty, bool with_stdin,
-                const char *detach_keys);
+                bool ends_with_input, const char *detach_keys);
 
 /* --- the table -------------------------------------------------------------------------------- */
 enum permission {

@@ -111,7 +111,7 @@ static int containers_kill(struct request *request)
     int r = route_container(request, &container, &err);
     if (r >= 0)
         r = container_kill(container, signal && signal[0] ? signal : NULL, &err);
-    if (r < 0 && err.code && !str_starts(err.message, "cannot kill container"))
+    if (r < 0 && err.code)
         error_prefix(&err, "cannot kill container: %s", request_param(request, "id"));
     return route_done(request, r, &err, 204);
 }

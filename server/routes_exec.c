@@ -72,7 +72,7 @@ static int tell_and_close(struct duplex *duplex, bool tty, const struct error *e
     uint8_t header[8];
     int r = 0;
     if (!tty) {
-        route_frame_header(header, 2, strlen(text));
+        route_frame_header(header, 1, strlen(text)); /* Docker says it on standard output */
         r = duplex_write(duplex, header, sizeof(header));
     }
     if (r >= 0)
@@ -105,12 +105,6 @@ static int execs_start(struct request *request)
         return route_done(request, r, &err, 200);
     }
 
-    /* What was started already, or ended, is an answer that still has a status. */
-    if (info->running || info->has_exit_code) {
-        r = error_set(&err, EBUSY, info->running ? "exec %s is already running" : "exec %s has already run",
-                      info->id);
-        return route_fail(request, r, &err);
-    }
     struct duplex *duplex = NULL;
     r = respond_hijack(request,
                        !tty && request_api_version(request) >= 142 && request_header(request, "Upgrade")
@@ -122,7 +116,7 @@ static int execs_start(struct request *request)
     r = exec_start(request_engine(request), id, false, tty, rows, cols, &fd, &err);
     if (r < 0)
         return tell_and_close(duplex, tty, &err);
-    return duplex_join(request, duplex, TAKE_FD(fd), tty, info->open_stdin,
+    return duplex_join(request, duplex, TAKE_FD(fd), tty, info->open_stdin, false,
                        info->detach_keys && info->detach_keys[0] ? info->detach_keys : NULL);
 }
 

@@ -181,6 +181,9 @@ static int networks_create(struct request *request)
         r = read_pairs(json_get(body, "Labels"), "labels", &wanted.labels, &wanted.label_count, &err);
     if (r >= 0)
         r = read_pairs(json_get(body, "Options"), "options", &wanted.options, &wanted.option_count, &err);
+    const cJSON *ipam_options = json_get(json_get(body, "IPAM"), "Options");
+    if (r >= 0)
+        r = read_pairs(ipam_options, "options", &wanted.ipam_options, &wanted.ipam_option_count, &err);
     if (r >= 0)
         r = read_subnets(json_get(json_get(body, "IPAM"), "Config"), request_api_version(request) < 144, subnets,
                          &wanted.subnet_count, &err);
@@ -190,6 +193,9 @@ static int networks_create(struct request *request)
         wanted.config_only = json_bool(body, "ConfigOnly", false);
         const char *from = json_string(json_get(body, "ConfigFrom"), "Network", "");
         wanted.config_from = from[0] ? (char *)(uintptr_t)from : NULL;
+        wanted.has_ipam_options = cJSON_IsObject(ipam_options);
+        /* Until 1.44 a name could be given twice, unless one asked for the check. */
+        wanted.may_share_name = request_api_version(request) < 144 && !json_bool(body, "CheckDuplicate", false);
         wanted.internal = json_bool(body, "Internal", false);
         wanted.attachable = json_bool(body, "Attachable", false);
         wanted.ipv6 = json_bool(body, "EnableIPv6", false);
@@ -202,6 +208,7 @@ static int networks_create(struct request *request)
         free(subnets[i].aux);
     free(wanted.labels);
     free(wanted.options);
+    free(wanted.ipam_options);
     if (r < 0)
         return route_fail(request, r, &err);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 #include "bodies.h"
 #include "routes.h"
 #include "shapes.h"
@@ -139,9 +140,12 @@ static int volumes_create(struct request *request)
     if (r >= 0)
         r = schema_complete(&body_volume_create, given, "", &body, &err);
     const char *driver = json_string(body, "Driver", ""), *name = json_string(body, "Name", "");
-    if (r >= 0 && driver[0] && strcmp(driver, "local") != 0)
+    char made_up[ID_LENGTH + 1];
+    if (r >= 0 && driver[0] && strcmp(driver, "local") != 0) {
+        random_id(made_up);
         r = error_set(&err, ENOENT, "create %s: error looking up volume plugin %s: plugin \"%s\" not found",
-                      name, driver, driver);
+                      name[0] ? name : made_up, driver, driver);
+    }
     if (r >= 0 && cJSON_IsObject(json_get(body, "ClusterVolumeSpec")))
         r = error_set(&err, ENOTSUP, "cluster volumes are not supported");
     if (r >= 0)

@@ -53,7 +53,8 @@ cJSON *shape_network(const struct network *network, bool containers)
 
     cJSON *ipam = json_add_object(json, "IPAM");
     json_add_string(ipam, "Driver", "default");
-    json_add_null(ipam, "Options");
+    json_add(ipam, "Options",
+             network->has_ipam_options ? network_pairs(network->ipam_options, network->ipam_option_count) : NULL);
     cJSON *config = network->subnet_count ? json_add_array(ipam, "Config") : NULL;
     if (!config)
         json_add_null(ipam, "Config");

@@ -73,7 +73,6 @@ int system_version(struct request *request)
     json_add_string(json, "Os", "linux");
     json_add_string(json, "Arch", architecture);
     json_add_string(json, "KernelVersion", machine.kernel);
-    json_add_bool(json, "Experimental", false);
     json_add_string(json, "BuildTime", "");
     return respond_json(request, 200, json);
 }

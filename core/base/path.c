@@ -530,15 +530,11 @@ static bool inode_set_add(struct inode_set *set, dev_t dev, ino_t ino)
 
 static void count_inode(struct inode_set *seen, const struct stat *st, uint64_t *total)
 {
-    bool first = true;
-
-    if (!S_ISDIR(st->st_mode) && st->st_nlink > 1)
-        first = inode_set_add(seen, st->st_dev, st->st_ino);
-    if (first)
-        *total += (uint64_t)st->st_blocks * 512;
+    if (!S_ISDIR(st->st_mode) && (st->st_nlink == 1 || inode_set_add(seen, st->st_dev, st->st_ino)))
+        *total += (uint64_t)st->st_size;
 }
 
-int path_disk_usage(int at, const char *path, uint64_t *ret_bytes)
+int path_tree_size(int at, const char *path, uint64_t *ret_bytes)
 {
     CLEANUP(walk_free) struct walk walk = {0};
     CLEANUP(inode_set_free) struct inode_set seen = {0};

@@ -29,6 +29,6 @@ int path_mkdirs(const char *path, mode_t mode); /* host side; existing is succes
  * (-EBUSY at the first one met, path itself included; what was removed before it
  * is gone). A missing path is success. Any depth, at most 40 fds. */
 int path_remove_tree(int dirfd, const char *path);
-/* Bytes used on disk (st_blocks) by path and below, hard links counted once,
- * other mounts left out. What vanishes meanwhile is not counted. */
-int path_disk_usage(int dirfd, const char *path, uint64_t *ret_bytes);
+/* Bytes of what is not a directory (st_size, as Docker counts), hard links counted
+ * once, other mounts left out. What vanishes meanwhile is not counted. */
+int path_tree_size(int dirfd, const char *path, uint64_t *ret_bytes);

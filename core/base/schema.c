@@ -265,7 +265,11 @@ int schema_complete(const struct schema *schema, const cJSON *object, const char
             int r = read_field(schema, field, value, at, &made, err);
             if (r < 0)
                 return r;
-        } else if (field->absent == D_OMIT) {
+            if (field->absent == D_OMIT && cJSON_IsFalse(made)) {
+                cJSON_Delete(made);
+                continue;
+            }
+        } else if (field->absent == D_OMIT || field->absent == D_ABSENT) {
             continue;
         } else {
             made = default_value(field);

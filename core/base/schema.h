@@ -46,7 +46,8 @@ enum field_default {
     D_ZERO,  /* false, 0, "", {} of defaults */
     D_NULL,
     D_EMPTY, /* [] or {} */
-    D_OMIT,  /* Go's omitempty: the field is not there */
+    D_OMIT,  /* Go's omitempty: the field is not there, nor is it if false was given */
+    D_ABSENT, /* omitempty of a pointer: what was given stays */
 };
 
 struct field {
@@ -65,6 +66,7 @@ struct schema {
 
 #define BOOL(n) {n, T_BOOL, D_ZERO, "bool", NULL}
 #define BOOL_OMIT(n) {n, T_BOOL, D_OMIT, "bool", NULL}
+#define BOOL_ABSENT(n) {n, T_BOOL, D_ABSENT, "bool", NULL}
 #define BOOL_NULL(n) {n, T_BOOL, D_NULL, "bool", NULL}
 #define INT(n) {n, T_INT, D_ZERO, "int64", NULL}
 #define INT_OF(n, t) {n, T_INT, D_ZERO, t, NULL}

@@ -2,6 +2,7 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -608,6 +609,45 @@ int str_to_duration(const char *text, int64_t *ret_ns)
         return -ERANGE;
     *ret_ns = negative ? -total : total;
     return 0;
+}
+
+/* value/unit without trailing zeros: 1.5 of 1500/1000. */
+static void append_fraction(struct str *out, uint64_t value, uint64_t unit)
+{
+    str_printf(out, "%" PRIu64, value / unit);
+    uint64_t rest = value % unit;
+    if (rest)
+        str_append_char(out, '.');
+    for (; rest; rest %= unit) {
+        rest *= 10;
+        str_append_char(out, (char)('0' + rest / unit));
+    }
+}
+
+void str_append_duration(struct str *out, int64_t ns)
+{
+    static const struct {
+        const char *name;
+        uint64_t ns;
+    } units[] = {{"ms", 1000000}, {"µs", 1000}, {"ns", 1}};
+    uint64_t value = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns, second = (uint64_t)NS_PER_SEC;
+
+    if (ns < 0)
+        str_append_char(out, '-');
+    if (value > 0 && value < second) {
+        size_t i = 0;
+        while (value < units[i].ns)
+            i++;
+        append_fraction(out, value, units[i].ns);
+        str_append(out, units[i].name);
+        return;
+    }
+    if (value >= 3600 * second)
+        str_printf(out, "%" PRIu64 "h", value / (3600 * second));
+    if (value >= 60 * second)
+        str_printf(out, "%" PRIu64 "m", value / (60 * second) % 60);
+    append_fraction(out, value % (60 * second), second);
+    str_append_char(out, 's');
 }
 
 /* --- hex ---------------------------------------------------------------- */

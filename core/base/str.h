@@ -65,6 +65,8 @@ int str_to_double(const char *text, double *ret);
 int str_to_bytes(const char *text, int64_t *ret);
 /* Go durations: "1m30s", "500ms", "10" (seconds): nanoseconds. */
 int str_to_duration(const char *text, int64_t *ret_ns);
+/* The other way, as Go prints them: "1m30s", "500ms", "0s". */
+void str_append_duration(struct str *out, int64_t ns);
 
 /* Lower-case hex; out must hold 2*length+1. */
 void hex_encode(const void *data, size_t length, char *out);

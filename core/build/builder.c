@@ -340,11 +340,18 @@ static int declare_global(struct build *build, const struct dockerfile_instructi
     return build_declare_args(build, instruction, &scope, true, err);
 }
 
+/* The line's end in a message of its own: clients compare whole messages. */
+static void say_step(struct build *build, size_t step, size_t total, const char *text)
+{
+    build_say(build, "Step %zu/%zu : %s", step, total, text);
+    build_say(build, "\n");
+}
+
 static int run_stage(struct build *build, size_t index, size_t *step, size_t total, struct error *err)
 {
     const struct dockerfile_stage *stage = &build->dockerfile->stages[index];
 
-    build_say(build, "Step %zu/%zu : %s\n", ++*step, total, stage->from.original);
+    say_step(build, ++*step, total, stage->from.original);
     int r = begin_stage(build, index, err);
     if (r == 0)
         build_say(build, " ---> %.12s\n", *build->state.image_id ? build->state.image_id + strlen("sha256:") : "");
@@ -352,7 +359,7 @@ static int run_stage(struct build *build, size_t index, size_t *step, size_t tot
         r = build_check_cancelled(build, err);
         if (r < 0)
             break;
-        build_say(build, "Step %zu/%zu : %s\n", ++*step, total, stage->steps[i].original);
+        say_step(build, ++*step, total, stage->steps[i].original);
         r = dispatch(build, &stage->steps[i], err);
         if (r == 0)
             build_say(build, " ---> %.12s\n", *build->state.image_id ? build->state.image_id + strlen("sha256:") : "");
@@ -439,7 +446,7 @@ static int run_all(struct build *build, struct error *err)
     for (size_t i = 0; i < dockerfile->stage_count; i++)
         total += dockerfile->stages[i].step_count;
     for (size_t i = 0; r == 0 && i < dockerfile->arg_count; i++) {
-        build_say(build, "Step %zu/%zu : %s\n", ++step, total, dockerfile->args[i].original);
+        say_step(build, ++step, total, dockerfile->args[i].original);
         r = declare_global(build, &dockerfile->args[i], err);
     }
     for (size_t i = 0; r == 0 && i < dockerfile->stage_count; i++)

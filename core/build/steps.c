@@ -74,14 +74,14 @@ static char *describe_before(struct build *build, const struct dockerfile_instru
 {
     const char *name = instruction->name, *rest = instruction->rest;
 
-    if (strcmp(name, "ONBUILD") == 0 || strcmp(name, "HEALTHCHECK") == 0)
+    if (strcmp(name, "ONBUILD") == 0)
         return mem_strdup(instruction->original + strlen(name) + 1);
     if (strcmp(name, "EXPOSE") == 0)
         return describe_ports(build, instruction);
     if (strcmp(name, "VOLUME") == 0)
         return describe_volumes(rest);
     if (strcmp(name, "CMD") == 0 || strcmp(name, "ENTRYPOINT") == 0 || strcmp(name, "SHELL") == 0 ||
-        strcmp(name, "WORKDIR") == 0)
+        strcmp(name, "WORKDIR") == 0 || strcmp(name, "HEALTHCHECK") == 0)
         return NULL;
     char *text = describe_expanded(build, instruction);
     size_t n = strcspn(rest, " \t");
@@ -94,6 +94,37 @@ static char *describe_before(struct build *build, const struct dockerfile_instru
     return text;
 }
 
+/* As Go prints the structure, quoted: what stands in Docker's histories, and is looked
+ * for there by a cache. */
+static char *describe_health(const cJSON *check)
+{
+    static const char *const durations[] = {"Interval", "Timeout", "StartPeriod", "StartInterval"};
+    static const char escapes[] = "abtnvfr"; /* of 7 and on */
+    CLEANUP_STR struct str text = STR_INIT;
+    CLEANUP_FREE char *test = describe_list(json_get(check, "Test"), true);
+    int64_t retries = json_int(check, "Retries", 0);
+
+    str_printf(&text, "&{%s", test);
+    for (size_t i = 0; i < ARRAY_SIZE(durations); i++) {
+        int64_t ns = json_int(check, durations[i], 0);
+        if (ns == 0 && i == ARRAY_SIZE(durations) - 1)
+            continue; /* came late: older histories have no such field */
+        str_append(&text, " \"");
+        str_append_duration(&text, ns);
+        str_append(&text, "\"");
+    }
+    /* The number is printed as a character. */
+    if (retries >= 7 && retries <= 13)
+        str_printf(&text, " '\\%c'}", escapes[retries - 7]);
+    else if (retries < ' ' || retries == 0x7f)
+        str_printf(&text, " '\\x%02x'}", (unsigned)retries);
+    else if (retries < 0x7f)
+        str_printf(&text, retries == '\'' || retries == '\\' ? " '\\%c'}" : " '%c'}", (char)retries);
+    else
+        str_printf(&text, " '\\U%08x'}", (unsigned)retries);
+    return str_take(&text);
+}
+
 static char *describe_after(const struct build *build, const char *name)
 {
     const cJSON *config = build->state.config;
@@ -104,6 +135,8 @@ static char *describe_after(const struct build *build, const char *name)
         return describe_list(json_get(config, "Entrypoint"), true);
     if (strcmp(name, "SHELL") == 0)
         return describe_list(json_get(config, "Shell"), false);
+    if (strcmp(name, "HEALTHCHECK") == 0)
+        return describe_health(json_get(config, "Healthcheck"));
     return mem_strdup(json_string(config, "WorkingDir", "/"));
 }
 
@@ -181,8 +214,7 @@ static void note_health(struct build *build, const struct dockerfile_instruction
     const char *first = cJSON_GetArraySize(test) > 0 ? cJSON_GetStringValue(test->child) : NULL;
     CLEANUP_FREE char *text = describe_list(test, false);
 
-    if (strcmp(instruction->name, "HEALTHCHECK") == 0 && !str_equal_nocase(instruction->rest, "NONE") && first &&
-        strcmp(first, "NONE") != 0)
+    if (strcmp(instruction->name, "HEALTHCHECK") == 0 && first && strcmp(first, "NONE") != 0)
         build_say(build, "Note: overriding previous HEALTHCHECK: %s\n", text);
 }
 

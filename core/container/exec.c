@@ -269,6 +269,8 @@ static int explain(const struct exec *exec, bool exec_failed, struct error *err)
     const char *program = exec->argv[0];
     struct error reason = *err;
 
+    if (!exec_failed && plan_error_of_user(reason.message))
+        return error_set(err, EINVAL, "%s", reason.message);
     if (!exec_failed)
         return error_set(err, reason.code == EINVAL ? EINVAL : EIO, "%s: %s: unknown", prefix, reason.message);
     if (reason.code == ENOENT && !strchr(program, '/'))

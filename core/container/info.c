@@ -138,7 +138,7 @@ int container_size(struct container *container, int64_t *ret_rw, int64_t *ret_ro
     struct image *image = NULL;
     uint64_t bytes = 0;
 
-    int r = path_disk_usage(AT_FDCWD, upper, &bytes);
+    int r = path_tree_size(AT_FDCWD, upper, &bytes);
     if (r < 0)
         return r == -ENOENT ? -EIO : r;
     if (ret_rw)

@@ -333,6 +333,9 @@ int plan_build_process(struct container *container, const struct spec *spec, str
 int plan_build_exec(struct container *container, const struct spec *spec, char *const *argv, const cJSON *env, const char *user,
                     const char *cwd, bool tty, bool privileged, struct plan_process *ret,
                     struct error *err);
+/* Whether a refusal is about users and groups: Docker says those before its runtime
+ * is asked, so nothing is put in front of them. */
+bool plan_error_of_user(const char *message);
 
 /* publish.c: events with a container's usual attributes; extra: name, value, ..., NULL */
 void publish_container(struct container *container, const char *action, ...) __attribute__((sentinel));

@@ -282,6 +282,8 @@ static int run_it(struct container *container, const struct spec *spec, struct s
             *ret_exit_code = EXIT_NOT_FOUND;
         /* A name that is missing inside is not an unknown container. */
         struct error reason = *err;
+        if (plan_error_of_user(reason.message))
+            return error_set(err, EINVAL, "%s", reason.message);
         return error_set(err, reason.code == EINVAL ? EINVAL : EIO, "failed to create task for container: %s",
                          reason.message);
     }
@@ -561,7 +563,6 @@ int container_kill(struct container *container, const char *signal, struct error
         if (r < 0)
             return r;
     }
-    CLEANUP_FREE char *name = container__name(container);
     /* Not under the operation lock: a stop that waits ten seconds must not keep
      * somebody from killing at once. */
     pthread_mutex_lock(&container->lock);
@@ -571,11 +572,8 @@ int container_kill(struct container *container, const char *signal, struct error
     pthread_mutex_unlock(&container->lock);
     if (restarting)
         return record_save_state(container, err);
-    r = number == SIGKILL ? container__kill_and_wait(container, KILL_WAIT_NS, err)
-                          : send_signal(container, number, err);
-    if (r < 0)
-        return error_prefix(err, "cannot kill container: %s", name);
-    return 0;
+    return number == SIGKILL ? container__kill_and_wait(container, KILL_WAIT_NS, err)
+                             : send_signal(container, number, err);
 }
 
 int container_restart(struct container *container, const char *signal, int timeout_s, struct error *err)

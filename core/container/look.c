@@ -248,6 +248,12 @@ bool container_tty(struct container *container)
     return json_bool(spec->config, "Tty", false);
 }
 
+bool container_stdin_once(struct container *container)
+{
+    CLEANUP_SPEC struct spec *spec = container__spec(container);
+    return json_bool(spec->config, "StdinOnce", false);
+}
+
 int container_resize(struct container *container, uint16_t rows, uint16_t cols, struct error *err)
 {
     CLEANUP_BOX struct shim_box *box = NULL;

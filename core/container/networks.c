@@ -93,11 +93,11 @@ static int connect_locked(struct container *container, const struct network *net
     bool live = runs(container);
     if (live) {
         sandbox_wanted(container, settings, &wanted);
-        r = network_attach(container->engine->networks, container->id, network->name, &wanted, &endpoint, err);
+        r = network_attach(container->engine->networks, container->id, network->id, &wanted, &endpoint, err);
         network_endpoint_clear(&wanted);
     }
     if (r == 0 && live && (r = tell_machine(container, spec, err)) < 0) {
-        (void)network_detach(container->engine->networks, container->id, network->name, NULL);
+        (void)network_detach(container->engine->networks, container->id, network->id, NULL);
         (void)tell_machine(container, spec, NULL);
         network_endpoint_clear(&endpoint);
     }
@@ -169,7 +169,7 @@ static int disconnect_locked(struct container *container, const char *name, cons
     if (!live && (!asked || runs(container)))
         return error_set(err, EIO, "container %s is not connected to network %s", container->id, name);
     if (live)
-        r = network_detach(container->engine->networks, container->id, name, err);
+        r = network_detach(container->engine->networks, container->id, id, err);
 
     cJSON *networks = cJSON_Duplicate(spec->networks, true);
     cJSON_DeleteItemFromObjectCaseSensitive(networks, name);

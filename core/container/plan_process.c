@@ -13,6 +13,12 @@
 #include "launch/plan.h"
 #include "launch/seccomp_profile.h"
 
+bool plan_error_of_user(const char *message)
+{
+    return str_starts(message, "unable to find user ") || str_starts(message, "unable to find group ") ||
+           str_starts(message, "Unable to find group ") || str_starts(message, "uids and gids must be in range ");
+}
+
 /* --- environment ------------------------------------------------------------------- */
 
 static size_t name_length(const char *variable)

@@ -302,6 +302,7 @@ void sandbox_wanted(struct container *container, const cJSON *settings, struct n
         .ipv6 = *ipv6 ? mem_strdup(ipv6) : NULL,
         .aliases = json_strv(settings, "Aliases"),
         .links = json_strv(settings, "Links"),
+        .link_local = json_strv(ipam, "LinkLocalIPs"),
     };
     snprintf(ret->container_id, sizeof(ret->container_id), "%s", container->id);
     snprintf(ret->mac, sizeof(ret->mac), "%s", json_string(settings, "MacAddress", ""));

@@ -81,7 +81,7 @@ SCHEMA(schema_host_config, "container", "HostConfig", STRV("Binds"), STRING("Con
        STRING_OF("UsernsMode", "container.UsernsMode"), INT("ShmSize"), MAP_OMIT("Sysctls"),
        STRING("Runtime"), STRING_OF("Isolation", "container.Isolation"), RESOURCES,
        LIST_OMIT("Mounts", "[]mount.Mount", &mount), STRV("MaskedPaths"), STRV("ReadonlyPaths"),
-       BOOL_OMIT("Init"));
+       BOOL_ABSENT("Init"));
 
 SCHEMA(schema_update, "container", "UpdateConfig", RESOURCES,
        OBJECT("RestartPolicy", "container.RestartPolicy", &restart_policy));

@@ -148,6 +148,6 @@ int container_update(struct container *container, const cJSON *body, char ***ret
     if (r < 0 || !ret_warnings)
         strv_free(warnings);
     else
-        *ret_warnings = warnings ? warnings : mem_array(1, sizeof(char *));
+        *ret_warnings = warnings;
     return r;
 }

@@ -70,7 +70,8 @@ static int do_cmd(struct applying *applying, const char *rest)
     cJSON *list = words_list(rest);
 
     set(applying->config, "Cmd", list ? list : shell_form(applying, rest));
-    applying->changing->cmd_set = true;
+    /* An empty one is none: an ENTRYPOINT after it takes it away. */
+    applying->changing->cmd_set = !list || list->child;
     return 0;
 }
 

@@ -100,9 +100,12 @@ int launch__working_directory(struct launch_child *c, struct error *err)
     if (dir == -ENOENT && !c->exec)
         dir = path_mkdir_in(c->root_fd, cwd, 0755);
     if (dir < 0)
-        return error_errno(err, dir == -ENOENT ? EINVAL : -dir, "chdir to cwd (\"%s\") set in config failed", cwd);
+        return dir == -ENOENT || dir == -ENOTDIR
+                   ? error_set(err, EINVAL, "chdir to cwd (\"%s\") set in config.json failed: %s", cwd,
+                               dir == -ENOENT ? "no such file or directory" : "not a directory")
+                   : error_errno(err, -dir, "chdir to cwd (\"%s\") set in config.json failed", cwd);
     if (fchdir(dir) < 0)
-        return error_errno(err, errno, "chdir to cwd (\"%s\") set in config failed", cwd);
+        return error_errno(err, errno, "chdir to cwd (\"%s\") set in config.json failed", cwd);
     /* The system call tells "(unreachable)" where libc would invent a path. */
     if (syscall(SYS_getcwd, check, sizeof(check)) < 0 || check[0] != '/')
         return error_set(err, EPERM, "current working directory is outside of the container's root");

@@ -187,9 +187,7 @@ static int take_subnet(struct net *net, const struct network_subnet *wanted, str
         return error_set(err, EINVAL, "invalid network config: invalid subnet %s: invalid CIDR block notation",
                          wanted->subnet);
     bool v6 = cidr.address.family == AF_INET6;
-    struct net_subnet *subnet = v6 ? &net->v6 : &net->v4;
-    if (v6 && !net->ipv6)
-        return 0; /* as Docker: without EnableIPv6 it is left out */
+    struct net_subnet *subnet = !v6 ? &net->v4 : net->ipv6 ? &net->v6 : &net->unused6;
     if (subnet->cidr.address.family)
         return error_set(err, EPERM, "bridge driver doesn't support multiple subnets");
     struct cidr masked = cidr_masked(&cidr);
@@ -296,7 +294,7 @@ static int check_wanted(struct network_manager *m, const struct network *w, stru
     if (strcmp(driver, "bridge") != 0)
         return error_set(err, ENOENT, "plugin \"%s\" not found", driver);
     for (struct net *net = m->networks; net; net = net->next, count++)
-        if (strcmp(net->name, w->name) == 0)
+        if (strcmp(net->name, w->name) == 0 && !w->may_share_name)
             return error_set(err, EEXIST, "network with name %s already exists", w->name);
     if (count >= NETWORKS_MAX)
         return error_set(err, EINVAL, "there are %d networks already", NETWORKS_MAX);
@@ -326,7 +324,7 @@ static int find_config(struct network_manager *m, const struct network *w, struc
 
 static int take_config(struct net *net, const struct net *from, struct error *err)
 {
-    const struct net_subnet *subnets[] = {&from->v4, &from->v6};
+    const struct net_subnet *subnets[] = {&from->v4, &from->v6, &from->unused6};
     int r = 0;
 
     for (size_t i = 0; i < ARRAY_SIZE(subnets) && r == 0; i++) {
@@ -370,6 +368,9 @@ static int create_locked(struct network_manager *m, const struct network *w, cha
     net->label_count = w->label_count;
     net->option_count = from ? from->option_count : w->option_count;
     net->options = network__pairs_copy(from ? from->options : w->options, net->option_count);
+    net->ipam_options = network__pairs_copy(w->ipam_options, w->ipam_option_count);
+    net->ipam_option_count = w->ipam_option_count;
+    net->has_ipam_options = w->has_ipam_options;
     snprintf(net->bridge, sizeof(net->bridge), "br-%.12s", net->id);
     r = apply_options(net, err);
     for (size_t i = 0; r == 0 && i < w->subnet_count; i++)

@@ -343,8 +343,14 @@ struct net *network__find(struct network_manager *m, const char *ref, struct err
         if (strcmp(net->id, ref) == 0)
             return net;
     for (struct net *net = m->networks; net && length; net = net->next)
-        if (strcmp(net->name, ref) == 0)
-            return net;
+        if (strcmp(net->name, ref) == 0) {
+            found = net;
+            matches++;
+        }
+    if (matches > 1)
+        error_set(err, EINVAL, "network %s is ambiguous (%zu matches found on name)", ref, matches);
+    if (matches > 0)
+        return matches == 1 ? found : NULL;
     for (struct net *net = m->networks; net && length; net = net->next)
         if (strncmp(net->id, ref, length) == 0) {
             found = net;

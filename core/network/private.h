@@ -61,8 +61,10 @@ struct net {
     char *config_from;       /* name of the NET_CONFIG one it was made from; NULL */
     char *prefix;            /* of interface names inside; NULL: "eth" */
     struct net_subnet v4, v6;
-    struct network_pair *labels, *options;
-    size_t label_count, option_count;
+    struct net_subnet unused6; /* given without EnableIPv6: shown, and nothing else */
+    struct network_pair *labels, *options, *ipam_options;
+    size_t label_count, option_count, ipam_option_count;
+    bool has_ipam_options;
     size_t endpoint_count;
 };
 
@@ -70,7 +72,7 @@ struct endpoint {
     struct net *net;
     char id[65];
     char *container_name;
-    char **aliases, **links;
+    char **aliases, **links, **link_local;
     char host_interface[IF_NAMESIZE]; /* empty: none (host, none) */
     char interface[IF_NAMESIZE];
     int index;                        /* inside; 0: not known */

@@ -65,6 +65,7 @@ static void endpoint_free(struct endpoint *e)
     free(e->container_name);
     strv_free(e->aliases);
     strv_free(e->links);
+    strv_free(e->link_local);
 }
 
 static void endpoint_release(struct endpoint *e)
@@ -244,6 +245,11 @@ static int link_inside(struct network_manager *m, struct sandbox *sandbox, struc
         addr_add(batch, link.index, &e->v4, e->net->v4.cidr.prefix);
     if (e->v6.family)
         addr_add(batch, link.index, &e->v6, e->net->v6.cidr.prefix);
+    for (char **text = e->link_local; text && *text; text++) {
+        struct address address;
+        if (address_parse(*text, &address) == 0 && (address.family == AF_INET || e->v6.family))
+            addr_add(batch, link.index, &address, address.family == AF_INET ? 16 : 64);
+    }
     link_set_up(batch, NULL, link.index);
     return netlink_send(sandbox->nl, batch, err);
 }
@@ -487,7 +493,12 @@ static int prepare(struct sandbox *sandbox, struct net *net, const struct networ
         r = take_address(&net->v4, AF_INET, w ? w->ipv4 : NULL, net->builtin, &e->v4, err);
         if (r < 0)
             return r;
-        r = take_address(&net->v6, AF_INET6, w ? w->ipv6 : NULL, net->builtin, &e->v6, err);
+        struct address none; /* a network without IPv6 takes the wish, as Docker's, and gives nothing */
+        const char *ipv6 = w ? w->ipv6 : NULL;
+        if (net->ipv6 || !ipv6 || !*ipv6)
+            r = take_address(&net->v6, AF_INET6, ipv6, net->builtin, &e->v6, err);
+        else if ((r = take_address(&net->unused6, AF_INET6, ipv6, net->builtin, &none, err)) == 0)
+            address_set_remove(&net->unused6.used, &none);
         if (r < 0) {
             if (e->v4.family)
                 address_set_remove(&net->v4.used, &e->v4);
@@ -501,6 +512,7 @@ static int prepare(struct sandbox *sandbox, struct net *net, const struct networ
         e->container_name = mem_strdup(w->container_name);
         e->aliases = strv_dup(w->aliases);
         e->links = strv_dup(w->links);
+        e->link_local = strv_dup(w->link_local);
     }
     net->endpoint_count++;
     return 0;
@@ -603,17 +615,19 @@ int network_attach(struct network_manager *m, const char *container_id, const ch
 
 static int detach_locked(struct network_manager *m, const char *container_id, const char *network, struct error *err)
 {
-    struct net *net = network__find(m, network, err);
     struct sandbox *sandbox = network__sandbox(m, container_id);
     size_t at = 0;
     int r;
 
-    if (!net)
-        return -err->code;
-    while (sandbox && at < sandbox->endpoint_count && sandbox->endpoints[at].net != net)
+    /* Among the container's own: several networks may share a name. */
+    while (sandbox && at < sandbox->endpoint_count && strcmp(sandbox->endpoints[at].net->name, network) != 0 &&
+           strcmp(sandbox->endpoints[at].net->id, network) != 0)
         at++;
-    if (!sandbox || at == sandbox->endpoint_count)
-        return error_set(err, EIO, "container %s is not connected to network %s", container_id, net->name);
+    if (!sandbox || at == sandbox->endpoint_count) {
+        const struct net *net = network__find(m, network, err);
+        return net ? error_set(err, EIO, "container %s is not connected to network %s", container_id, net->name)
+                   : -err->code;
+    }
     r = endpoint_remove(m, sandbox, at, err);
     if (sandbox->ns_fd < 0 && sandbox->endpoint_count == 0)
         network__sandbox_drop(m, sandbox, false);

@@ -119,8 +119,11 @@ int network__save_net(struct network_manager *m, const struct net *net, struct e
         json_add_string(json, "configFrom", net->config_from);
     subnet_write(json, "v4", &net->v4);
     subnet_write(json, "v6", &net->v6);
+    subnet_write(json, "unused6", &net->unused6);
     pairs_write(json, "labels", net->labels, net->label_count);
     pairs_write(json, "options", net->options, net->option_count);
+    if (net->has_ipam_options)
+        pairs_write(json, "ipamOptions", net->ipam_options, net->ipam_option_count);
     text = json_print(json);
     int r = file_write_atomic(AT_FDCWD, path, text, strlen(text), 0600);
     return r < 0 ? error_errno(err, r == -ENOENT ? EIO : r, "cannot write %s", path) : 0;
@@ -146,7 +149,8 @@ static struct net *net_parse(const cJSON *json)
 
     net->name = mem_strdup(json_string(json, "name", NULL));
     if (!id_is(id) || !net->name || strlen(bridge) >= sizeof(net->bridge) ||
-        subnet_read(json, "v4", &net->v4) < 0 || subnet_read(json, "v6", &net->v6) < 0) {
+        subnet_read(json, "v4", &net->v4) < 0 || subnet_read(json, "v6", &net->v6) < 0 ||
+        subnet_read(json, "unused6", &net->unused6) < 0) {
         network__free(net);
         return NULL;
     }
@@ -167,6 +171,8 @@ static struct net *net_parse(const cJSON *json)
     net->config_from = mem_strdup(json_string(json, "configFrom", NULL));
     pairs_read(json, "labels", &net->labels, &net->label_count);
     pairs_read(json, "options", &net->options, &net->option_count);
+    pairs_read(json, "ipamOptions", &net->ipam_options, &net->ipam_option_count);
+    net->has_ipam_options = json_get(json, "ipamOptions") != NULL;
     return net;
 }
 
@@ -431,13 +437,17 @@ struct network *network__copy(struct network_manager *m, const struct net *net)
     copy->config_only = net->kind == NET_CONFIG;
     copy->config_from = mem_strdup(net->config_from);
     copy->mtu = net->mtu;
-    copy->subnets = mem_array(2, sizeof(*copy->subnets));
+    copy->subnets = mem_array(3, sizeof(*copy->subnets));
     subnet_copy(copy, &net->v4);
     subnet_copy(copy, &net->v6);
+    subnet_copy(copy, &net->unused6);
     copy->labels = network__pairs_copy(net->labels, net->label_count);
     copy->label_count = net->label_count;
     copy->options = network__pairs_copy(net->options, net->option_count);
     copy->option_count = net->option_count;
+    copy->ipam_options = network__pairs_copy(net->ipam_options, net->ipam_option_count);
+    copy->ipam_option_count = net->ipam_option_count;
+    copy->has_ipam_options = net->has_ipam_options;
     copy->endpoints = mem_array(net->endpoint_count, sizeof(*copy->endpoints));
     if (net->endpoint_count > 0)
         HASH_ITER(hh, m->sandboxes, sandbox, next)
@@ -458,6 +468,7 @@ void network_endpoint_clear(struct network_endpoint *e)
     free(e->gateway6);
     strv_free(e->aliases);
     strv_free(e->links);
+    strv_free(e->link_local);
     *e = (struct network_endpoint){0};
 }
 
@@ -484,6 +495,7 @@ void network_free(struct network *network)
         network_endpoint_clear(&network->endpoints[i]);
     network__pairs_free(network->labels, network->label_count);
     network__pairs_free(network->options, network->option_count);
+    network__pairs_free(network->ipam_options, network->ipam_option_count);
     free(network->subnets);
     free(network->endpoints);
     free(network->name);
@@ -501,6 +513,9 @@ void network__free(struct net *net)
     address_set_clear(&net->v6.used);
     network__pairs_free(net->v4.aux, net->v4.aux_count);
     network__pairs_free(net->v6.aux, net->v6.aux_count);
+    address_set_clear(&net->unused6.used);
+    network__pairs_free(net->unused6.aux, net->unused6.aux_count);
+    network__pairs_free(net->ipam_options, net->ipam_option_count);
     free(net->config_from);
     free(net->name);
     free(net->prefix);

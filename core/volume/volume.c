@@ -445,7 +445,7 @@ int64_t volume_size(struct volume_store *store, const char *name)
     if (e && !volume__options_mount(e->options, e->option_count))
         data = mem_strdup(e->data);
     pthread_mutex_unlock(&store->lock);
-    return data && path_disk_usage(AT_FDCWD, data, &bytes) == 0 ? (int64_t)bytes : -1;
+    return data && path_tree_size(AT_FDCWD, data, &bytes) == 0 ? (int64_t)bytes : -1;
 }
 
 int volume_hold(struct volume_store *store, const char *name, const char *container_id, struct error *err)

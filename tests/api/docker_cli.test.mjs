@@ -468,10 +468,18 @@ describe('looking in', () => {
 
 describe('attach and exec', () => {
   test('attach sees what comes, and its end', async () => {
-    const id = await background('-i', IMAGE, 'sh', '-c', 'read line; echo "got $line"; exit 4')
-    const result = await docker('attach', id, { input: 'this\n' })
+    const id = await ok('create', '-i', IMAGE, 'sh', '-c', 'read line; echo "got $line"; exit 4')
+    const result = await docker('start', '-a', '-i', id, { input: 'this\n' })
     assert.equal(result.stdout, 'got this\n')
     assert.equal(result.code, 4)
+    await remove(id)
+  })
+
+  // As with Docker: its output ends with the client's input, its status is waited for.
+  test('attach to a container whose input others may go on with', async () => {
+    const id = await background('-i', IMAGE, 'sh', '-c', 'read line; echo "got $line"; exit 4')
+    assert.equal((await docker('attach', id, { input: 'this\n' })).code, 4)
+    assert.equal(await ok('logs', id), 'got this')
     await remove(id)
   })
 

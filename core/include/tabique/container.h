@@ -155,6 +155,7 @@ int container_stats(struct container *container, struct cgroup_stats *ret, struc
 int container_attach(struct container *container, unsigned streams, int *ret_fd, struct error *err);
 int container_resize(struct container *container, uint16_t rows, uint16_t cols, struct error *err);
 bool container_tty(struct container *container);
+bool container_stdin_once(struct container *container); /* its input ends with the first client's */
 
 struct container_log_query {
     bool out, err;

@@ -71,8 +71,10 @@ struct network {
     int mtu;
     struct network_subnet *subnets;
     size_t subnet_count;
-    struct network_pair *labels, *options;
-    size_t label_count, option_count;
+    struct network_pair *labels, *options, *ipam_options;
+    size_t label_count, option_count, ipam_option_count;
+    bool has_ipam_options;   /* said, if only as none */
+    bool may_share_name;     /* wanted: another network of this name is no reason to refuse */
     struct network_endpoint *endpoints; /* of running containers */
     size_t endpoint_count;
 };
@@ -93,12 +95,13 @@ struct network_endpoint {
     char *gateway6;
     char **aliases;
     char **links;         /* "CONTAINER:ALIAS": names that only this container's name server knows */
+    char **link_local;    /* wanted: further addresses of the interface, 169.254/16 or fe80::/64 */
 };
 
 void network_free(struct network *network); /* a copy from get/each */
 void network_endpoint_clear(struct network_endpoint *endpoint);
 
-/* by name, id, or unique id prefix */
+/* by name, id, or unique id prefix; -EINVAL where several have that name */
 int network_get(struct network_manager *manager, const char *ref, struct network **ret, struct error *err);
 typedef int network_fn(void *user, const struct network *network);
 int network_each(struct network_manager *manager, network_fn *fn, void *user);

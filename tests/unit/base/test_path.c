@@ -263,7 +263,7 @@ static void remove_and_measure_deep_trees(void **state)
     few = old;
     few.rlim_cur = 60;
     setrlimit(RLIMIT_NOFILE, &few);
-    assert_int_equal(path_disk_usage(dir, "t", &bytes), 0);
+    assert_int_equal(path_tree_size(dir, "t", &bytes), 0);
     assert_int_equal(path_remove_tree(dir, "t"), 0);
     setrlimit(RLIMIT_NOFILE, &old);
     assert_int_equal(open_fds(), before);
@@ -306,7 +306,7 @@ static int mounts_child(const char *path, int dir)
     put_file(dir, "precious/data", "0123456789");
     mkdirat(dir, "tree", 0755);
     mkdirat(dir, "tree/mounted", 0755);
-    if (path_disk_usage(dir, "tree", &without) < 0)
+    if (path_tree_size(dir, "tree", &without) < 0)
         return 1;
 
     /* A bind mount of the same file system: the same st_dev on both sides. */
@@ -321,7 +321,7 @@ static int mounts_child(const char *path, int dir)
         return 3;
     if (fstatat(dir, "precious/data", &st, 0) < 0)
         return 4;
-    if (path_disk_usage(dir, "tree", &with) < 0 || with > without + 4096)
+    if (path_tree_size(dir, "tree", &with) < 0 || with > without + 4096)
         return 5;
     if (umount2(target, MNT_DETACH) < 0)
         return 6;
@@ -410,7 +410,7 @@ static void usage_counts_links_once(void **state)
     assert_int_equal(fd_write_all(fd, block, sizeof(block)), 0);
     fsync(fd);
     close(fd);
-    assert_int_equal(path_disk_usage(dir, "t", &one), 0);
+    assert_int_equal(path_tree_size(dir, "t", &one), 0);
     assert_in_range(one, 1 << 20, (1 << 20) + 65536);
     assert_int_equal(mkdirat(dir, "t/sub", 0755), 0);
     for (int i = 0; i < 600; i++) {
@@ -418,11 +418,11 @@ static void usage_counts_links_once(void **state)
         assert_int_equal(linkat(dir, "t/big", dir, name, 0), 0);
     }
     assert_int_equal(symlinkat("/", dir, "t/sub/root"), 0);
-    assert_int_equal(path_disk_usage(dir, "t", &many), 0);
+    assert_int_equal(path_tree_size(dir, "t", &many), 0);
     assert_in_range(many, one, one + 200000);
-    assert_int_equal(path_disk_usage(dir, "t/big", &many), 0);
+    assert_int_equal(path_tree_size(dir, "t/big", &many), 0);
     assert_in_range(many, 1 << 20, (1 << 20) + 65536);
-    assert_int_equal(path_disk_usage(dir, "none", &none), -ENOENT);
+    assert_int_equal(path_tree_size(dir, "none", &none), -ENOENT);
     assert_int_equal(none, 77);
     close(dir);
     assert_int_equal(path_remove_tree(AT_FDCWD, path), 0);

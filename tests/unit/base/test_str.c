@@ -229,6 +229,33 @@ static void bytes(void **state)
     }
 }
 
+static void durations_told(void **state)
+{
+    static const struct {
+        int64_t ns;
+        const char *text;
+    } rows[] = {
+        {0, "0s"},
+        {INT64_C(5000000000), "5s"},
+        {INT64_C(90000000000), "1m30s"},
+        {INT64_C(3600000000000), "1h0m0s"},
+        {INT64_C(500000000), "500ms"},
+        {1500000, "1.5ms"},
+        {3000, "3µs"},
+        {7, "7ns"},
+        {INT64_C(1000000001), "1.000000001s"},
+        {-INT64_C(2000000000), "-2s"},
+        {INT64_MIN, "-2562047h47m16.854775808s"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CLEANUP_STR struct str text = STR_INIT;
+
+        str_append_duration(&text, rows[i].ns);
+        assert_string_equal(text.data, rows[i].text);
+    }
+}
+
 static void durations(void **state)
 {
     static const struct {
@@ -301,7 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grows),    cmocka_unit_test(json_strings), cmocka_unit_test(utf8),
         cmocka_unit_test(lists),    cmocka_unit_test(comparisons),  cmocka_unit_test(integers),
-        cmocka_unit_test(doubles),  cmocka_unit_test(bytes),        cmocka_unit_test(durations),
+        cmocka_unit_test(doubles),  cmocka_unit_test(bytes),        cmocka_unit_test(durations), cmocka_unit_test(durations_told),
         cmocka_unit_test(hex),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

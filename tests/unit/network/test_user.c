@@ -427,7 +427,7 @@ static void ipv6(void **state)
     echo_stop(&echo);
     echo_stop(&outside);
 
-    /* Chosen by us where none is given; left out where IPv6 is not asked for. */
+    /* Chosen by us where none is given; shown, but unused, where IPv6 is not asked for. */
     struct network own = {.name = (char *)"own", .ipv6 = true};
     assert_int_equal(make(kit, &own, &err), 0);
     assert_int_equal(network_get(kit->manager, "own", &n, &err), 0);
@@ -438,7 +438,10 @@ static void ipv6(void **state)
     wanted.name = (char *)"four";
     assert_int_equal(make(kit, &wanted, &err), 0);
     assert_int_equal(network_get(kit->manager, "four", &n, &err), 0);
-    assert_int_equal(n->subnet_count, 1);
+    assert_int_equal(n->subnet_count, 2);
+    assert_string_equal(n->subnets[1].subnet, "fd77:1::/64");
+    assert_null(n->subnets[1].gateway);
+    assert_false(n->ipv6);
     network_free(n);
     free(p);
     free(q);

@@ -143,7 +143,7 @@ static int join(struct request *request)
     int r = respond_hijack(request, NULL, &duplex);
     if (r < 0)
         return r;
-    return duplex_join(request, duplex, pair[0], tty, request_query_bool(request, "stdin", true),
+    return duplex_join(request, duplex, pair[0], tty, request_query_bool(request, "stdin", true), false,
                        keys);
 }
 
