@@ -145,32 +145,25 @@ static int add_platforms(struct session *session, struct http *http, const struc
     return r;
 }
 
-int image_inspect_remote(const struct image_remote *remote, const char *name, cJSON **ret, struct error *err)
+/* One of the places where it may be. */
+static int inspect_at(const struct image_remote *remote, const struct image_reference *reference, const char *name,
+                      const struct endpoints *endpoints, size_t at, cJSON **ret, struct error *err)
 {
-    CLEANUP(image__reference_clear) struct image_reference reference = {0};
     CLEANUP(registry_manifest_clear) struct registry_manifest manifest = {0};
-    CLEANUP(registry_endpoints_clear) struct endpoints endpoints = {0};
     CLEANUP_SESSION struct session *session = NULL;
     CLEANUP_JSON cJSON *json = cJSON_CreateObject();
+    CLEANUP_FREE char *scope = mem_printf("repository:%s:pull", reference->path);
+    const char *const scopes[] = {scope, NULL};
     struct image_stop stop = {.remote = remote, .owner = pthread_self()};
     enum image_manifest_kind kind = MANIFEST_IMAGE;
     enum registry_fault fault = FAULT_NONE;
 
-    if (str_starts(name, "sha256:") && str_is_hex(name + 7, 64))
-        return error_set(err, EINVAL, "no manifest found for full image ID");
-    int r = image__reference_parse(name, &reference, err);
-    if (r == 0)
-        r = registry_endpoints_find(remote->registry, reference.domain, false, &endpoints, err);
-    if (r < 0)
-        return r;
-    CLEANUP_FREE char *scope = mem_printf("repository:%s:pull", reference.path);
-    const char *const scopes[] = {scope, NULL};
-    r = registry_session_open(remote->registry, &endpoints, 0, reference.path, scopes, remote->credentials,
-                              (struct registry_cancel){image__stop_asked, &stop}, &session, &fault, err);
+    int r = registry_session_open(remote->registry, endpoints, at, reference->path, scopes, remote->credentials,
+                                  (struct registry_cancel){image__stop_asked, &stop}, &session, &fault, err);
     if (r < 0)
         return r;
     CLEANUP_HTTP struct http *http = registry_session_http(session);
-    const char *which = reference.digest ? reference.digest : reference.tag ? reference.tag : "latest";
+    const char *which = reference->digest ? reference->digest : reference->tag ? reference->tag : "latest";
     r = registry_manifest_get(session, http, which, &manifest, &fault, err);
     if (r < 0 && fault == FAULT_UNAUTHORIZED) /* 500: the client is known here, if not there */
         return err ? -(err->code = EIO) : -EIO;
@@ -187,4 +180,28 @@ int image_inspect_remote(const struct image_remote *remote, const char *name, cJ
         return r;
     *ret = TAKE_PTR(json);
     return 0;
+}
+
+int image_inspect_remote(const struct image_remote *remote, const char *name, cJSON **ret, struct error *err)
+{
+    CLEANUP(image__reference_clear) struct image_reference reference = {0};
+    CLEANUP(registry_endpoints_clear) struct endpoints endpoints = {0};
+
+    if (str_starts(name, "sha256:") && str_is_hex(name + 7, 64))
+        return error_set(err, EINVAL, "no manifest found for full image ID");
+    int r = image__reference_parse(name, &reference, err);
+    if (r == 0)
+        r = registry_endpoints_find(remote->registry, reference.domain, true, &endpoints, err);
+    for (size_t i = 0; r == 0 && i < endpoints.count; i++) {
+        if (endpoints.list[i].alternative)
+            continue;
+        r = inspect_at(remote, &reference, name, &endpoints, i, ret, err);
+        /* A mirror that has it not, or answers not, is as if it were not there. */
+        if (r == 0 || r == -ECANCELED || !endpoints.list[i].mirror)
+            break;
+        r = 0;
+        if (err)
+            *err = ERROR_INIT;
+    }
+    return r;
 }

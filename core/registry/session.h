@@ -32,7 +32,7 @@ struct endpoints {
 };
 #define CLEANUP_ENDPOINTS CLEANUP(registry_endpoints_clear)
 void registry_endpoints_clear(struct endpoints *endpoints);
-/* domain: of an image's canonical name. Mirrors are for pulls only. */
+/* domain: of an image's canonical name. Mirrors are for reading only. */
 int registry_endpoints_find(const struct registry *registry, const char *domain, bool mirrors, struct endpoints *ret, struct error *err);
 /* Trust for one more host: a token service. */
 void registry__peer_for(const struct registry *registry, const char *origin, struct http_peer *ret);

@@ -104,6 +104,7 @@ describe("Debian's docker-registry", () => {
   test('the mirror of docker.io is asked first', async () => {
     assert.match(await server.ok('pull', 'base:1'), /1: Pulling from library\/base\n/)
     assert.equal((await server.request('GET', '/images/base:1/json')).json.RepoTags.includes('base:1'), true)
+    assert.deepEqual((await server.request('GET', '/distribution/base:1/json')).json.Platforms, [{ architecture: 'amd64', os: 'linux' }])
     const info = (await server.request('GET', '/info')).json
     assert.deepEqual(info.RegistryConfig.Mirrors, [`http://127.0.0.1:${plain.port}`])
     assert.equal(info.RegistryConfig.IndexConfigs[`insecure.localhost:${secure.port}`].Secure, false)
