@@ -71,54 +71,80 @@ static int set_aside(const char *path, char **ret_aside)
     return 0;
 }
 
-/* What must not be lost with a damaged history: who may sign in, and the trail.
- * Row by row, since one INSERT ... SELECT would be undone by the first bad page. */
-static void salvage_table(struct db *db, const char *table)
+/* Takes rows over as long as they can be read. */
+static int salvage_rows(struct db *damaged, struct db *db, const char *table, const char *order, int *count)
 {
-    CLEANUP_FREE char *select_sql = mem_printf("SELECT * FROM damaged.%s", table);
-    CLEANUP_FREE char *insert_sql = NULL;
-    sqlite3_stmt *rows = db_prepare(db, select_sql);
+    CLEANUP_FREE char *select_sql = mem_printf("SELECT * FROM %s ORDER BY 1 %s", table, order);
+    sqlite3_stmt *rows = db_prepare(damaged, select_sql);
     int code = SQLITE_ERROR;
-    int count = 0;
 
     if (rows) {
         CLEANUP_STR struct str sql = STR_INIT;
         int columns = sqlite3_column_count(rows);
 
-        str_printf(&sql, "INSERT OR IGNORE INTO main.%s VALUES (", table);
+        str_printf(&sql, "INSERT OR IGNORE INTO %s VALUES (", table);
         for (int i = 0; i < columns; i++)
             str_append(&sql, i ? ", ?" : "?");
         str_append(&sql, ")");
-        insert_sql = str_take(&sql);
         while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
-            sqlite3_stmt *insert = db_prepare(db, insert_sql);
+            sqlite3_stmt *insert = db_prepare(db, sql.data);
             if (!insert)
                 break;
             for (int i = 0; i < columns; i++)
                 sqlite3_bind_value(insert, i + 1, sqlite3_column_value(rows, i));
             if (sqlite3_step(insert) == SQLITE_DONE)
-                count++;
+                *count += sqlite3_changes(db->handle);
             db_done(insert);
         }
     }
     db_done(rows);
-    if (code == SQLITE_DONE)
-        log_info("history: %d rows of \"%s\" taken over from the damaged file", count, table);
-    else
-        log_warning("history: only %d rows of \"%s\" could be taken over from the damaged file",
-                    count, table);
+    return code == SQLITE_DONE ? 0 : -EBADMSG;
 }
 
+/* What must not be lost with a damaged history: who may sign in, and the trail.
+ * Row by row, since one INSERT ... SELECT would be undone by the first bad page; from
+ * both ends, since what lies behind that page is the newer part. */
+static void salvage_table(struct db *damaged, struct db *db, const char *table)
+{
+    int count = 0;
+    int r = db_exec(db, "BEGIN");
+    bool whole = salvage_rows(damaged, db, table, "ASC", &count) == 0;
+
+    if (!whole)
+        (void)salvage_rows(damaged, db, table, "DESC", &count);
+    if (r == 0)
+        r = db_exec(db, "COMMIT");
+    if (r < 0)
+        log_error("history: nothing of \"%s\" could be taken over: %s", table, strerror(-r));
+    else if (whole)
+        log_info("history: %d rows of \"%s\" taken over from the damaged file", count, table);
+    else
+        log_warning("history: only %d rows of \"%s\" could be taken over from the damaged file", count, table);
+}
+
+/* Reading leaves an index and, where there was none, an empty log. */
+static void tidy_aside(const char *aside)
+{
+    CLEANUP_FREE char *log = mem_printf("%s-wal", aside), *index = mem_printf("%s-shm", aside);
+    struct stat st;
+
+    (void)unlink(index);
+    if (lstat(log, &st) == 0 && st.st_size == 0)
+        (void)unlink(log);
+}
+
+/* By a connection of its own: attached, the damaged file spoils the transaction. */
 static void salvage(struct db *db, const char *aside)
 {
-    if (db_run(db, "ATTACH ?1 AS damaged", "t", aside) < 0)
-        return;
-    for (size_t i = 0; db_salvage_tables[i]; i++) {
-        (void)db_exec(db, "BEGIN");
-        salvage_table(db, db_salvage_tables[i]);
-        (void)db_exec(db, "COMMIT");
-    }
-    (void)db_exec(db, "DETACH damaged");
+    struct error err = ERROR_INIT;
+    struct db *damaged = NULL;
+
+    if (db_open(aside, true, &damaged, &err) < 0)
+        log_warning("history: nothing could be taken over from the damaged file: %s", err.message);
+    for (size_t i = 0; damaged && db_salvage_tables[i]; i++)
+        salvage_table(damaged, db, db_salvage_tables[i]);
+    db_close(damaged);
+    tidy_aside(aside);
 }
 
 int store__open_file(const char *path, struct db **ret, struct error *err)

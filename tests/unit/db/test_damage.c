@@ -73,6 +73,37 @@ static void a_bad_page(void **state)
     assert_int_equal(peek(f, "SELECT count(*) FROM life"), 1);
 }
 
+/* A page in the middle of the trail: what lies before and behind it is taken over. */
+static void a_bad_page_in_the_trail(void **state)
+{
+    struct fixture *f = *state;
+    char garbage[4096];
+
+    for (int i = 1; i <= 1000; i++) {
+        struct store_audit audit = {.who = "ana", .what = "container.start", .target = "c1", .result = i};
+        assert_int_equal(store_put_audit(f->store, &audit), 0);
+    }
+    store_close(f->store);
+    f->store = NULL;
+    /* The children of the table's root are its leaves: the third entry's page. */
+    int64_t root = peek(f, "SELECT rootpage FROM sqlite_schema WHERE name = 'audit'");
+    uint8_t page[4096];
+    int fd = open(f->path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pread(fd, page, sizeof(page), (off_t)(root - 1) * 4096), 4096);
+    assert_int_equal(page[0], 5); /* an interior page of a table */
+    size_t cell = (size_t)page[12 + 4] << 8 | page[12 + 5];
+    uint32_t leaf = (uint32_t)page[cell] << 24 | (uint32_t)page[cell + 1] << 16 |
+                    (uint32_t)page[cell + 2] << 8 | page[cell + 3];
+    memset(garbage, 0xee, sizeof(garbage));
+    assert_int_equal(pwrite(fd, garbage, sizeof(garbage), (off_t)(leaf - 1) * 4096), 4096);
+    close(fd);
+    fixture_open(f);
+    assert_int_equal(files_named(f, ".damaged-"), 1);
+    assert_int_equal(peek(f, "SELECT min(result) FROM audit"), 1);
+    assert_int_equal(peek(f, "SELECT max(result) FROM audit"), 1000);
+    assert_in_range(peek(f, "SELECT count(*) FROM audit"), 800, 999);
+}
+
 static void no_database_at_all(void **state)
 {
     struct fixture *f = *state;
@@ -136,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_bad_page, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_bad_page_in_the_trail, setup, teardown),
         cmocka_unit_test_setup_teardown(no_database_at_all, setup, teardown),
         cmocka_unit_test_setup_teardown(cut_short, setup, teardown),
         cmocka_unit_test_setup_teardown(a_symlink_is_not_followed, setup, teardown),
