@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,11 +117,7 @@ static void finish(struct shim_box *box, struct run_exit *exit)
     record_save_state(container, NULL);
     if (oom_unheard)
         publish_container_at(container, exit->time_ns, "oom", NULL);
-    char code[16], seconds[24];
-    snprintf(code, sizeof(code), "%d", exit->status);
-    snprintf(seconds, sizeof(seconds), "%" PRId64, ran_ns > 0 ? ran_ns / NS_PER_SEC : 0);
-    publish_container_at(container, exit->time_ns, "die", "execDuration", seconds, "exitCode", code,
-                         reason ? "error" : NULL, reason, NULL);
+    publish_die(container, exit->time_ns, ran_ns, exit->status, reason);
     /* Only now: its record is in state.json, so a killed server still knows. When its
      * wall has closed, which a machine takes a while for, the control group goes, which
      * has the next run's name: the next start waits for it, see container__start(). */

@@ -341,6 +341,8 @@ bool plan_error_of_user(const char *message);
 void publish_container(struct container *container, const char *action, ...) __attribute__((sentinel));
 void publish_container_at(struct container *container, int64_t time_ns, const char *action, ...)
     __attribute__((sentinel));
+/* reason: why its wall ended it, if that is what happened; NULL or "" else */
+void publish_die(struct container *container, int64_t time_ns, int64_t ran_ns, int status, const char *reason);
 void publish_network(struct container *container, const struct network_endpoint *endpoint,
                      const char *action);
 void publish_volume(struct container *container, const struct mount_point *mount, const char *action);

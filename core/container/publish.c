@@ -1,8 +1,11 @@
 /* publish.c - events of containers, with Docker's actions and attributes, and the wall.
  * Owner: container. Called without locks: the recorder behind the bus may block. */
+#include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "container/internal.h"
 
@@ -57,6 +60,16 @@ void publish_container_at(struct container *container, int64_t time_ns, const ch
     va_start(args, action);
     publish_v(container, time_ns, action, args);
     va_end(args);
+}
+
+void publish_die(struct container *container, int64_t time_ns, int64_t ran_ns, int status, const char *reason)
+{
+    char code[16], seconds[24];
+
+    snprintf(code, sizeof(code), "%d", status);
+    snprintf(seconds, sizeof(seconds), "%" PRId64, ran_ns > 0 ? ran_ns / NS_PER_SEC : 0);
+    publish_container_at(container, time_ns, "die", "execDuration", seconds, "exitCode", code,
+                         reason && *reason ? "error" : NULL, reason, NULL);
 }
 
 void publish_network(struct container *container, const struct network_endpoint *endpoint, const char *action)

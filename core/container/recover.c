@@ -6,9 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,15 +153,10 @@ static void pay_start(struct container *container)
 static void pay_die(struct container *container)
 {
     const struct run_state *run = &container->run;
-    char code[16], seconds[24];
-    int64_t ran_ns = run->finished_ns - run->started_ns;
 
     if (!run->started_before || last_event(container, "start") <= last_event(container, "die"))
         return;
-    snprintf(code, sizeof(code), "%d", run->exit_code);
-    snprintf(seconds, sizeof(seconds), "%" PRId64, ran_ns > 0 ? ran_ns / NS_PER_SEC : 0);
-    publish_container_at(container, run->finished_ns, "die", "execDuration", seconds, "exitCode", code,
-                         run->error && *run->error ? "error" : NULL, run->error, NULL);
+    publish_die(container, run->finished_ns, run->finished_ns - run->started_ns, run->exit_code, run->error);
 }
 
 /* --- putting it right --------------------------------------------------------------------------- */
