@@ -329,6 +329,7 @@ static int run(const struct config *config, struct error *err)
         .dns = (const char *const *)config->dns,
         .accelerator = config->accelerator,
         .machine_pool = (int)config->vm_pool,
+        .machine_disk_bytes = config->vm_disk_size,
         .history_retain_ns = config->history_retention,
         .audit_retain_ns = config->audit_retention,
         .history_max_bytes = config->history_max_size,

@@ -158,7 +158,7 @@ static void add_strings(cJSON *object, const char *key, const char *const *list)
         json_push_string(array, *list);
 }
 
-static void add_driver(cJSON *json, const char *data_dir)
+static void add_driver(cJSON *json, struct engine *engine, const char *data_dir)
 {
     json_add_string(json, "Driver", "overlay2");
     cJSON *status = json_add_array(json, "DriverStatus");
@@ -167,6 +167,14 @@ static void add_driver(cJSON *json, const char *data_dir)
     add_pair(status, "Using metacopy", "false");
     add_pair(status, "Native Overlay Diff", "true");
     add_pair(status, "userxattr", "false");
+    /* The one list of lines that clients print as they come. */
+    struct engine_pool pool;
+    engine_pool(engine, &pool);
+    if (pool.wanted > 0) {
+        CLEANUP_FREE char *text = mem_printf("%d of %d ready, %llu MiB", pool.ready, pool.wanted,
+                                             (unsigned long long)(pool.memory_bytes >> 20));
+        add_pair(status, "Virtual Machines Kept Warm", text);
+    }
 }
 
 static void add_plugins(cJSON *json)
@@ -270,7 +278,7 @@ int system_info(struct request *request)
     json_add_int(json, "ContainersPaused", info.paused);
     json_add_int(json, "ContainersStopped", info.stopped);
     json_add_int(json, "Images", images);
-    add_driver(json, options->data_dir);
+    add_driver(json, engine, options->data_dir);
     add_plugins(json);
     for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
         json_add_bool(json, limits[i].key, info.cgroup_controllers & limits[i].controller);

@@ -134,6 +134,7 @@ static handler_fn *const handlers[] = {
     [RPC_ARCHIVE_STAT] = archive_order, [RPC_CHANGES] = archive_order,
     [RPC_ARCHIVE_LIST] = archive_order,
     [RPC_CANCEL] = archive_cancel, [RPC_NETWORK] = on_network, [RPC_RESET] = process_reset,
+    [RPC_DISKS] = process_disks,
 };
 
 static void on_frame(void *user, const struct rpc_frame *frame)

@@ -58,6 +58,7 @@ void agent_power_off(void) __attribute__((noreturn));
 int machine_change(const struct rpc_frame *frame, struct error *err); /* RPC_NETWORK's interfaces */
 int machine_configure(const struct rpc_frame *frame, struct error *err);
 int machine_mount_disks(struct error *err);
+void machine_read_ahead(const char *program);
 /* Lets go of disks and interfaces. -EBUSY while something still holds a disk. */
 int machine_reset(struct error *err);
 
@@ -82,6 +83,9 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
                   bool *ret_exec_failed, struct error *err);
 int process_exec(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                  bool *ret_exec_failed, struct error *err);
+/* Its disks ahead of it. */
+int process_disks(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
+                  bool *ret_exec_failed, struct error *err);
 /* Forgets a container that has ended: the machine may have another. */
 int process_reset(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                   bool *ret_exec_failed, struct error *err);

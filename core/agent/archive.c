@@ -380,9 +380,9 @@ int archive_mount(struct agent *agent, const struct rpc_frame *frame, struct str
 {
     int r;
 
-    if (agent->mounted)
+    if (agent->plan || agent->root_fd >= 0)
         return error_set(err, EEXIST, "this machine has its container already");
-    r = machine_mount_disks(err);
+    r = agent->mounted ? 0 : machine_mount_disks(err);
     if (r < 0)
         return r;
     agent->mounted = true;

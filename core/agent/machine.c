@@ -25,11 +25,13 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/path.h"
 
 #define IMAGE_DISK "/dev/vda"
 #define IMAGE_DIR "/layers/image"
 #define SCRATCH_DISK "/dev/vdb"
 #define SCRATCH_DIR "/scratch"
+#define READ_AHEAD_MAX (4u << 20)
 #define DISK_TRIES 500
 #define DISK_PAUSE_US 2000
 
@@ -336,6 +338,34 @@ int machine_mount_disks(struct error *err)
     mkdir(SCRATCH_DIR "/upper", 0755);
     mkdir(SCRATCH_DIR "/work", 0700);
     return 0;
+}
+
+static void read_file_ahead(int root, const char *path)
+{
+    CLEANUP_CLOSE int fd = path_open_in(root, path, O_RDONLY | O_NONBLOCK, 0);
+    struct stat st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        (void)readahead(fd, 0, st.st_size < READ_AHEAD_MAX ? (size_t)st.st_size : READ_AHEAD_MAX);
+}
+
+/* What a start will look for in the image: names along the way and contents come into
+ * the caches, by the same file system that the container has below its own. */
+void machine_read_ahead(const char *program)
+{
+    static const char *const dirs[] = {"usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"};
+    CLEANUP_CLOSE int root = open(IMAGE_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (root < 0)
+        return;
+    read_file_ahead(root, "etc/passwd");
+    read_file_ahead(root, "etc/group");
+    if (strchr(program, '/'))
+        read_file_ahead(root, program);
+    for (size_t i = 0; !strchr(program, '/') && i < ARRAY_SIZE(dirs); i++) {
+        CLEANUP_FREE char *path = path_join(dirs[i], program);
+        read_file_ahead(root, path);
+    }
 }
 
 /* An overlay that is just being taken down still holds its layers: a disk is free

@@ -284,6 +284,25 @@ static int process_add(struct agent *agent, const char *exec_id, uint64_t stream
     return r < 0 ? error_errno(err, -r, "cannot connect the process's streams") : 0;
 }
 
+int process_disks(struct agent *agent, const struct rpc_frame *frame, struct str *reply, bool *ret_exec_failed,
+                  struct error *err)
+{
+    int r = agent->mounted ? error_set(err, EEXIST, "this machine has its disks already") : machine_mount_disks(err);
+    struct wire_reader reader;
+    struct wire_field field;
+
+    if (r < 0)
+        return r;
+    agent->mounted = true;
+    wire_read(&reader, frame->body, frame->length);
+    while (frame->type == RPC_DISKS && wire_next(&reader, &field)) {
+        CLEANUP_FREE char *program = field.tag == RPC_TAG_PROGRAM ? wire_string(&reader, &field) : NULL;
+        if (program)
+            machine_read_ahead(program);
+    }
+    return 0;
+}
+
 int process_start(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                   bool *ret_exec_failed, struct error *err)
 {
@@ -324,10 +343,9 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
         return error_set(err, EBADMSG, "malformed order to start");
     r = check_binds(plan, err);
     if (r >= 0 && !agent->mounted)
-        r = machine_mount_disks(err);
+        r = process_disks(agent, frame, reply, ret_exec_failed, err);
     if (r < 0)
         return r;
-    agent->mounted = true;
     use_disks(plan);
     use_devices(plan);
     set_network_sysctls(plan);

@@ -18,8 +18,10 @@ int main(void)
     pid_t pid;
     int pipe_fds[2];
 
-    if (!memory || clock_gettime(CLOCK_REALTIME, &now) < 0 || stat("/etc/hosts", &st) < 0 || pipe(pipe_fds) < 0)
+    if (!memory || clock_gettime(CLOCK_REALTIME, &now) < 0 || pipe(pipe_fds) < 0)
         return 1;
+    if (stat("/etc/hosts", &st) < 0)
+        st.st_size = 0;
     memset(memory, (int)now.tv_nsec, size);
     pid = fork();
     if (pid == 0)

@@ -174,6 +174,28 @@ static bool has_rested(struct container *container, const char *cgroup, struct h
     return true;
 }
 
+/* A machine cannot be asked for nothing: an answer costs its guest more than all its idle
+ * second. One that used no more than a kernel needs to keep its clocks has run no program; a
+ * process that begins or ends, or works, costs more than this. It is asked now and then
+ * all the same: then a guest that has gone silent is found out. */
+#define GUEST_FULL_READING_NS (5 * NS_PER_SEC)
+#define GUEST_IDLE_SHARE 100 /* a hundredth of a core */
+
+static bool guest_has_rested(struct container *container, const char *cgroup, struct history_reading *ret)
+{
+    int64_t now_ns = clock_mono_ns(), elapsed_ns = now_ns - container->guest_asked_ns;
+    uint64_t cpu_ns;
+
+    if (container->guest_cpu_ns == 0 || now_ns - container->full_reading_ns >= GUEST_FULL_READING_NS ||
+        cgroup_cpu_usage(cgroup, &cpu_ns) < 0 || cpu_ns < container->guest_cpu_ns ||
+        cpu_ns - container->guest_cpu_ns > (uint64_t)elapsed_ns / GUEST_IDLE_SHARE)
+        return false;
+    *ret = container->last_reading;
+    ret->sampled_ns = clock_real_ns();
+    ret->rested = true;
+    return true;
+}
+
 static int record_reading(void *user, const char *id, struct history_reading *ret)
 {
     struct engine *engine = user;
@@ -189,16 +211,17 @@ static int record_reading(void *user, const char *id, struct history_reading *re
     pthread_mutex_lock(&container->lock);
     bool own_network = container->sandbox_path != NULL;
     pthread_mutex_unlock(&container->lock);
-    if (spec->wall->capabilities & ISOLATION_OWN_KERNEL) {
+    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", engine->cgroup_parent, id);
+    bool own_kernel = spec->wall->capabilities & ISOLATION_OWN_KERNEL;
+    if (own_kernel ? guest_has_rested(container, cgroup, ret) : has_rested(container, cgroup, ret)) {
+        container_put(container);
+        return 0;
+    }
+    if (own_kernel) {
         r = container_stats(container, &stats, &networks, &count, NULL);
     } else {
         /* Straight from the kernel: a second of samples of a hundred containers
          * should not be a hundred conversations with shims. */
-        CLEANUP_FREE char *cgroup = mem_printf("%s/%s", engine->cgroup_parent, id);
-        if (has_rested(container, cgroup, ret)) {
-            container_put(container);
-            return 0;
-        }
         r = cgroup_stats(cgroup, &stats);
         if (r == 0 && own_network && network_stats(engine->networks, id, &networks, &count) < 0)
             count = 0;
@@ -235,6 +258,10 @@ static int record_processes(void *user, const char *id, struct process_list **re
     if (r < 0)
         return r;
     r = container_processes(container, SAMPLE_FRESH_NS, ret, NULL);
+    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, id);
+    if (r < 0 || cgroup_cpu_usage(cgroup, &container->guest_cpu_ns) < 0)
+        container->guest_cpu_ns = 0;
+    container->guest_asked_ns = clock_mono_ns();
     container_put(container);
     return r;
 }
@@ -267,10 +294,13 @@ static void prepare_machines(struct engine *engine)
     CLEANUP_FREE char *shim = path_join(engine->options.libexec_dir, "tabique-shim");
     CLEANUP_FREE char *guest = path_join(engine->options.libexec_dir, "guest");
     const struct machines_options options = {
-        .shim_program = shim, .dir = engine->options.machines_dir, .guest_dir = guest, .accelerator = engine->options.accelerator};
+        .shim_program = shim, .dir = engine->options.machines_dir, .guest_dir = guest, .accelerator = engine->options.accelerator,
+        .disk_bytes = engine->options.machine_disk_bytes};
 
     engine->machines = machines_new(&options, NULL, NULL);
+    CLEANUP_FREE char *containers = path_join(engine->options.data_dir, "containers");
     const struct machine_pool_options pool = {
+        .state_dir = containers,
         .machines = engine->machines,
         .shim_program = shim,
         .cgroup_parent = engine->cgroup_parent,

@@ -74,13 +74,15 @@ static void ignore(void *user)
 static struct plan *utility_plan(struct container *container, unsigned number, struct error *err)
 {
     CLEANUP(plan_freep) struct plan *plan = plan_new();
+    CLEANUP_SPEC struct spec *spec = container__spec(container);
 
     plan->id = mem_strdup(container->id);
     plan->rootfs.layers_dir = mem_strdup("/");
     plan->rootfs.upper = path_join(container->dir, "upper");
     plan->rootfs.work = path_join(container->dir, "work");
     plan->cgroup = mem_printf("%s/%s.files-%u", container->engine->cgroup_parent, container->id, number);
-    if (image_disk(container->engine->images, container->image_id, &plan->rootfs.device, err) < 0)
+    if (image_disk(container->engine->images, container->image_id, &plan->rootfs.device, err) < 0 ||
+        wall_disk_size(spec->host_config, &plan->rootfs.size, err) < 0)
         return NULL;
     return TAKE_PTR(plan);
 }

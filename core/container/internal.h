@@ -164,6 +164,8 @@ struct container {
     uint64_t ends;           /* how often its process has ended */
     struct history_reading last_reading; /* the recorder's thread only */
     int64_t full_reading_ns;
+    int64_t guest_asked_ns;  /* when a machine had last answered the recorder */
+    uint64_t guest_cpu_ns;   /* its worker's, then */
     struct run_exit pending_exit; /* of a start under way */
     bool exit_pending;
     int64_t restart_delay_ns;

@@ -17,6 +17,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "container/internal.h"
+#include "container/machine_pool.h"
 #include "container/machines.h"
 #include "container/workers.h"
 #include "launch/cgroup.h"
@@ -272,6 +273,8 @@ static int run_it(struct container *container, const struct spec *spec, struct s
     r = shim_start((*ret_box)->shim, plan, &started, err);
     if (machine)
         machines_turn_end(container->engine->machines);
+    if (machine && r == 0)
+        machine_pool_expect(container->engine->machine_pool, plan);
     plan_free(plan);
     if (r < 0) {
         if (started.exec_failed)

@@ -17,8 +17,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "base/str.h"
 #include "container/machines.h"
 #include "launch/cgroup.h"
+#include "launch/plan.h"
+#include "launch/plan_base.h"
 #include "shim/client.h"
 #include "tabique/error.h"
 
@@ -30,12 +33,13 @@
 struct member {
     struct shim_warm *shim;
     char *cgroup;
-    pid_t worker; /* 0: being made */
+    pid_t worker; /* 0: being made, or rehearsing */
+    unsigned rehearsed; /* which of the pool's expectations */
 };
 
 struct machine_pool {
     struct machines *machines;
-    char *shim_program, *cgroup_parent;
+    char *shim_program, *cgroup_parent, *state_dir;
     int size;
     pthread_t thread;
     bool has_thread;
@@ -45,6 +49,8 @@ struct machine_pool {
     bool stopping;
     struct member members[SIZE_MAX_MACHINES]; /* the ready ones first, the oldest at the front */
     int count, ready;
+    struct plan *next; /* what containers are like; NULL: none has been started yet */
+    unsigned expectation; /* its number */
 };
 
 static void wake(struct machine_pool *pool)
@@ -80,6 +86,111 @@ static struct member member_take(struct machine_pool *pool, int index)
     return member;
 }
 
+/* --- what comes next ------------------------------------------------------------------------ */
+
+static void pairs_drop(struct plan_pair *pairs, size_t *count)
+{
+    for (size_t i = 0; i < *count; i++)
+        free(pairs[i].name), free(pairs[i].value);
+    *count = 0;
+}
+
+static const char *const small_files[] = {"/etc/resolv.conf", "/etc/hostname", "/etc/hosts", NULL};
+
+static bool is_base_mount(const struct plan_mount *mount)
+{
+    for (size_t i = 0; i < plan_base_mount_count; i++)
+        if (str_equal(mount->target, plan_base_mounts[i].target))
+            return !str_equal(mount->type, "bind");
+    return str_equal(mount->type, "bind") && strv_contains((char *const *)(const void *)small_files, mount->target);
+}
+
+static void drop(char **text)
+{
+    free(*text);
+    *text = NULL;
+}
+
+/* What is the same for the next one: its image, its program, the base mounts, masks,
+ * capabilities, filter. Its environment, names, directories, limits are its own affair. */
+static void generalize(struct plan *plan)
+{
+    struct plan_process *process = &plan->process;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < plan->mount_count; i++) {
+        struct plan_mount mount = plan->mounts[i];
+        if (!is_base_mount(&mount)) {
+            free(mount.type), free(mount.source), free(mount.target), free(mount.data);
+            continue;
+        }
+        if (str_equal(mount.type, "bind")) {
+            free(mount.source);
+            mount.source = mem_strdup(mount.target);
+        }
+        plan->mounts[kept++] = mount;
+    }
+    plan->mount_count = kept;
+    for (size_t i = 0; i < plan->device_count; i++)
+        free(plan->devices[i].host_path), free(plan->devices[i].path), free(plan->devices[i].permissions);
+    plan->device_count = 0;
+    pairs_drop(plan->sysctls, &plan->sysctl_count);
+    drop(&plan->namespaces[PLAN_NS_NET].path);
+    plan->namespaces[PLAN_NS_NET].mode = PLAN_NS_HOST;
+    drop(&plan->id), drop(&plan->hostname), drop(&plan->domainname), drop(&plan->cgroup);
+    plan->id = mem_strdup("warm");
+    plan->hostname = mem_strdup("warm");
+    plan->rootfs.readonly = false;
+    plan->rootfs.size = 0;
+    struct plan_limits limits = {.memory_swappiness = -1};
+    limits.device_rules = TAKE_PTR(plan->limits.device_rules);
+    limits.device_rule_count = plan->limits.device_rule_count;
+    plan->limits.device_rule_count = 0;
+    plan_limits_clear(&plan->limits);
+    plan->limits = limits;
+    strv_freep(&process->env), strv_freep(&process->groups);
+    for (size_t i = 1; process->argv && process->argv[0] && process->argv[i]; i++)
+        drop(&process->argv[i]);
+    drop(&process->cwd), drop(&process->user);
+    process->tty = false;
+    process->no_stdin = true;
+}
+
+static struct plan *plan_copy(const struct plan *plan)
+{
+    CLEANUP_STR struct str encoded = STR_INIT;
+    struct plan *copy = NULL;
+
+    plan_encode(plan, &encoded);
+    return plan_decode(encoded.data, encoded.length, &copy) < 0 ? NULL : copy;
+}
+
+void machine_pool_expect(struct machine_pool *pool, const struct plan *plan)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool known = !plan->rootfs.device || (pool->next && str_equal(pool->next->rootfs.device, plan->rootfs.device));
+    pthread_mutex_unlock(&pool->lock);
+    struct plan *next = known || !pool->has_thread ? NULL : plan_copy(plan);
+    if (!next)
+        return;
+    generalize(next);
+    pthread_mutex_lock(&pool->lock);
+    plan_free(pool->next);
+    pool->next = next;
+    pool->expectation++;
+    pthread_mutex_unlock(&pool->lock);
+    wake(pool);
+}
+
+static struct plan *expected(struct machine_pool *pool, unsigned *ret_number)
+{
+    pthread_mutex_lock(&pool->lock);
+    struct plan *plan = pool->next ? plan_copy(pool->next) : NULL;
+    *ret_number = pool->expectation;
+    pthread_mutex_unlock(&pool->lock);
+    return plan;
+}
+
 /* --- keeping it full; in the pool's thread ------------------------------------------------ */
 
 static int begin_one(struct machine_pool *pool, const struct machines_info *machines, struct error *err)
@@ -100,7 +211,8 @@ static int begin_one(struct machine_pool *pool, const struct machines_info *mach
         .machine_memory_fd = machines->memory_fd,
     };
     member.cgroup = mem_printf("%s/pool-%.12s", pool->cgroup_parent, id);
-    r = shim_warm_spawn(&spec, member.cgroup, &member.shim, err);
+    CLEANUP(plan_freep) struct plan *next = expected(pool, &member.rehearsed);
+    r = shim_warm_spawn(&spec, member.cgroup, next, pool->state_dir, &member.shim, err);
     if (r < 0) {
         free(member.cgroup);
         return r;
@@ -109,6 +221,29 @@ static int begin_one(struct machine_pool *pool, const struct machines_info *mach
     pool->members[pool->count++] = member;
     pthread_mutex_unlock(&pool->lock);
     return 0;
+}
+
+/* One that waits for a container as they were before. */
+static bool rehearse_one(struct machine_pool *pool)
+{
+    unsigned number;
+    CLEANUP(plan_freep) struct plan *next = expected(pool, &number);
+    bool begun = false;
+
+    pthread_mutex_lock(&pool->lock);
+    for (int i = 0; i < pool->ready && !begun; i++) {
+        if (pool->members[i].rehearsed == number)
+            continue;
+        struct member member = member_take(pool, i);
+        member.worker = 0;
+        member.rehearsed = number;
+        /* One that has ended is found out by its connection. */
+        (void)shim_warm_rehearse(member.shim, next, pool->state_dir);
+        pool->members[pool->count++] = member;
+        begun = true;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return begun;
 }
 
 /* Where a member stands that has said something, or ended. False: it is of no use. */
@@ -167,6 +302,9 @@ static void run(struct machine_pool *pool, const struct machines_info *machines)
             r = begin_one(pool, machines, &err);
             made_ns = now;
             making = r >= 0;
+        } else if (!making && rehearse_one(pool)) {
+            made_ns = now;
+            making = true;
         }
         pthread_mutex_lock(&pool->lock);
         count = pool->count;
@@ -191,6 +329,11 @@ static void run(struct machine_pool *pool, const struct machines_info *machines)
             member_end(&ended[i]);
         }
         if (failed) {
+            /* Perhaps it was what it should rehearse: the next one does without. */
+            pthread_mutex_lock(&pool->lock);
+            plan_free(pool->next);
+            pool->next = NULL;
+            pthread_mutex_unlock(&pool->lock);
             /* The reason was said by the shim; without a pool everything works, slower. */
             if (pause_ns == PAUSE_FIRST_NS)
                 log_warning("a machine for the pool could not be made%s%s", err.code ? ": " : "", err.message);
@@ -205,7 +348,7 @@ static void *pool_main(void *user)
     struct machine_pool *pool = user;
     struct machines_info machines;
 
-    if (machines_wait(pool->machines, &machines, NULL) >= 0 && machines.memory_fd >= 0)
+    if (machines_wait_long(pool->machines, &machines) >= 0 && machines.memory_fd >= 0)
         run(pool, &machines);
     return NULL;
 }
@@ -219,9 +362,12 @@ struct machine_pool *machine_pool_new(const struct machine_pool_options *options
     *pool = (struct machine_pool){.machines = options->machines,
                                   .shim_program = mem_strdup(options->shim_program),
                                   .cgroup_parent = mem_strdup(options->cgroup_parent),
+                                  .state_dir = mem_strdup(options->state_dir),
                                   .size = options->size < SIZE_MAX_MACHINES ? options->size : SIZE_MAX_MACHINES,
                                   .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     pthread_mutex_init(&pool->lock, NULL);
+    /* Of a server and a shim that were both killed at once. */
+    cgroup_sweep(pool->cgroup_parent, "pool-");
     if (pool->size > 0 && pool->wake >= 0)
         pool->has_thread = pthread_create(&pool->thread, NULL, pool_main, pool) == 0;
     return pool;
@@ -241,6 +387,8 @@ void machine_pool_free(struct machine_pool *pool)
         member_end(&pool->members[i]);
     cleanup_close(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
+    plan_free(pool->next);
+    free(pool->state_dir);
     free(pool->shim_program);
     free(pool->cgroup_parent);
     free(pool);

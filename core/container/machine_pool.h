@@ -17,10 +17,13 @@ struct shim;
 struct shim_events;
 struct shim_spec;
 
+struct plan;
+
 struct machine_pool_options {
     struct machines *machines; /* must outlive the pool */
     const char *shim_program;
     const char *cgroup_parent;
+    const char *state_dir;     /* where containers' directories are */
     int size;                  /* 0: none are made */
 };
 
@@ -31,6 +34,9 @@ struct machine_pool_info {
 
 struct machine_pool *machine_pool_new(const struct machine_pool_options *options);
 void machine_pool_free(struct machine_pool *pool); /* and all that wait */
+/* The next container will be like this one, whose plan it is: machines that wait get
+ * its image mounted, and rehearse its start. */
+void machine_pool_expect(struct machine_pool *pool, const struct plan *plan);
 void machine_pool_info(struct machine_pool *pool, struct machine_pool_info *ret);
 /* A shim as shim_spawn() gives one, with a warm machine if there is one, else
  * without. cgroup: the container's. */

@@ -2,6 +2,7 @@
 #include "container/machines.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,10 @@
 /* Three boots under tcg on a busy machine, and two hypervisors that never answer. */
 #define PREPARE_MS 300000
 #define TURNS_PER_CPU 2 /* a start also waits for disks and other processes */
+#define REASON_SIZE 600
+/* A host where no machine answered may just have been too busy. */
+#define AGAIN_FIRST_MS 60000
+#define AGAIN_LAST_MS 1800000
 #define QEMU_X86 "/usr/bin/qemu-system-x86_64"
 #define QEMU_ARM "/usr/bin/qemu-system-aarch64"
 
@@ -35,19 +40,27 @@ struct machines {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     enum machines_state state;
+    bool over; /* it stays so */
+    int64_t disk_bytes;
     int turns; /* machines that may still begin to start */
     char accelerator[16];
-    char reason[600];
+    char reason[REASON_SIZE], refusal[REASON_SIZE];
     int memory_fd;
 };
 
 static void finish(struct machines *machines, enum machines_state state, const char *accelerator, const char *reason,
-                   int memory_fd)
+                   int memory_fd, bool over)
 {
+    /* What has been handed out stays: each state has its own text, the first. */
+    char *text = state == MACHINES_READY ? machines->reason : machines->refusal;
+
     pthread_mutex_lock(&machines->lock);
     machines->state = state;
-    snprintf(machines->accelerator, sizeof(machines->accelerator), "%s", accelerator ? accelerator : "");
-    snprintf(machines->reason, sizeof(machines->reason), "%s", reason);
+    machines->over = over;
+    if (!*text)
+        snprintf(text, REASON_SIZE, "%s", reason);
+    if (accelerator)
+        snprintf(machines->accelerator, sizeof(machines->accelerator), "%s", accelerator);
     machines->memory_fd = memory_fd;
     pthread_cond_broadcast(&machines->changed);
     pthread_mutex_unlock(&machines->lock);
@@ -58,8 +71,9 @@ static void finish(struct machines *machines, enum machines_state state, const c
 #ifdef TABIQUE_HAVE_HYPERV
 static int run_preparation(struct machines *machines, struct error *err)
 {
+    CLEANUP_FREE char *disk = mem_printf("%lld", (long long)machines->disk_bytes);
     const char *argv[] = {"tabique-shim", "--prepare-machines", machines->dir, machines->guest_dir, machines->qemu,
-                    machines->wanted, NULL};
+                    disk, machines->wanted, NULL};
     const struct child_spec spec = {.path = machines->shim_program,
                                     .argv = (char *const *)(const void *)argv,
                                     .new_session = 1,
@@ -74,12 +88,13 @@ static int run_preparation(struct machines *machines, struct error *err)
     return r;
 }
 
-static void *prepare(void *user)
+/* -EAGAIN: no machine answered. */
+static int prepare_once(struct machines *machines, bool quiet)
 {
-    struct machines *machines = user;
     struct machine_setup setup = {0};
     struct error err = ERROR_INIT;
     int memory_fd = -EBADF;
+    bool again = false;
     int r;
 
     if (access(machines->guest_dir, R_OK) < 0)
@@ -90,20 +105,36 @@ static void *prepare(void *user)
         r = run_preparation(machines, &err);
     if (r >= 0)
         r = machine_setup_load(machines->dir, &setup, &err);
-    if (r >= 0 && str_equal(setup.accelerator, "none"))
+    if (r >= 0 && (again = str_equal(setup.accelerator, "none")))
         r = error_set(&err, ENODEV, "%s", setup.reason);
     if (r < 0) {
-        if (r != -ECANCELED)
+        if (r != -ECANCELED && !quiet)
             log_warning("hyperv isolation is not available: %s", err.message);
-        finish(machines, MACHINES_NONE, NULL, err.message, -EBADF);
+        finish(machines, MACHINES_NONE, NULL, err.message, -EBADF, !again);
     } else {
         /* Without the template's memory every machine boots cold: slower, not wrong. */
         if (setup.has_template && machine_template_memory(&setup, &memory_fd, &err) < 0)
             log_warning("machines will boot cold: %s", err.message);
         log_info("hyperv isolation is ready, accelerated by %s", setup.accelerator);
-        finish(machines, MACHINES_READY, setup.accelerator, setup.reason, memory_fd);
+        finish(machines, MACHINES_READY, setup.accelerator, setup.reason, memory_fd, true);
     }
     machine_setup_clear(&setup);
+    return again ? -EAGAIN : r;
+}
+
+static void *prepare(void *user)
+{
+    struct machines *machines = user;
+    struct pollfd cancel = {.fd = machines->cancel_fd, .events = POLLIN};
+    int pause_ms = AGAIN_FIRST_MS;
+
+    for (bool quiet = false; prepare_once(machines, quiet) == -EAGAIN; quiet = true) {
+        if (poll(&cancel, 1, pause_ms) != 0) {
+            finish(machines, MACHINES_NONE, NULL, "", -EBADF, true);
+            break;
+        }
+        pause_ms = pause_ms * 2 > AGAIN_LAST_MS ? AGAIN_LAST_MS : pause_ms * 2;
+    }
     return NULL;
 }
 #endif
@@ -117,6 +148,7 @@ struct machines *machines_new(const struct machines_options *options, void (*on_
     machines->guest_dir = mem_strdup(options->guest_dir);
     machines->qemu = mem_strdup(options->qemu ? options->qemu : access(QEMU_X86, X_OK) == 0 ? QEMU_X86 : QEMU_ARM);
     machines->wanted = mem_strdup(options->accelerator);
+    machines->disk_bytes = options->disk_bytes;
     machines->on_change = on_change;
     machines->user = user;
     machines->memory_fd = -EBADF;
@@ -127,9 +159,9 @@ struct machines *machines_new(const struct machines_options *options, void (*on_
 #ifdef TABIQUE_HAVE_HYPERV
     machines->has_thread = pthread_create(&machines->thread, NULL, prepare, machines) == 0;
     if (!machines->has_thread)
-        finish(machines, MACHINES_NONE, NULL, "the preparing thread could not be started", -EBADF);
+        finish(machines, MACHINES_NONE, NULL, "the preparing thread could not be started", -EBADF, true);
 #else
-    finish(machines, MACHINES_NONE, NULL, "this build has no thick wall", -EBADF);
+    finish(machines, MACHINES_NONE, NULL, "this build has no thick wall", -EBADF, true);
 #endif
     return machines;
 }
@@ -159,13 +191,15 @@ void machines_free(struct machines *machines)
     free(machines);
 }
 
-/* Called with the lock held; once it is over nothing changes any more. */
+/* Called with the lock held. */
 static void fill(const struct machines *machines, struct machines_info *ret)
 {
     *ret = (struct machines_info){
         .state = machines->state,
         .accelerator = machines->state == MACHINES_READY ? machines->accelerator : NULL,
-        .reason = machines->state == MACHINES_PREPARING ? "being prepared" : machines->reason,
+        .reason = machines->state == MACHINES_PREPARING ? "being prepared"
+                  : machines->state == MACHINES_READY   ? machines->reason
+                                                        : machines->refusal,
         .dir = machines->dir,
         .memory_fd = machines->memory_fd,
     };
@@ -193,6 +227,16 @@ void machines_turn_end(struct machines *machines)
     machines->turns++;
     pthread_cond_broadcast(&machines->changed);
     pthread_mutex_unlock(&machines->lock);
+}
+
+int machines_wait_long(struct machines *machines, struct machines_info *ret)
+{
+    pthread_mutex_lock(&machines->lock);
+    while (machines->state != MACHINES_READY && !machines->over)
+        pthread_cond_wait(&machines->changed, &machines->lock);
+    fill(machines, ret);
+    pthread_mutex_unlock(&machines->lock);
+    return ret->state == MACHINES_READY ? 0 : -ENOTSUP;
 }
 
 int machines_wait(struct machines *machines, struct machines_info *ret, struct error *err)

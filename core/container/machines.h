@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct error;
 struct machines;
@@ -19,6 +20,7 @@ struct machines_options {
     const char *guest_dir;   /* <libexec>/guest */
     const char *qemu;        /* NULL: where Debian puts it */
     const char *accelerator; /* NULL: probe */
+    int64_t disk_bytes;      /* of a container's disk; 0: 10 GiB */
 };
 
 enum machines_state { MACHINES_PREPARING, MACHINES_READY, MACHINES_NONE };
@@ -43,5 +45,7 @@ void machines_info(struct machines *machines, struct machines_info *ret);
  * wait. All together each would take so long that it is given up as lost. */
 void machines_turn_begin(struct machines *machines);
 void machines_turn_end(struct machines *machines);
-/* Waits until it is over. -ENOTSUP with the reason where there are none. */
+/* For as long as there may be some one day: a host that was too busy is asked again. */
+int machines_wait_long(struct machines *machines, struct machines_info *ret);
+/* Waits until it is known. -ENOTSUP with the reason where there are none. */
 int machines_wait(struct machines *machines, struct machines_info *ret, struct error *err);

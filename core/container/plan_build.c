@@ -21,6 +21,7 @@
 #include "image/disk.h"
 #include "launch/cgroup.h"
 #include "launch/plan.h"
+#include "launch/plan_base.h"
 
 #define CPU_PERIOD_US 100000
 #define DEVICES_MAX 2048
@@ -49,22 +50,6 @@ static void add_bind(struct plan *plan, const char *source, const char *target, 
     add_mount(plan, "bind", source, target, MS_BIND | flags, NULL)->propagation = propagation;
 }
 
-/* In this order, before anything of the user's. A user's mount at the same place
- * takes it over. */
-static const struct {
-    const char *type, *target;
-    uint64_t flags;
-    const char *data;
-} base_mounts[] = {
-    {"proc", "/proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL},
-    {"tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k"},
-    {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"},
-    {"sysfs", "/sys", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, NULL},
-    {"cgroup", "/sys/fs/cgroup", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, NULL},
-    {"mqueue", "/dev/mqueue", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL},
-    {"tmpfs", "/dev/shm", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL},
-};
-
 static bool taken_by_user(const struct container *container, const struct spec *spec, const char *target)
 {
     const cJSON *item;
@@ -84,9 +69,11 @@ static void add_base_mounts(const struct container *container, const struct spec
     const char *ipc = json_string(spec->host_config, "IpcMode", "private");
     bool privileged = json_bool(spec->host_config, "Privileged", false);
 
-    for (size_t i = 0; i < ARRAY_SIZE(base_mounts); i++) {
-        const char *target = base_mounts[i].target;
-        uint64_t flags = base_mounts[i].flags;
+    /* A user's mount at the same place takes it over. */
+    for (size_t i = 0; i < plan_base_mount_count; i++) {
+        const struct plan_base_mount *base = &plan_base_mounts[i];
+        const char *target = base->target;
+        uint64_t flags = base->flags;
 
         if (taken_by_user(container, spec, target))
             continue;
@@ -96,11 +83,11 @@ static void add_base_mounts(const struct container *container, const struct spec
         if (shm && strcmp(target, "/dev/shm") == 0) {
             add_bind(plan, shm, target, MS_NOSUID | MS_NOEXEC | MS_NODEV, 0);
         } else if (strcmp(target, "/dev/shm") == 0) {
-            CLEANUP_FREE char *data = mem_printf("mode=1777,size=%" PRId64, json_int(spec->host_config, "ShmSize", 64 << 20));
+            CLEANUP_FREE char *data = mem_printf("%s,size=%" PRId64, base->data, json_int(spec->host_config, "ShmSize", 64 << 20));
             if (strcmp(ipc, "none") != 0)
                 add_mount(plan, "tmpfs", "shm", target, flags, data);
         } else {
-            add_mount(plan, base_mounts[i].type, base_mounts[i].type, target, flags, base_mounts[i].data);
+            add_mount(plan, base->type, base->type, target, flags, base->data);
         }
     }
 }
@@ -509,6 +496,8 @@ static int build(struct container *container, const struct spec *spec, const cha
     /* A kernel of its own cannot read our directories: it gets the image as a disk. */
     if (spec->wall->capabilities & ISOLATION_OWN_KERNEL) {
         int r = image_disk(container->engine->images, container->image_id, &plan->rootfs.device, err);
+        if (r == 0)
+            r = wall_disk_size(spec->host_config, &plan->rootfs.size, err);
         if (r < 0)
             return r;
     }

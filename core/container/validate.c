@@ -523,8 +523,6 @@ static int check_host_config(const struct host_facts *facts, cJSON *config, cJSO
     cJSON_ArrayForEach(item, json_get(host, "StorageOpt"))
         if (!str_equal_nocase(item->string, "size"))
             return INVALID("Unknown option %s", item->string);
-    if (cJSON_GetArraySize(json_get(host, "StorageOpt")) > 0)
-        return INVALID("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
     if ((r = check_security(host, warnings, err)) < 0)
         return r;
     return log_driver_check(json_get(host, "LogConfig"), err);

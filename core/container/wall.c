@@ -8,6 +8,9 @@
 #include "base/str.h"
 #include "tabique/error.h"
 
+#define DISK_LEAST (INT64_C(64) << 20)
+#define DISK_MOST (INT64_C(16) << 40)
+
 static const struct wall walls[] = {
     {"process", ISOLATION_HOST_PROCESSES | ISOLATION_HOST_ROOT | ISOLATION_HOST_NAMESPACES},
     {"hyperv", ISOLATION_OWN_KERNEL},
@@ -41,10 +44,37 @@ static const struct {
     {"CgroupnsMode", "host", false, "--cgroupns=host: the control groups of a kernel of its own are not the host's"},
 };
 
+int wall_disk_size(const cJSON *host_config, int64_t *ret, struct error *err)
+{
+    const cJSON *item = json_get(json_get(host_config, "StorageOpt"), "size");
+    int64_t size = 0;
+
+    if (item && (!cJSON_IsString(item) || str_to_bytes(item->valuestring, &size) < 0))
+        return error_set(err, EINVAL, "invalid size: '%s'", cJSON_IsString(item) ? item->valuestring : "");
+    if (item && (size < DISK_LEAST || size > DISK_MOST))
+        return error_set(err, EINVAL, "the disk of a container is between 64 MiB and 16 TiB large, not %s", item->valuestring);
+    *ret = size;
+    return 0;
+}
+
+/* A machine's disk has a size; on the host's file system nobody has a share of his own. */
+static int check_storage(const struct wall *wall, const cJSON *host_config, struct error *err)
+{
+    int64_t size;
+
+    if (cJSON_GetArraySize(json_get(host_config, "StorageOpt")) == 0)
+        return 0;
+    if (!(wall->capabilities & ISOLATION_OWN_KERNEL))
+        return error_set(err, EINVAL, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
+    return wall_disk_size(host_config, &size, err);
+}
+
 int wall_check(const struct wall *wall, const cJSON *config, const cJSON *host_config, struct error *err)
 {
-    if (wall->capabilities & ISOLATION_HOST_NAMESPACES)
-        return 0;
+    int r = check_storage(wall, host_config, err);
+
+    if (r < 0 || wall->capabilities & ISOLATION_HOST_NAMESPACES)
+        return r;
     for (size_t i = 0; i < ARRAY_SIZE(needs_host_kernel); i++) {
         const char *value = json_string(host_config, needs_host_kernel[i].field, "");
 

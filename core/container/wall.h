@@ -18,5 +18,7 @@ struct wall {
 
 /* name in any case; "" and "default" give `fallback`. NULL where unknown. */
 const struct wall *wall_find(const char *name, const char *fallback);
+/* --storage-opt size; 0: none was said. */
+int wall_disk_size(const cJSON *host_config, int64_t *ret, struct error *err);
 /* Refuses, with a sentence, what this wall cannot give. */
 int wall_check(const struct wall *wall, const cJSON *config, const cJSON *host_config, struct error *err);

@@ -80,7 +80,8 @@ static void look(struct history *history, struct subject *subject)
 
     if (!source->processes || began_ns < subject->not_before_ns)
         return;
-    history__sample(history, subject);
+    if (!history__sample(history, subject) && subject->greeted)
+        return;
     int r = source->processes(source->user, subject->id, &list);
     if (r == 0) {
         if (!subject->greeted) {

@@ -131,13 +131,13 @@ void history__subjects_free(struct subject **subjects)
     *subjects = NULL;
 }
 
-void history__sample(struct history *history, struct subject *subject)
+bool history__sample(struct history *history, struct subject *subject)
 {
     const struct history_source *source = &history->options.source;
     struct history_reading reading = {0};
 
     if (!source->reading || source->reading(source->user, subject->id, &reading) < 0)
-        return;
+        return true;
     struct store_sample sample = {
         .time_ns = reading.sampled_ns > 0 ? reading.sampled_ns : clock_real_ns(),
         .memory_bytes = reading.memory_bytes,
@@ -154,6 +154,7 @@ void history__sample(struct history *history, struct subject *subject)
     subject->cpu_at_ns = sample.time_ns;
     subject->cpu_ns = reading.cpu_total_ns;
     (void)store_put_sample(history->options.store, subject->id, &sample);
+    return !reading.rested;
 }
 
 /* --- the host

@@ -32,6 +32,7 @@ struct history_reading {
     uint64_t net_rx_bytes, net_tx_bytes; /* over all interfaces */
     uint64_t block_read_bytes, block_write_bytes;
     uint32_t pids;
+    bool rested; /* nothing can have happened since the last one: its processes are the same */
 };
 
 /* Return non-zero to end. */

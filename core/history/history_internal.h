@@ -37,7 +37,7 @@ bool history__wait(struct history *history, int64_t *due_ns, int64_t interval_ns
  * gone() has seen them. */
 void history__subjects(struct history *history, bool own_kernel, struct subject **subjects,
                        uint64_t *round, void (*gone)(struct history *, struct subject *));
-void history__sample(struct history *history, struct subject *subject);
+bool history__sample(struct history *history, struct subject *subject); /* false: it has rested */
 void history__subjects_free(struct subject **subjects);
 
 /* --- guests.c --- */

@@ -656,6 +656,25 @@ static int remove_tree(const char *dir, int depth)
     return rmdir(dir) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
+void cgroup_sweep(const char *parent, const char *prefix)
+{
+    const struct cgroup_hierarchy *items;
+    size_t count = cgroup__hierarchies(&items);
+
+    for (size_t i = 0; i < count && cgroup__check_path(parent) == 0; i++) {
+        CLEANUP_FREE char *dir = cgroup__file(&items[i], parent, NULL);
+        DIR *d = opendir(dir);
+
+        for (struct dirent *e; d && (e = readdir(d));) {
+            CLEANUP_FREE char *below = mem_printf("%s/%s", dir, e->d_name);
+            if (e->d_type == DT_DIR && str_starts(e->d_name, prefix))
+                (void)remove_tree(below, 0);
+        }
+        if (d)
+            closedir(d);
+    }
+}
+
 int cgroup_remove(const char *path)
 {
     const struct cgroup_hierarchy *items;

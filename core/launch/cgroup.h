@@ -60,6 +60,7 @@ int cgroup_freeze(const char *path, bool frozen, struct error *err); /* waits un
 int cgroup_kill(const char *path, int signal);
 int cgroup_pids(const char *path, pid_t **ret, size_t *ret_count); /* recursive */
 int cgroup_remove(const char *path); /* children first; -EBUSY while processes remain */
+void cgroup_sweep(const char *parent, const char *prefix); /* those below it in which no process is */
 
 struct cgroup_stats {
     int64_t sampled_ns;

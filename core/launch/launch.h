@@ -56,6 +56,8 @@ int launch_exec(const struct plan *plan, const struct launched *target,
 void launched_close(struct launched *launched); /* fds only */
 /* The program's own argv memory, for --init's pid 1 to write its name into. */
 void launch_title_area(char *start, size_t size);
+/* As much of it as there is room for, in whole words. separator: may be NULL. */
+void launch_set_title(const char *name, const char *separator, char *const *argv);
 
 /* What a threaded or foreign caller may use: the numbers of names in a root. */
 int launch_resolve_user(int root_fd, const char *user, char *const *extra_groups, uid_t *ret_uid,

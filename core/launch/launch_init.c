@@ -28,24 +28,35 @@ void launch_title_area(char *start, size_t size)
     title_size = size;
 }
 
+static size_t put_word(size_t at, const char *word)
+{
+    size_t length = strlen(word) + 1;
+
+    if (at + length > title_size)
+        return title_size; /* nothing after it either */
+    memcpy(title_area + at, word, length);
+    return at + length;
+}
+
+void launch_set_title(const char *name, const char *separator, char *const *argv)
+{
+    size_t at;
+
+    if (title_size == 0)
+        return;
+    memset(title_area, 0, title_size);
+    at = put_word(0, name);
+    if (separator)
+        at = put_word(at, separator);
+    for (; *argv; argv++)
+        at = put_word(at, *argv);
+}
+
 /* What ps shows: "tabique-init -- ping localhost". */
 static void set_title(char *const *argv)
 {
-    size_t at = 0;
-
     prctl(PR_SET_NAME, "tabique-init", 0, 0, 0);
-    if (title_size < sizeof("tabique-init"))
-        return;
-    memset(title_area, 0, title_size);
-    for (int i = -2; i < 0 || argv[i]; i++) {
-        const char *word = i == -2 ? "tabique-init" : i == -1 ? "--" : argv[i];
-        size_t length = strlen(word) + 1;
-
-        if (at + length > title_size)
-            break;
-        memcpy(title_area + at, word, length);
-        at += length;
-    }
+    launch_set_title("tabique-init", "--", argv);
 }
 
 static int status_code(int status)

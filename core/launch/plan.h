@@ -116,6 +116,7 @@ struct plan_rootfs {
     char *work;
     char *device;      /* own kernel: image disk; the agent mounts it and clears this before launching */
     bool readonly;
+    int64_t size;      /* own kernel: of its writable disk, when it is made; 0: the usual one */
 };
 
 struct plan_caps { /* bit n = capability n */

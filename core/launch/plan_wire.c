@@ -91,6 +91,7 @@ static const struct plan_field rootfs_fields[] = {
     STRING(4, struct plan_rootfs, work),
     STRING(5, struct plan_rootfs, device),
     BOOL(6, struct plan_rootfs, readonly),
+    INT(7, struct plan_rootfs, size),
 };
 static SHAPE(rootfs, struct plan_rootfs);
 

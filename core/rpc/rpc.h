@@ -69,6 +69,9 @@ enum rpc_type {
     RPC_RESET = 31,      /* guest: as if nothing had been started: the disks are let go of */
     RPC_NETWORK = 32,    /* shim: the container's networks have changed, look; guest: what to change, RPC_TAG_INTERFACE
                           * (bare: it is gone), RPC_TAG_FILE (again), RPC_TAG_RESOLVER */
+    RPC_REHEARSE = 33,   /* server to a shim that waits: what the next container will probably be like: RPC_TAG_PLAN
+                          * (absent: not known), RPC_TAG_PATH: where state directories are; RPC_WARM when it is ready */
+    RPC_DISKS = 34,      /* guest: mounts its disks, ahead of the start; RPC_TAG_PROGRAM: which will probably run */
 };
 
 enum rpc_tag {

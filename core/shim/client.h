@@ -87,7 +87,12 @@ int shim_reattach(const struct shim_spec *spec, struct loop *loop, const struct 
  * ready or has ended; then shim_warm_ready() gives 0 and its worker's pid, or an
  * error. Afterwards readable means ended. It ends with the server. */
 struct shim_warm;
-int shim_warm_spawn(const struct shim_spec *spec, const char *cgroup, struct shim_warm **ret, struct error *err);
+int shim_warm_spawn(const struct shim_spec *spec, const char *cgroup, const struct plan *next, const char *dir,
+                    struct shim_warm **ret, struct error *err);
+/* Of one that is ready, which it then is no longer: the next container is now thought
+ * to be like this. Its program (argv[0]) is only read; all else is rehearsed, so nothing
+ * of a plan that concerns only its own container may be in it. */
+int shim_warm_rehearse(struct shim_warm *warm, const struct plan *next, const char *dir);
 int shim_warm_fd(const struct shim_warm *warm);
 int shim_warm_ready(struct shim_warm *warm, pid_t *ret_worker);
 void shim_warm_free(struct shim_warm *warm); /* kills it */

@@ -29,7 +29,6 @@
 
 #define FD_LISTENING 3
 #define FD_FIRST 4
-#define FD_MACHINE_MEMORY 6
 
 static void say(const char *text)
 {
@@ -129,14 +128,16 @@ static void set_up_process(char **argv, bool machine_memory)
 }
 
 #ifdef TABIQUE_HAVE_HYPERV
-/* tabique-shim --prepare-machines DIR GUEST-DIR QEMU [ACCELERATOR]: see setup.h. The
+/* tabique-shim --prepare-machines DIR GUEST-DIR QEMU DISK-BYTES [ACCELERATOR]: see setup.h. The
  * one program that knows QEMU is also the one that makes its templates. */
 static int prepare_machines(int argc, char **argv)
 {
     struct error err = ERROR_INIT;
-    const struct machine_prepare prepare = {.dir = argv[2], .guest_dir = argv[3], .qemu = argv[4],
-                                            .accelerator = argc > 5 ? argv[5] : NULL};
+    struct machine_prepare prepare = {.dir = argv[2], .guest_dir = argv[3], .qemu = argv[4],
+                                      .accelerator = argc > 6 ? argv[6] : NULL};
 
+    if (str_to_u64(argv[5], &prepare.scratch_bytes) < 0)
+        return 2;
     signal(SIGPIPE, SIG_IGN);
     /* Ahead of need, so behind whatever runs. */
     (void)setpriority(PRIO_PROCESS, 0, 5);
@@ -203,7 +204,7 @@ int main(int argc, char **argv)
         return 0;
     }
 #ifdef TABIQUE_HAVE_HYPERV
-    if (argc >= 5 && str_equal(argv[1], "--prepare-machines"))
+    if (argc >= 6 && str_equal(argv[1], "--prepare-machines"))
         return prepare_machines(argc, argv);
 #endif
     if (!shim_parse_options(argv + 1, &shim.options) || fcntl(FD_FIRST, F_GETFD) < 0 ||

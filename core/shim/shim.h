@@ -31,6 +31,8 @@ struct shim;
 #define SHIM_PROCESSES_MAX 512         /* execs remembered, running and ended */
 #define SHIM_NOTE_MAX (8u << 10)       /* of each: all of them fit a frame */
 
+#define FD_MACHINE_MEMORY 6 /* the template's, where options.machine_memory */
+
 struct shim_options {
     const char *id, *dir, *state_dir, *isolation, *log_path, *machines_dir, *files_program;
     const char *log_attributes, *log_to, *log_format, *log_tag, *log_fields;

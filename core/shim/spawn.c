@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/wire.h"
+#include "launch/plan.h"
 #include "shim/client_private.h"
 #include "tabique/error.h"
 
@@ -197,7 +198,20 @@ int shim_spawn(const struct shim_spec *spec, struct loop *loop, const struct shi
 
 /* --- made ahead ----------------------------------------------------------------------- */
 
-int shim_warm_spawn(const struct shim_spec *spec, const char *cgroup, struct shim_warm **ret, struct error *err)
+int shim_warm_rehearse(struct shim_warm *warm, const struct plan *next, const char *dir)
+{
+    CLEANUP_STR struct str body = STR_INIT, plan = STR_INIT;
+
+    if (next) {
+        plan_encode(next, &plan);
+        wire_put_bytes(&body, RPC_TAG_PLAN, plan.data, plan.length);
+    }
+    wire_put_string(&body, RPC_TAG_PATH, dir);
+    return rpc_send(warm->fd, RPC_REHEARSE, 0, 0, body.data, body.length);
+}
+
+int shim_warm_spawn(const struct shim_spec *spec, const char *cgroup, const struct plan *next, const char *dir,
+                    struct shim_warm **ret, struct error *err)
 {
     CLEANUP_CLOSE int ours = -EBADF;
     CLEANUP_CLOSE int theirs = -EBADF;
@@ -211,6 +225,11 @@ int shim_warm_spawn(const struct shim_spec *spec, const char *cgroup, struct shi
     made.fd = TAKE_FD(ours);
     *ret = mem_new(struct shim_warm);
     **ret = made;
+    r = shim_warm_rehearse(*ret, next, dir);
+    if (r < 0) {
+        shim_warm_free(*ret);
+        return error_errno(err, -r, "a pool machine's shim has ended");
+    }
     return 0;
 }
 

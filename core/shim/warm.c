@@ -1,7 +1,8 @@
 /* warm.c - a shim that is ahead of its container. Owner: shim.
  *
- * It makes a machine (isolation/hyperv/hyperv.h), says so, and waits: for its
- * container, or for the end of its connection or of its worker, which are its own. */
+ * It makes a machine (isolation/hyperv/hyperv.h) and waits: to be told what its
+ * container will be like, which it then rehearses and says so, any number of times; for
+ * its container; or for the end of its connection or of its worker, which are its own. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "base/mem.h"
 #include "base/wire.h"
 #include "isolation/hyperv/hyperv.h"
+#include "launch/plan.h"
 #include "shim/shim.h"
 #include "tabique/error.h"
 
@@ -37,15 +39,13 @@ static int await(int first, int worker_fd)
 }
 
 /* The strings of what was told stay for as long as the shim does. */
-static int take_order(struct shim *shim, const struct rpc_frame *frame, char **ret_cgroup)
+static int take_container(struct shim *shim, const struct rpc_frame *frame)
 {
     struct shim_options options = {0};
     char **arguments = NULL, *cgroup = NULL;
     struct wire_reader reader;
     struct wire_field field;
 
-    if (frame->type != RPC_ADOPT)
-        return -EPROTO;
     wire_read(&reader, frame->body, frame->length);
     while (wire_next(&reader, &field)) {
         if (field.tag == RPC_TAG_ARGUMENT)
@@ -57,59 +57,97 @@ static int take_order(struct shim *shim, const struct rpc_frame *frame, char **r
         !str_equal(options.isolation, shim->options.isolation))
         return -EPROTO;
     shim->options = options;
-    *ret_cgroup = cgroup;
+    shim->cgroup = cgroup;
+    /* Nothing points into the memory of the old ones any more, and ps shows whose it is. */
+    hyperv_use(options.machines_dir, options.machine_memory ? FD_MACHINE_MEMORY : -EBADF, options.files_program);
+    launch_set_title("tabique-shim", NULL, arguments);
     return 0;
 }
 
-static int receive_order(struct shim *shim, int first, int *ret_listening, char **ret_cgroup)
+static int rehearse(struct shim *shim, const struct rpc_frame *frame, struct error *err)
 {
-    CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
-    CLEANUP_CLOSE int listening = -EBADF;
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    CLEANUP_FREE char *dir = NULL;
+    struct wire_reader reader;
+    struct wire_field field;
+    int r = 0;
+
+    wire_read(&reader, frame->body, frame->length);
+    while (r >= 0 && wire_next(&reader, &field)) {
+        if (field.tag == RPC_TAG_PLAN && !plan)
+            r = plan_decode(field.data, field.length, &plan);
+        else if (field.tag == RPC_TAG_PATH && !dir)
+            dir = wire_string(&reader, &field);
+    }
+    if (r < 0 || !wire_ok(&reader) || !dir)
+        return error_set(err, EPROTO, "malformed order");
+    return hyperv_rehearse(shim->instance, plan, dir, err);
+}
+
+static int receive(int first, struct rpc_decoder *decoder, struct rpc_frame *frame, int *ret_fd)
+{
     uint8_t header[RPC_HEADER_SIZE];
-    struct rpc_frame frame;
     size_t count = 0;
-    ssize_t n = fd_recv(first, header, sizeof(header), &listening, 1, &count);
+    ssize_t n = fd_recv(first, header, sizeof(header), ret_fd, 1, &count);
     int r;
 
-    if (n != sizeof(header) || count != 1)
+    if (n != sizeof(header))
         return n < 0 ? (int)n : -EPIPE;
-    r = rpc_decoder_feed(&decoder, header, sizeof(header));
-    if (r == 0)
-        r = rpc_receive(first, &decoder, &frame, -1);
-    if (r == 0)
-        r = take_order(shim, &frame, ret_cgroup);
-    if (r == 0)
-        *ret_listening = TAKE_FD(listening);
-    return r;
+    r = rpc_decoder_feed(decoder, header, sizeof(header));
+    return r < 0 ? r : rpc_receive(first, decoder, frame, -1);
+}
+
+/* Until it has a container. */
+static int obey(struct shim *shim, int first, int worker_fd, pid_t worker, int *ret_listening, struct error *err)
+{
+    CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
+
+    for (;;) {
+        CLEANUP_CLOSE int listening = -EBADF;
+        struct rpc_frame frame;
+        int r = await(first, worker_fd);
+
+        if (r >= 0)
+            r = receive(first, &decoder, &frame, &listening);
+        if (r < 0)
+            return r;
+        if (frame.type == RPC_ADOPT && listening >= 0) {
+            r = take_container(shim, &frame);
+            if (r >= 0)
+                *ret_listening = TAKE_FD(listening);
+            return r;
+        }
+        if (frame.type != RPC_REHEARSE)
+            return -EPROTO;
+        r = rehearse(shim, &frame, err);
+        if (r >= 0)
+            r = say_ready(first, worker);
+        if (r < 0)
+            return r;
+    }
 }
 
 int shim_warm(struct shim *shim, int first, int *ret_listening)
 {
     struct error err = ERROR_INIT;
-    char *cgroup = NULL;
     pid_t worker = 0;
-    int worker_fd = -EBADF;
+    int worker_fd;
     int r = shim->wall->open(shim->options.id, shim->options.dir, shim->loop, &shim_events, shim, &shim->instance, &err);
 
     if (r >= 0)
         r = hyperv_warm(shim->instance, shim->options.warm_cgroup, &err);
-    if (r < 0)
-        dprintf(STDERR_FILENO, "tabique-shim: no pool machine: %s\n", err.message);
-    else
+    if (r >= 0) {
         worker_fd = hyperv_warm_watch(shim->instance, &worker);
-    if (r >= 0)
-        r = say_ready(first, worker);
-    if (r >= 0)
-        r = await(first, worker_fd);
-    if (r >= 0)
-        r = receive_order(shim, first, ret_listening, &cgroup);
+        r = obey(shim, first, worker_fd, worker, ret_listening, &err);
+    }
     if (r < 0) {
+        if (err.code)
+            dprintf(STDERR_FILENO, "tabique-shim: no pool machine: %s\n", err.message);
         if (shim->instance)
             shim->wall->close(shim->instance);
         return r;
     }
     hyperv_adopt(shim->instance, shim->options.id);
-    shim->cgroup = cgroup;
     return 0;
 }
 

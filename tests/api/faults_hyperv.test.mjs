@@ -97,6 +97,31 @@ describe('a machine is lost', () => {
     await ok('rm', info.Id)
   })
 
+  // Nobody asks it anything but the recorder.
+  test('a guest that has gone silent is found out', SLOW, async () => {
+    const since = now()
+    const info = await start(IMAGE, 'sleep', '1000')
+    process.kill(info.State.Pid, 'SIGSTOP')
+    await fell(info, since, /^255$/, /the guest does not answer any more/)
+    await ok('rm', info.Id)
+    await nothingLeft(info.Id)
+  })
+
+  test('a guest that floods the host is its own trouble', SLOW, async () => {
+    const info = await start('--privileged', IMAGE, 'sh', '-c', 'yes > /dev/hvc0 & yes & yes >&2')
+    const shim = (await server.info(info.Id)).State.Pid && fs.readFileSync(`/proc/${info.State.Pid}/status`, 'utf8').match(/^PPid:\t(\d+)$/m)[1]
+    for (let i = 0; i < 5; i++) {
+      assert.match(await ok('top', info.Id), /yes/)
+      assert.equal(await ok('exec', info.Id, 'echo', 'here'), 'here')
+      await sleep(500)
+    }
+    const rss = Number(fs.readFileSync(`/proc/${shim}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m)[1])
+    assert.ok(rss < 32 << 10, `${rss} KiB`)
+    assert.equal(await ok('run', '--rm', '--isolation', 'hyperv', IMAGE, 'echo', 'another'), 'another')
+    await ok('rm', '-f', info.Id)
+    await nothingLeft(info.Id)
+  })
+
   test('the client of docker run gets the status', SLOW, async () => {
     const result = await docker('run', '--rm', '--privileged', '--isolation', 'hyperv', IMAGE, 'sh', '-c', 'echo before; echo c > /proc/sysrq-trigger; sleep 1000')
     assert.deepEqual([result.code, result.stdout], [255, 'before\n'], result.stderr)
@@ -166,6 +191,30 @@ describe('the host is not as it should be', () => {
       assert.equal(await own.ok('run', '--rm', '--isolation', 'hyperv', IMAGE, 'echo', 'again', SLOW), 'again')
     }))
 
+  test('the disk is full: a change of wall leaves the container as it was', { timeout: 300_000 }, () =>
+    withServer({ size: '250m' }, async (own) => {
+      const change = (id) => own.request('POST', `/api/v1/containers/${id}/isolation`, { body: { isolation: 'hyperv' } })
+      const id = await own.ok('create', IMAGE, 'sh', '-c', '[ -f /file ] || dd if=/dev/urandom of=/file bs=1M count=8 2>/dev/null; md5sum /file')
+      const sum = await own.ok('start', '-a', id)
+      assert.match(sum, /^[0-9a-f]{32} /)
+      await until('the machines', async () => (await own.request('GET', '/api/v1/info')).json.accelerator, 120_000)
+      fs.writeFileSync(path.join(own.dataDir, 'filler'), '')
+      const filler = fs.openSync(path.join(own.dataDir, 'filler'), 'w')
+      try { for (;;) fs.writeSync(filler, Buffer.alloc(1 << 16, 1)) } catch (error) { assert.equal(error.code, 'ENOSPC') }
+      fs.closeSync(filler)
+      const refused = await change(id)
+      assert.ok(refused.status >= 400, refused.text)
+      assert.match(refused.json.message, /\S/)
+      fs.rmSync(path.join(own.dataDir, 'filler'))
+      const info = await own.info(id)
+      assert.deepEqual([info.HostConfig.Isolation, info.State.Status], ['process', 'exited'])
+      assert.equal(await own.ok('start', '-a', id), sum)
+      assert.equal((await change(id)).status, 204)
+      assert.equal(await own.ok('start', '-a', id, SLOW), sum)
+      await own.ok('rm', id)
+      await nothingLeft(id, own)
+    }))
+
   test('a damaged template: machines boot cold, the next server makes a new one', { timeout: 300_000 }, () =>
     withServer({}, async (own) => {
       const machines = path.join(own.dataDir, 'machines')
@@ -194,6 +243,22 @@ describe('the host is not as it should be', () => {
       assert.equal(await own.ok('run', '--rm', IMAGE, 'echo', 'thin'), 'thin')
       assert.equal(await own.ok('ps', '-aq'), '')
     }))
+})
+
+test('--storage-opt size: what a container may write', SLOW, async () => {
+  const write = 'dd if=/dev/zero of=/file bs=1M count=150 conv=fsync 2>&1 | grep -o "No space left on device"; rm /file; df -k / | awk "NR == 2 {print (\\$2 < 110000)}"'
+  assert.equal(await ok('run', '--rm', '--isolation', 'hyperv', '--storage-opt', 'size=100m', IMAGE, 'sh', '-c', write), 'No space left on device\n1')
+  const thin = await docker('run', '--rm', '--storage-opt', 'size=100m', IMAGE, 'true')
+  assert.equal(thin.code, 125)
+  assert.match(thin.stderr, /--storage-opt is supported only for overlay over xfs with 'pquota' mount option/)
+  for (const [size, words] of [['1m', /between 64 MiB and 16 TiB/], ['many', /invalid size: 'many'/]]) {
+    const wrong = await docker('create', '--isolation', 'hyperv', '--storage-opt', `size=${size}`, IMAGE)
+    assert.notEqual(wrong.code, 0)
+    assert.match(wrong.stderr, words)
+  }
+  const { status, json } = await server.request('POST', '/containers/create', { body: { Image: IMAGE, HostConfig: { Isolation: 'hyperv', StorageOpt: { speed: '1' } } } })
+  assert.equal(status, 400)
+  assert.match(json.message, /Unknown option speed/)
 })
 
 describe('what holds the worker', () => {
@@ -233,7 +298,9 @@ describe('what holds the worker', () => {
     for (const fd of fs.readdirSync(`/proc/${pid}/fd`)) {
       let target
       try { target = fs.readlinkSync(`/proc/${pid}/fd/${fd}`) } catch { continue }
-      assert.match(target, new RegExp(`^((/dev)?/(null|kvm|net/tun)|pipe:.*|socket:.*|anon_inode:.*|/memfd:.*|.*/images/.*|.*/containers/${one.Id}/scratch\\.ext4)$`), `fd ${fd}`)
+      // A disk made ahead has got its name since.
+      if (/\/containers\/#\d+/.test(target)) assert.equal(fs.statSync(`/proc/${pid}/fd/${fd}`).ino, fs.statSync(path.join(server.dataDir, 'containers', one.Id, 'scratch.ext4')).ino)
+      else assert.match(target, new RegExp(`^((/dev)?/(null|kvm|net/tun)|pipe:.*|socket:.*|anon_inode:.*|/memfd:.*|.*/images/.*|.*/containers/${one.Id}/scratch\\.ext4)$`), `fd ${fd}`)
     }
     // The container's control group, whatever the hierarchy, and its limit with what the worker needs itself.
     const groups = fs.readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().split('\n').filter((line) => line.includes(one.Id))

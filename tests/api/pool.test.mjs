@@ -57,6 +57,7 @@ test('it fills, and is counted', { timeout: WAIT }, async () => {
   const { text } = await server.request('GET', '/metrics')
   assert.match(text, /^tabique_vm_pool_wanted 2$/m)
   assert.match(text, /^tabique_vm_pool_ready 2$/m)
+  assert.match(await ok('info'), /^ +Virtual Machines Kept Warm: 2 of 2 ready, \d+ MiB$/m)
   assert.ok(Number(/^tabique_vm_pool_memory_bytes (\S+)$/m.exec(text)[1]) > 1 << 20)
   // Each with a user of its own.
   const users = waiting().map(({ pid }) => fs.statSync(`/proc/${pid}`).uid)

@@ -37,6 +37,7 @@ struct engine_options {
     const char *const *dns;     /* name servers of containers that name none; NULL: the host's */
     const char *accelerator;    /* NULL: probe; or forced "kvm", "mshv", "tcg" */
     int machine_pool;           /* machines kept warm; 0: none */
+    int64_t machine_disk_bytes; /* how much a container behind the thick wall can write; 0: 10 GiB */
     int64_t history_retain_ns, audit_retain_ns, history_max_bytes; /* store.h; 0 default */
     int64_t sample_interval_ns; /* recorder; 0: 1 s */
 };

@@ -157,7 +157,7 @@ static int op_open(const char *id, const char *dir, struct loop *loop, const str
     struct isolation_instance *instance = mem_new(struct isolation_instance);
 
     *instance = (struct isolation_instance){.id = mem_strdup(id), .loop = loop, .events = *events, .user = user,
-                                            .memory_fd = template_memory_fd, .vm = VM_INIT,
+                                            .memory_fd = template_memory_fd, .vm = VM_INIT, .ahead = {.scratch = -EBADF},
                                             .next_stream = 16};
     int r = loop_add_timer(loop, INT64_MAX / 2, 0, hyperv__pass_on_exits, instance, &instance->exits_due);
     if (r < 0)
@@ -398,6 +398,7 @@ static void op_close(struct isolation_instance *instance)
         (void)cgroup_kill(instance->cgroup, SIGKILL);
         (void)cgroup_remove(instance->cgroup);
     }
+    hyperv__ahead_drop(instance);
     hyperv__drop_exits(instance);
     loop_remove(instance->exits_due);
     resolver_free(instance->resolver);

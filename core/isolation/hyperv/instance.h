@@ -68,6 +68,10 @@ struct isolation_instance {
     bool ending;
     bool raising;
     bool pooled; /* its machine waits for its container */
+    struct {     /* ... with disks mounted that a container of this image can have; image NULL: without */
+        char *image;
+        int scratch; /* without a name */
+    } ahead;
     struct error fall; /* why it fell while raising */
     struct { /* the request being waited for; one at a time */
         uint64_t id;
@@ -99,6 +103,7 @@ int hyperv__enter_cgroup(struct isolation_instance *instance, const char *path, 
 
 /* raise.c: the cgroup is there. On failure what came to be is for hyperv__forget(). */
 struct ends { /* where a machine's disks and networks lead */
+    bool mounted; /* the disks: it has them already */
     int image, scratch;
     int taps[MACHINE_NICS];
     struct str interfaces;
@@ -112,3 +117,9 @@ int hyperv__give(struct isolation_instance *instance, const struct plan *plan, c
 /* Its networks have changed. */
 int hyperv__follow_networks(struct isolation_instance *instance, struct error *err);
 int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, struct error *err);
+
+/* warm.c */
+/* Into ends, if a waiting machine's disks can be those of this plan's container. */
+void hyperv__ahead_take(struct isolation_instance *instance, const struct plan *plan, struct ends *ends);
+int hyperv__ahead_leave(struct isolation_instance *instance, int timeout_ms, struct error *err); /* it has none then */
+void hyperv__ahead_drop(struct isolation_instance *instance); /* what is known of it; the machine keeps its disks */

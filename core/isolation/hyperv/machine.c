@@ -12,6 +12,16 @@
 
 #define PLACEHOLDER_SIZE "1099511627776" /* larger than any real disk: a clone's may only be smaller */
 
+/* Grace periods that do not wait for a tick: a start has about ten of them. Nothing
+ * watches for lock-ups, which under load would be the host's. */
+#define GUEST_OPTIONS "rcupdate.rcu_expedited=1 nowatchdog audit=0"
+/* What a real processor does in passing and tcg instruction by instruction: fences against
+ * speculation, which translated code has of its own kind or not at all, zeroing on
+ * allocation, checks of copies, hooks of security modules that have no policy; and filters
+ * compiled by the guest, which tcg would have to translate again for each start. This wall
+ * is no security boundary (ADR 8), and behind it stands one container alone. */
+#define TCG_OPTIONS "mitigations=off init_on_alloc=0 hardened_usercopy=off lsm=landlock,yama sysctl.net.core.bpf_jit_enable=0"
+
 /* Under tcg the guest's TSC calibration hangs in about every second cold boot:
  * it is told the host's frequency instead. */
 static unsigned long tsc_khz(void)
@@ -92,11 +102,12 @@ char **machine_arguments(const struct machine *machine)
     add(&list, "-device", mem_strdup("virtserialport,chardev=files,name=tabique.files,nr=2"));
 
     if (machine->boot) {
-        bool tcg = str_equal(machine->accelerator, "tcg");
+        CLEANUP_FREE char *tcg = str_equal(machine->accelerator, "tcg")
+                                     ? mem_printf(" " TCG_OPTIONS " tsc_early_khz=%lu tsc=reliable", tsc_khz())
+                                     : mem_strdup("");
         add(&list, "-kernel", mem_strdup(machine->kernel));
         add(&list, "-initrd", mem_strdup(machine->initrd));
-        add(&list, "-append", tcg ? mem_printf("console=hvc0 quiet reboot=t panic=-1 tsc_early_khz=%lu tsc=reliable", tsc_khz())
-                                  : mem_strdup("console=hvc0 quiet reboot=t panic=-1"));
+        add(&list, "-append", mem_printf("console=hvc0 quiet reboot=t panic=-1 " GUEST_OPTIONS "%s", tcg));
     } else {
         add(&list, "-incoming", mem_strdup("defer"));
     }

@@ -91,7 +91,8 @@ static int boot(struct isolation_instance *instance, const struct ends *ends, st
 int hyperv__give(struct isolation_instance *instance, const struct plan *plan, const struct ends *ends, int timeout_ms,
                  struct error *err)
 {
-    int r = vm_connect(&instance->vm, ends->image, ends->scratch, ends->taps, timeout_ms, err);
+    int r = vm_connect(&instance->vm, ends->mounted ? -EBADF : ends->image, ends->mounted ? -EBADF : ends->scratch,
+                       ends->taps, timeout_ms, err);
 
     return r < 0 ? r : introduce(instance, plan, &ends->interfaces, timeout_ms, err);
 }
@@ -99,6 +100,8 @@ int hyperv__give(struct isolation_instance *instance, const struct plan *plan, c
 /* What came of it. The monitor is kept for changes of its networks. */
 static int raised(struct isolation_instance *instance, int r)
 {
+    if (r >= 0)
+        r = vm_forget_disks(&instance->vm, TAKE_MS, NULL);
     if (r >= 0)
         r = hyperv__watch_monitor(instance, NULL);
     instance->raising = false;
@@ -148,12 +151,14 @@ void hyperv__ends_close(struct ends *ends)
 static int open_ends(struct isolation_instance *instance, const struct plan *plan, struct ends *ends, struct error *err)
 {
     const struct plan_namespace *net = &plan->namespaces[PLAN_NS_NET];
-    int r;
+    int r = 0;
 
     ends->image = open(plan->rootfs.device ? plan->rootfs.device : "", O_RDONLY | O_CLOEXEC);
     if (ends->image < 0)
         return error_errno(err, errno, "cannot open the image's disk");
-    r = scratch_open(&instance->setup, plan, &ends->scratch, err);
+    hyperv__ahead_take(instance, plan, ends);
+    if (!ends->mounted)
+        r = scratch_open(&instance->setup, plan, &ends->scratch, err);
     if (r >= 0 && net->mode == PLAN_NS_JOIN) {
         free(instance->netns);
         instance->netns = mem_strdup(net->path);
@@ -193,9 +198,16 @@ int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, 
         can_restore = false;
     if (waits) {
         instance->pooled = false;
-        if (can_restore && !instance->fallen && raised(instance, hyperv__give(instance, plan, &ends, TAKE_MS, &failure)) >= 0)
-            return 0;
+        if (can_restore && !instance->fallen) {
+            r = ends.mounted ? 0 : hyperv__ahead_leave(instance, TAKE_MS, &failure);
+            if (r >= 0)
+                r = hyperv__give(instance, plan, &ends, TAKE_MS, &failure);
+            if (raised(instance, r) >= 0)
+                return 0;
+        }
         hyperv__forget(instance);
+        hyperv__ahead_drop(instance);
+        ends.mounted = false;
     }
     if (can_restore) {
         r = hyperv__restore(instance, &failure);

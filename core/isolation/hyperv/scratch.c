@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/child.h"
+#include "base/mem.h"
 #include "base/path.h"
 #include "isolation/hyperv/setup.h"
 #include "launch/plan.h"
@@ -57,6 +59,25 @@ static int lock(int fd)
     return 0;
 }
 
+#define INODE_BYTES 10240 /* for each there is one: a million in 10 GiB */
+#define INODES_LEAST 16384
+
+int scratch_format(int fd, const char *path, uint64_t bytes, struct error *err)
+{
+    uint64_t count = bytes / INODE_BYTES;
+    CLEANUP_FREE char *inodes = mem_printf("%llu", (unsigned long long)(count < INODES_LEAST ? INODES_LEAST : count));
+    CLEANUP_FREE char *output = NULL;
+    const char *argv[] = {"mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=8", "-O", "^resize_inode", "-E",
+                          "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0", "-N", inodes, path, NULL};
+    const struct child_spec mkfs = {.path = "/sbin/mkfs.ext4", .argv = (char *const *)(const void *)argv};
+    int r;
+
+    if (ftruncate(fd, (off_t)bytes) < 0)
+        return error_errno(err, errno, "cannot size %s", path);
+    r = child_run(&mkfs, 60000, 4096, &output, err);
+    return r > 0 ? error_set(err, EIO, "mkfs.ext4 failed: %s", output) : r;
+}
+
 int scratch_open(const struct machine_setup *setup, const struct plan *plan, int *ret_fd, struct error *err)
 {
     CLEANUP_FREE char *dir = path_dir(plan->rootfs.upper);
@@ -72,7 +93,7 @@ int scratch_open(const struct machine_setup *setup, const struct plan *plan, int
         fd = open(aside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         if (from < 0 || fd < 0)
             return error_errno(err, errno, "cannot make the container's disk");
-        r = copy_sparse(from, fd, err);
+        r = plan->rootfs.size ? scratch_format(fd, aside, (uint64_t)plan->rootfs.size, err) : copy_sparse(from, fd, err);
         if (r < 0) {
             (void)unlink(aside);
             return r;
@@ -89,16 +110,27 @@ int scratch_open(const struct machine_setup *setup, const struct plan *plan, int
     return 0;
 }
 
-int scratch_temporary(const struct machine_setup *setup, int *ret_fd, struct error *err)
+int scratch_name(int fd, const struct plan *plan)
+{
+    CLEANUP_FREE char *dir = path_dir(plan->rootfs.upper);
+    CLEANUP_FREE char *path = path_join(dir, "scratch.ext4");
+    CLEANUP_FREE char *unnamed = mem_printf("/proc/self/fd/%d", fd);
+
+    return linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+int scratch_temporary(const struct machine_setup *setup, const char *dir, int *ret_fd, struct error *err)
 {
     CLEANUP_FREE char *empty = path_join(setup->dir, "scratch.ext4");
     CLEANUP_CLOSE int from = open(empty, O_RDONLY | O_CLOEXEC);
-    CLEANUP_CLOSE int fd = open(setup->dir, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    CLEANUP_CLOSE int fd = open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
     int r;
 
     if (from < 0 || fd < 0)
         return error_errno(err, errno, "cannot make a disk");
     r = copy_sparse(from, fd, err);
+    if (r >= 0 && (r = lock(fd)) < 0)
+        r = error_errno(err, -r, "cannot lock a disk");
     if (r >= 0)
         *ret_fd = TAKE_FD(fd);
     return r;

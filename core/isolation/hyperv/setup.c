@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "isolation/hyperv/scratch.h"
 #include "isolation/hyperv/vm.h"
 #include "isolation/hyperv/worker.h"
 #include "tabique/error.h"
@@ -74,7 +75,7 @@ static int make_key(const struct machine_prepare *prepare, const struct machine_
     CLEANUP_FREE char *initramfs = path_join(prepare->guest_dir, "initramfs");
     CLEANUP_FREE char *warm = path_join(prepare->guest_dir, "warm");
     CLEANUP_FREE char *cpu = NULL;
-    struct machine machine = {.id = "", .accelerator = "", .cpu = "", .boot = true,
+    struct machine machine = {.id = "", .accelerator = "tcg", .cpu = "", .boot = true,
                               .memory_bytes = setup->memory_bytes, .cpus = setup->cpus, .kernel = "", .initrd = "",
                               .image_fd = -EBADF, .scratch_fd = -EBADF, .tap_fds = NO_TAPS};
     CLEANUP_STRV char **arguments = machine_arguments(&machine);
@@ -86,11 +87,13 @@ static int make_key(const struct machine_prepare *prepare, const struct machine_
         return error_errno(err, errno, "no QEMU: %s", prepare->qemu);
     state = hash(state, &st.st_size, sizeof(st.st_size));
     state = hash(state, &st.st_mtim, sizeof(st.st_mtim));
-    for (char **argument = arguments; *argument; argument++)
+    state = hash(state, &prepare->scratch_bytes, sizeof(prepare->scratch_bytes));
+    for (char **argument = arguments; *argument; argument++) {
         /* The time-stamp counter's frequency is measured anew each boot; a template
          * keeps the one it was booted with. */
-        if (!strstr(*argument, "tsc_early_khz"))
-            state = hash(state, *argument, strlen(*argument));
+        const char *varies = strstr(*argument, "tsc_early_khz");
+        state = hash(state, *argument, varies ? (size_t)(varies - *argument) : strlen(*argument));
+    }
     if (file_read(AT_FDCWD, "/proc/cpuinfo", 1 << 20, &cpu, NULL) >= 0) {
         const char *flags = strstr(cpu, "\nflags");
         if (flags)
@@ -195,21 +198,18 @@ static int make_scratch(const char *dir, uint64_t bytes, struct error *err)
 {
     CLEANUP_FREE char *path = path_join(dir, "scratch.ext4");
     CLEANUP_FREE char *aside = path_join(dir, "scratch.new");
-    CLEANUP_FREE char *output = NULL;
     CLEANUP_CLOSE int fd = -EBADF;
-    const char *argv[] = {"mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=8", "-O", "^resize_inode", "-E",
-                          "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0", "-N", "1048576", aside, NULL};
-    const struct child_spec mkfs = {.path = "/sbin/mkfs.ext4", .argv = (char *const *)(const void *)argv};
+    struct stat st;
     int r;
 
-    if (access(path, F_OK) == 0)
+    if (stat(path, &st) == 0 && st.st_size == (off_t)bytes)
         return 0;
     fd = open(aside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0)
+    if (fd < 0)
         return error_errno(err, errno, "cannot make %s", aside);
-    r = child_run(&mkfs, 60000, 4096, &output, err);
-    if (r != 0)
-        return r < 0 ? r : error_set(err, EIO, "mkfs.ext4 failed: %s", output);
+    r = scratch_format(fd, aside, bytes, err);
+    if (r < 0)
+        return r;
     return rename(aside, path) < 0 ? error_errno(err, errno, "cannot make %s", path) : 0;
 }
 
@@ -349,7 +349,7 @@ int machine_prepare(const struct machine_prepare *prepare, struct error *err)
     if (r < 0)
         return r;
     if (load(prepare->dir, &old, old_boot, sizeof(old_boot), NULL) >= 0 && str_equal(old.key, setup.key) &&
-        str_equal(old_boot, boot_id()) && access(damaged, F_OK) < 0)
+        str_equal(old_boot, boot_id()) && access(damaged, F_OK) < 0 && !str_equal(old.accelerator, "none"))
         return 0;
     /* Shims that run hold their own fds; new ones must not find half of two. */
     CLEANUP_FREE char *record = path_join(prepare->dir, "setup");

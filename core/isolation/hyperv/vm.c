@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/str.h"
 #include "isolation/hyperv/worker.h"
 #include "rpc/rpc.h"
 #include "tabique/error.h"
@@ -34,6 +35,22 @@ static int pair(int *ours, int *theirs, struct error *err)
     *ours = fds[0];
     *theirs = fds[1];
     return 0;
+}
+
+/* What QEMU has said before its machine could say anything: that networks have no end yet,
+ * which they get later. */
+static char *take_words(int console_fd)
+{
+    char text[400];
+    size_t length = 0;
+    ssize_t n;
+
+    /* The end of it, if there is more. */
+    while ((n = recv(console_fd, text, sizeof(text) - 1, MSG_DONTWAIT)) > 0)
+        length = (size_t)n;
+    text[length] = '\0';
+    str_make_printable(text);
+    return mem_strdup(text);
 }
 
 int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err)
@@ -75,7 +92,7 @@ int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err)
     const struct worker_fd all[] = {
         {qmp_theirs, FD_QMP},         {agent_theirs, FD_AGENT},     {files_theirs, FD_FILES},
         {console_theirs, FD_CONSOLE}, {spec->memory_fd, FD_MEMORY}, {spec->image_fd, FD_IMAGE},
-        {spec->scratch_fd, FD_SCRATCH},
+        {spec->scratch_fd, FD_SCRATCH}, {console_theirs, STDERR_FILENO},
     };
     struct worker_fd fds[ARRAY_SIZE(all) + MACHINE_NICS];
     size_t count = 0;
@@ -102,8 +119,9 @@ int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err)
         return r;
     close(TAKE_FD(qmp_theirs));
     r = qmp_open(&vm.qmp, TAKE_FD(qmp), GREETING_MS, err);
+    CLEANUP_FREE char *said = take_words(vm.console_fd);
     if (r < 0)
-        return r;
+        return *said ? error_set(err, -r, "%s; its last words: %s", err ? err->message : "", said) : r;
     *ret = vm;
     vm = VM_INIT;
     return 0;
@@ -189,15 +207,31 @@ int vm_disconnect_tap(struct vm *vm, int index, int timeout_ms, struct error *er
 
 int vm_connect(struct vm *vm, int image_fd, int scratch_fd, const int *tap_fds, int timeout_ms, struct error *err)
 {
-    int r;
+    int r = 0;
 
-    r = connect_disk(vm, "image", 0, image_fd, DISK_IMAGE, timeout_ms, err);
-    if (r >= 0)
+    if (image_fd >= 0)
+        r = connect_disk(vm, "image", 0, image_fd, DISK_IMAGE, timeout_ms, err);
+    if (r >= 0 && scratch_fd >= 0)
         r = connect_disk(vm, "scratch", 1, scratch_fd, DISK_SCRATCH, timeout_ms, err);
     for (int i = 0; r >= 0 && i < MACHINE_NICS; i++)
         if (tap_fds[i] >= 0)
             r = vm_connect_tap(vm, i, tap_fds[i], timeout_ms, err);
     return r < 0 ? r : qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\":\"cont\"}");
+}
+
+int vm_forget_disks(struct vm *vm, int timeout_ms, struct error *err)
+{
+    int r = 0;
+
+    for (unsigned set = FDSET_FIRST + 2 * vm->forgotten; r >= 0 && set < FDSET_FIRST + 2 * vm->connections; set++)
+        r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\":\"remove-fd\",\"arguments\":{\"fdset-id\":%u}}", set);
+    vm->forgotten = vm->connections;
+    return r;
+}
+
+int vm_pause(struct vm *vm, int timeout_ms, struct error *err)
+{
+    return qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\":\"stop\"}");
 }
 
 /* Stopping also lets go of packets that a network without a tap could not take: the
@@ -207,7 +241,7 @@ int vm_disconnect(struct vm *vm, int timeout_ms, struct error *err)
     unsigned set = FDSET_FIRST + 2 * vm->connections++;
     int r;
 
-    r = qmp_command(&vm->qmp, -EBADF, timeout_ms, err, "{\"execute\":\"stop\"}");
+    r = vm_pause(vm, timeout_ms, err);
     if (r >= 0)
         r = reopen(vm, "image", "image-file", DISK_IMAGE, timeout_ms, err);
     if (r >= 0)

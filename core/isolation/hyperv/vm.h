@@ -17,7 +17,8 @@ struct vm {
     int pidfd;
     struct qmp qmp;
     int agent_fd, files_fd, console_fd;
-    unsigned connections; /* how often it was given disks */
+    unsigned connections; /* how often it was given disks, and had them taken away */
+    unsigned forgotten;   /* of those, whose fds QEMU has closed */
 };
 
 #define VM_INIT \
@@ -40,9 +41,12 @@ int vm_start(const struct vm_spec *spec, struct vm *ret, struct error *err);
 int vm_restore(struct vm *vm, int state_fd, int timeout_ms, struct error *err);
 int vm_save(struct vm *vm, int state_fd, int timeout_ms, struct error *err);
 /* Gives a machine that stands still, with the placeholders it was started with, its
- * disks, and its taps (-EBADF: stays as it is), and lets it run. The fds stay the
+ * disks and taps (-EBADF: stays as it is), and lets it run. The fds stay the
  * caller's. */
 int vm_connect(struct vm *vm, int image_fd, int scratch_fd, const int *tap_fds, int timeout_ms, struct error *err);
+/* Of a machine that runs: QEMU closes the disks it had before, which it keeps until told. */
+int vm_forget_disks(struct vm *vm, int timeout_ms, struct error *err);
+int vm_pause(struct vm *vm, int timeout_ms, struct error *err); /* until vm_connect() */
 /* Stops it and takes its disks away, which the guest must have let go of. */
 int vm_disconnect(struct vm *vm, int timeout_ms, struct error *err);
 /* One interface of a machine that runs, onto a tap and off it. */

@@ -3,8 +3,13 @@
  * Under tcg a guest's path costs several times more the first time, because it is
  * translated then. A pool machine has run them all: it was told a name, mounted two
  * disks of no account, started a container from them as a real one is started, and
- * forgot it. Then it stands still. The plan below names no host path and no limit; what it has is there to
- * make the guest do what a real plan makes it do. */
+ * forgot it. What it starts is what the server says the next container will be like;
+ * before the server knows, the plan below, which names no host path and no limit and
+ * has what makes the guest do what a real plan makes it do.
+ *
+ * Then it mounts the image that was said and a disk without a name, which becomes the
+ * container's when it gets one, and stands still. A container of another image, or
+ * one that has a disk, has these taken off again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -20,25 +25,12 @@
 #include "isolation/hyperv/hyperv.h"
 #include "isolation/hyperv/instance.h"
 #include "isolation/hyperv/scratch.h"
+#include "launch/plan_base.h"
 
 #define WARM_MS 120000 /* nobody waits for it, and it runs behind everybody else */
 #define WARM_SHARES 128 /* an eighth of a container's */
 #define WARM_TURNS 2
 #define WARM_CAPS 0xa80425fb /* Docker's default set */
-
-static const struct {
-    const char *type, *target;
-    uint64_t flags;
-    const char *data;
-} mounts[] = {
-    {"proc", "/proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL},
-    {"tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k"},
-    {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"},
-    {"sysfs", "/sys", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, NULL},
-    {"cgroup", "/sys/fs/cgroup", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, NULL},
-    {"mqueue", "/dev/mqueue", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL},
-    {"tmpfs", "/dev/shm", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=1777,size=67108864"},
-};
 
 static const char *const files[] = {"/etc/resolv.conf", "/etc/hostname", "/etc/hosts"};
 static const char *const masked[] = {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware", NULL};
@@ -62,11 +54,11 @@ static struct plan *make_plan(void)
     for (size_t i = 0; i < ARRAY_SIZE(fresh); i++)
         plan->namespaces[fresh[i]].mode = PLAN_NS_NEW;
     plan->rootfs.layers_dir = mem_strdup("/");
-    plan->mounts = mem_array(ARRAY_SIZE(mounts) + ARRAY_SIZE(files), sizeof(*plan->mounts));
-    for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
+    plan->mounts = mem_array(plan_base_mount_count + ARRAY_SIZE(files), sizeof(*plan->mounts));
+    for (const struct plan_base_mount *base = plan_base_mounts; base < plan_base_mounts + plan_base_mount_count; base++)
         plan->mounts[plan->mount_count++] = (struct plan_mount){
-            .type = mem_strdup(mounts[i].type), .source = mem_strdup(mounts[i].type), .target = mem_strdup(mounts[i].target),
-            .flags = mounts[i].flags, .data = mem_strdup(mounts[i].data)};
+            .type = mem_strdup(base->type), .source = mem_strdup(base->type), .target = mem_strdup(base->target),
+            .flags = base->flags, .data = mem_strdup(base->data)};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
         plan->mounts[plan->mount_count++] = (struct plan_mount){
             .type = mem_strdup("bind"), .source = mem_strdup(files[i]), .target = mem_strdup(files[i]),
@@ -76,7 +68,6 @@ static struct plan *make_plan(void)
     plan->limits.device_rules = mem_new(struct plan_device_rule);
     plan->limits.device_rule_count = 1;
     *plan->limits.device_rules = (struct plan_device_rule){.allow = true, .type = 'a', .major = -1, .minor = -1, .access = "rwm"};
-    strv_push(&plan->process.argv, "/" WARM_PROGRAM);
     strv_push(&plan->process.env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     plan->process.no_stdin = true;
     plan->process.caps = (struct plan_caps){.bounding = WARM_CAPS, .permitted = WARM_CAPS};
@@ -150,7 +141,7 @@ static int turn(struct isolation_instance *instance, const struct plan *plan, st
     if (ends.image < 0)
         return error_errno(err, errno, "cannot open %s", image);
     put_interface(&ends.interfaces);
-    r = scratch_temporary(&instance->setup, &ends.scratch, err);
+    r = scratch_temporary(&instance->setup, instance->setup.dir, &ends.scratch, err);
     if (r >= 0)
         r = hyperv__give(instance, plan, &ends, WARM_MS, err);
     if (r >= 0)
@@ -163,7 +154,6 @@ static int turn(struct isolation_instance *instance, const struct plan *plan, st
 int hyperv_warm(struct isolation_instance *instance, const char *cgroup, struct error *err)
 {
     static const struct plan_limits low = {.cpu_shares = WARM_SHARES, .memory_swappiness = -1};
-    CLEANUP(plan_freep) struct plan *plan = make_plan();
     int r = hyperv__enter_cgroup(instance, cgroup, err);
 
     instance->pooled = true;
@@ -171,11 +161,84 @@ int hyperv_warm(struct isolation_instance *instance, const char *cgroup, struct 
         r = cgroup_apply(cgroup, &low, err);
     if (r >= 0 && (!instance->setup.has_template || instance->memory_fd < 0))
         r = error_set(err, ENOENT, "there is no template");
+    return r < 0 ? r : hyperv__restore(instance, err);
+}
+
+/* --- what it has ahead ---------------------------------------------------------------- */
+
+void hyperv__ahead_drop(struct isolation_instance *instance)
+{
+    free(instance->ahead.image);
+    instance->ahead.image = NULL;
+    cleanup_close(&instance->ahead.scratch);
+}
+
+int hyperv__ahead_leave(struct isolation_instance *instance, int timeout_ms, struct error *err)
+{
+    static const int no_taps[MACHINE_NICS] = NO_TAPS;
+    int r;
+
+    if (!instance->ahead.image)
+        return 0;
+    r = vm_connect(&instance->vm, -EBADF, -EBADF, no_taps, timeout_ms, err);
     if (r >= 0)
-        r = hyperv__restore(instance, err);
+        r = hyperv__ask_within(instance, RPC_RESET, NULL, timeout_ms, err);
+    if (r >= 0)
+        r = vm_disconnect(&instance->vm, timeout_ms, err);
+    hyperv__ahead_drop(instance);
+    return r;
+}
+
+void hyperv__ahead_take(struct isolation_instance *instance, const struct plan *plan, struct ends *ends)
+{
+    if (!instance->ahead.image || plan->rootfs.size || !str_equal(instance->ahead.image, plan->rootfs.device) ||
+        scratch_name(instance->ahead.scratch, plan) < 0)
+        return;
+    ends->scratch = TAKE_FD(instance->ahead.scratch);
+    ends->mounted = true;
+    hyperv__ahead_drop(instance);
+}
+
+static int mount_ahead(struct isolation_instance *instance, const char *image_path, const char *program, const char *dir,
+                       struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+    CLEANUP(hyperv__ends_close) struct ends ends = ENDS_INIT;
+    int r;
+
+    /* Where there cannot be one without a name, or the image has gone meanwhile, it
+     * waits with nothing. */
+    ends.image = open(image_path, O_RDONLY | O_CLOEXEC);
+    if (ends.image < 0 || scratch_temporary(&instance->setup, dir, &ends.scratch, NULL) < 0)
+        return 0;
+    r = vm_connect(&instance->vm, ends.image, ends.scratch, ends.taps, WARM_MS, err);
+    if (program)
+        wire_put_string(&body, RPC_TAG_PROGRAM, program);
+    if (r >= 0)
+        r = hyperv__ask_within(instance, RPC_DISKS, &body, WARM_MS, err);
+    if (r >= 0)
+        r = vm_forget_disks(&instance->vm, WARM_MS, err);
+    if (r >= 0)
+        r = vm_pause(&instance->vm, WARM_MS, err);
+    if (r < 0)
+        return r;
+    instance->ahead.image = mem_strdup(image_path);
+    instance->ahead.scratch = TAKE_FD(ends.scratch);
+    return 0;
+}
+
+int hyperv_rehearse(struct isolation_instance *instance, struct plan *given, const char *dir, struct error *err)
+{
+    CLEANUP(plan_freep) struct plan *made = given ? NULL : make_plan();
+    struct plan *plan = given ? given : made;
+    int r = hyperv__ahead_leave(instance, WARM_MS, err);
+
+    CLEANUP_FREE char *program = mem_strdup(plan->process.argv ? plan->process.argv[0] : NULL);
+    strv_freep(&plan->process.argv);
+    strv_push(&plan->process.argv, "/" WARM_PROGRAM);
     for (int i = 0; r >= 0 && i < WARM_TURNS; i++)
         r = turn(instance, plan, err);
-    return r;
+    return r < 0 || !plan->rootfs.device ? r : mount_ahead(instance, plan->rootfs.device, program, dir, err);
 }
 
 int hyperv_warm_watch(struct isolation_instance *instance, pid_t *ret_pid)

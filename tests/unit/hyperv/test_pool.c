@@ -85,7 +85,8 @@ static struct shim_spec spec_of(const char *id, const char *dir)
                               .log_max_files = 1, .machines_dir = fixture_machines, .machine_memory_fd = fixture_memory_fd};
 }
 
-static void waiting_begin(struct waiting *waiting)
+/* next: what it is to expect; NULL: nobody knows. */
+static void waiting_begin_for(struct waiting *waiting, const struct plan *next)
 {
     char id[ID_LENGTH + 1];
 
@@ -93,7 +94,12 @@ static void waiting_begin(struct waiting *waiting)
     *waiting = (struct waiting){0};
     snprintf(waiting->cgroup, sizeof(waiting->cgroup), "tabique-test-%d/pool-%.12s", (int)getpid(), id);
     const struct shim_spec spec = spec_of(id, "/");
-    GOOD(shim_warm_spawn(&spec, waiting->cgroup, &waiting->warm, &err));
+    GOOD(shim_warm_spawn(&spec, waiting->cgroup, next, fixture_root, &waiting->warm, &err));
+}
+
+static void waiting_begin(struct waiting *waiting)
+{
+    waiting_begin_for(waiting, NULL);
 }
 
 static void waiting_ready(struct waiting *waiting)
@@ -311,6 +317,89 @@ static void test_kept_disk(void **state)
     guest_end(&again);
 }
 
+static bool has_disk(const char *dir)
+{
+    CLEANUP_FREE char *path = path_join(dir, "scratch.ext4");
+
+    return access(path, F_OK) == 0;
+}
+
+static void assert_title(pid_t shim, const char *id)
+{
+    CLEANUP_FREE char *path = mem_printf("/proc/%d/cmdline", (int)shim);
+    CLEANUP_FREE char *text = NULL;
+    size_t length;
+
+    assert_int_equal(file_read(AT_FDCWD, path, 64 << 10, &text, &length), 0);
+    for (size_t i = 0; i + 1 < length; i++)
+        text[i] = text[i] ? text[i] : ' ';
+    assert_null(strstr(text, "--warm"));
+    assert_non_null(strstr(text, id));
+}
+
+/* The image is there, and so is a disk, which becomes the container's: once. */
+static void test_expected(void **state)
+{
+    struct guest guest, again;
+    struct waiting waiting;
+    char text[256];
+    struct plan *plan = guest_new(&guest, "ls -d /bin/warm 2>/dev/null; ls -A /scratch 2>/dev/null; echo kept >/file; cat /file");
+    CLEANUP_FREE char *dir = mem_strdup(guest.dir);
+
+    waiting_begin_for(&waiting, plan);
+    waiting_ready(&waiting);
+    assert_false(has_disk(dir));
+    guest_adopt(&guest, &waiting, plan);
+    guest_start(&guest, plan);
+    assert_int_equal(guest.started.pid, waiting.worker);
+    assert_true(has_disk(dir));
+    assert_title(shim_pid(guest.shim), guest.id);
+    guest_output(&guest, text, sizeof(text));
+    assert_string_equal(text, "kept\n");
+    guest_end(&guest);
+
+    /* One that has a disk: the other goes. */
+    plan = guest_new(&again, "cat /file");
+    free(plan->rootfs.upper);
+    plan->rootfs.upper = path_join(dir, "upper");
+    waiting_begin_for(&waiting, plan);
+    waiting_ready(&waiting);
+    guest_adopt(&again, &waiting, plan);
+    guest_start(&again, plan);
+    assert_int_equal(again.started.pid, waiting.worker);
+    guest_output(&again, text, sizeof(text));
+    assert_string_equal(text, "kept\n");
+    guest_end(&again);
+}
+
+/* Expected as one, then as another, and comes as a third. */
+static void test_unexpected(void **state)
+{
+    struct guest guest;
+    struct waiting waiting;
+    char text[256];
+    struct plan *plan = guest_new(&guest, "ls / | grep -c -x bin; echo x >/file; cat /file");
+    CLEANUP_FREE char *other = path_join(guest.dir, "other.erofs");
+    CLEANUP_FREE char *image = plan->rootfs.device;
+    const char *copy[] = {"cp", image, other, NULL};
+
+    fixture_tool("/bin/cp", copy);
+    plan->rootfs.device = other;
+    waiting_begin(&waiting);
+    waiting_ready(&waiting);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(shim_warm_rehearse(waiting.warm, plan, fixture_root), 0);
+        waiting_ready(&waiting);
+    }
+    plan->rootfs.device = mem_strdup(image);
+    guest_adopt(&guest, &waiting, plan);
+    guest_start(&guest, plan);
+    assert_int_equal(guest.started.pid, waiting.worker);
+    guest_output(&guest, text, sizeof(text));
+    assert_string_equal(text, "1\nx\n");
+    guest_end(&guest);
+}
+
 static void test_too_small(void **state)
 {
     struct guest guest;
@@ -448,6 +537,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_taken),             cmocka_unit_test(test_two_differ),
         cmocka_unit_test(test_limits_hold),       cmocka_unit_test(test_kept_disk),
+        cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_unexpected),
         cmocka_unit_test(test_too_small),         cmocka_unit_test(test_killed_while_waiting),
         cmocka_unit_test(test_killed_when_taken), cmocka_unit_test(test_stalled_when_taken),
         cmocka_unit_test(test_shim_killed),       cmocka_unit_test(test_let_go_at_any_time),
