@@ -231,15 +231,19 @@ static bool in_ranges(const struct port_filter *filter, int port, const char *pr
     return false;
 }
 
-static bool has_port(const struct list *list, const cJSON *summary)
+/* Whether one of "80/tcp": ... is in the ranges asked for, if any are. */
+static bool has_port(const struct port_filter *filter, const cJSON *ports)
 {
-    if (list->publish.count + list->expose.count == 0)
-        return true;
     const cJSON *port;
-    cJSON_ArrayForEach (port, json_get(summary, "Ports")) {
-        const char *protocol = json_string(port, "Type", "tcp");
-        if (in_ranges(&list->publish, (int)json_int(port, "PublicPort", 0), protocol) ||
-            in_ranges(&list->expose, (int)json_int(port, "PrivatePort", 0), protocol))
+
+    if (filter->count == 0)
+        return true;
+    cJSON_ArrayForEach (port, ports) {
+        const size_t digits = strcspn(port->string, "/");
+        CLEANUP_FREE char *number = mem_strndup(port->string, digits);
+        int value = 0;
+        if (str_to_int(number, 0, 65535, &value) == 0 &&
+            in_ranges(filter, value, port->string[digits] ? port->string + digits + 1 : "tcp"))
             return true;
     }
     return false;
@@ -266,6 +270,8 @@ static bool is_wanted(const struct list *list, const struct container_info *info
            filter_match_prefix(filters, "id", info->id) &&
            !(list->has_task_filter && list->wants_tasks) &&
            filter_match_labels(filters, "label", json_get(info->config, "Labels")) &&
+           has_port(&list->publish, json_get(info->host_config, "PortBindings")) &&
+           has_port(&list->expose, json_get(info->config, "ExposedPorts")) &&
            (filter_match(filters, "isolation", info->isolation) ||
             filter_match(filters, "isolation", asked[0] ? asked : "default")) &&
            has_exit_code(filters, info) &&
@@ -312,8 +318,6 @@ static int visit(void *user, struct container *container)
         return 1;
 
     CLEANUP_JSON cJSON *summary = shape_container_summary(info, request_api_version(list->request));
-    if (!has_port(list, summary))
-        return 0;
     refresh_image(list->request, info, summary);
     int64_t rw = 0, root_fs = 0;
     if (list->size && container_size(container, &rw, &root_fs) >= 0) {

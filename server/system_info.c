@@ -297,7 +297,7 @@ int system_info(struct request *request)
     json_add_string(json, "LoggingDriver", "json-file");
     json_add_string(json, "CgroupDriver", "cgroupfs");
     json_add_string(json, "CgroupVersion", info.cgroup_version == 2 ? "2" : "1");
-    json_add_int(json, "NEventsListener", 0);
+    json_add_int(json, "NEventsListener", (int64_t)event_subscribers(engine_events(request_engine(request))));
     json_add_string(json, "KernelVersion", machine.kernel);
     json_add_string(json, "OperatingSystem", machine.os);
     json_add_string(json, "OSVersion", machine.os_version);

@@ -257,6 +257,17 @@ struct event_subscriber *event_subscribe(struct event_bus *bus, size_t queue_siz
     return subscriber;
 }
 
+size_t event_subscribers(struct event_bus *bus)
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&bus->lock);
+    for (const struct event_subscriber *each = bus->subscribers; each; each = each->next)
+        count++;
+    pthread_mutex_unlock(&bus->lock);
+    return count;
+}
+
 void event_unsubscribe(struct event_subscriber *subscriber)
 {
     if (!subscriber)

@@ -60,6 +60,7 @@ void event_publish_list_at(struct event_bus *bus, int64_t time_ns, const char *t
 #define EVENT_QUEUE_DEFAULT 4096
 struct event_subscriber *event_subscribe(struct event_bus *bus, size_t queue_size);
 void event_unsubscribe(struct event_subscriber *subscriber);
+size_t event_subscribers(struct event_bus *bus); /* how many there are */
 /* 0 and an event to unref; -ETIMEDOUT (timeout_ms below 0: never); -EPIPE when
  * cut off or the bus closes, after what was queued until then. */
 int event_next(struct event_subscriber *subscriber, int timeout_ms, struct event **ret);
