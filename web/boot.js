@@ -11,6 +11,8 @@
   } catch (error) {
     /* Storage is refused or damaged: the defaults do. */
   }
+  /* Who is signed in is asked while the modules are still on their way; session.js takes the answer. */
+  window.tabiqueSession = fetch('/api/v1/session', { headers: { Accept: 'application/json' }, credentials: 'same-origin', cache: 'no-store' }).catch(function () { return null; });
   /* A script that did not come leaves an empty page: once more, then, but not for ever. */
   addEventListener('error', function (event) {
     var element = event.target;

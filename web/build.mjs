@@ -68,6 +68,7 @@ function follow(path) {
     follow(join(dirname(path), target));
 }
 follow('main.js');
+follow('views/overview.js');
 
 const hash = createHash('sha256');
 for (const path of [...files.keys()].sort()) hash.update(path).update('\0').update(files.get(path)).update('\0');

@@ -44,7 +44,7 @@ export function url(path, query) {
  * @param {string} method
  * @param {string} path
  * @param {{query?: Record<string, any>, body?: any, raw?: BodyInit, type?: string, signal?: AbortSignal,
- *          accept?: string, quiet401?: boolean, headers?: Record<string, string>}} [options]
+ *          accept?: string, quiet401?: boolean, asked?: Response|null, headers?: Record<string, string>}} [options]
  * @returns {Promise<Response>}
  */
 export async function send(method, path, options = {}) {
@@ -59,7 +59,7 @@ export async function send(method, path, options = {}) {
 
   let response;
   try {
-    response = await fetch(url(path, options.query), { method, headers, body, signal: options.signal, credentials: 'same-origin', cache: 'no-store' });
+    response = options.asked ?? await fetch(url(path, options.query), { method, headers, body, signal: options.signal, credentials: 'same-origin', cache: 'no-store' });
   } catch (error) {
     if (/** @type {Error} */ (error).name === 'AbortError') throw error;
     throw new ApiError(0, t('error.unreachable'));

@@ -7,13 +7,19 @@ import { fold, visible } from './text.js';
  *   worker?: boolean, kernelThread?: boolean}} Process */
 /** @typedef {{relation: 'same'|'container-only'|'host-only'|'worker', container: Process|null, host: Process|null}} Row */
 
-/** A number alone does not name a process: it is used again. @param {Process} p */
-export const processKey = (p) => p.pid + '@' + p.startedAt;
+/* Asked for again and again, of thousands: made once for each. */
+const keys = new WeakMap();
+/** @param {(of: any) => string} make */
+const once = (make) => (/** @type {any} */ of) => {
+  let key = keys.get(of);
+  if (key === undefined) keys.set(of, (key = make(of)));
+  return key;
+};
 
-/** @param {Row} row */
-export function rowKey(row) {
-  return (row.container ? 'c' + processKey(row.container) : '') + (row.host ? 'h' + processKey(row.host) : '');
-}
+/** A number alone does not name a process: it is used again. @type {(p: Process) => string} */
+export const processKey = once((p) => p.pid + '@' + p.startedAt);
+/** @type {(row: Row) => string} */
+export const rowKey = once((row) => (row.container ? 'c' + processKey(row.container) : '') + (row.host ? 'h' + processKey(row.host) : ''));
 
 const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' });
 /** @param {string} key @param {boolean} descending */

@@ -23,9 +23,13 @@ function take(answer) {
   session.set({ state: 'in', user: answer.user, role: answer.role, mustChange: !!answer.mustChangePassword, logs: !!answer.mayReadLogs });
 }
 
+/* Asked by boot.js, and true once only. */
+const early = /** @type {any} */ (globalThis);
 export async function resumeSession() {
+  const asked = await early.tabiqueSession;
+  delete early.tabiqueSession;
   try {
-    take(await get('/api/v1/session', undefined, { quiet401: true }));
+    take(await get('/api/v1/session', undefined, { quiet401: true, asked }));
   } catch (error) {
     session.set({ ...nobody, state: error.status === 401 || error.status === 403 ? 'out' : 'offline' });
   }

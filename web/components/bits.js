@@ -108,17 +108,19 @@ export function saveAs(name, type, data) {
 
 export const openView = (path, query) => go(link(path, query));
 
-/** Changes of these are shown for a moment: keys that came since the last list. */
-export function useFresh(keys, ready) {
-  const known = useRef(/** @type {Map<string, number>|null} */ (null));
+/** What came since the last list is shown for a moment. @param {any[]} rows @param {(row: any) => string} keyOf @param {boolean} ready */
+export function useFresh(rows, keyOf, ready) {
+  const known = useRef({ rows: /** @type {any} */ (null), since: /** @type {Map<string, number>|null} */ (null) });
   const now = Date.now();
-  if (ready) {
-    const old = known.current;
-    const next = new Map();
-    for (const key of keys) next.set(key, old ? old.get(key) ?? now : 0);
-    known.current = next;
+  if (ready && known.current.rows !== rows) {
+    const old = known.current.since, since = new Map();
+    for (const row of rows) {
+      const key = keyOf(row);
+      since.set(key, old ? old.get(key) ?? now : 0);
+    }
+    known.current = { rows, since };
   }
-  return (key) => now - (known.current?.get(key) ?? 0) < 3000;
+  return (key) => now - (known.current.since?.get(key) ?? 0) < 3000;
 }
 
 export function Filterbar({ children }) {

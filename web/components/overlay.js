@@ -100,12 +100,8 @@ export function Overlays() {
 
 /* --- menus ------------------------------------------------------------------------- */
 const ITEMS = '[role^=menuitem]:not([disabled])';
-/** @param {{label: any, items: ({label: string, run: () => void, icon?: string, danger?: boolean, disabled?: boolean, hint?: string, checked?: boolean}|null|false)[], title?: string, quiet?: boolean, end?: boolean}} props */
-export function Menu({ label, items, title = undefined, quiet = true, end = true }) {
-  const [open, setOpen] = useState(false);
-  const [place, setPlace] = useState({});
-  const root = useRef(/** @type {HTMLElement} */ (null));
-  const list = /** @type {any[]} */ (items.filter((item) => item));
+/* Outside of the menu, whose label it would keep (see table.js). */
+function useAway(open, root, setOpen) {
   /* Before anything else can happen: an effect that came after a quick Escape would
    * take the focus into the menu that goes. */
   useLayoutEffect(() => {
@@ -118,6 +114,15 @@ export function Menu({ label, items, title = undefined, quiet = true, end = true
     /** @type {HTMLElement} */ (root.current.querySelector(ITEMS))?.focus();
     return () => { document.removeEventListener('pointerdown', away, true); removeEventListener('resize', gone); document.removeEventListener('scroll', gone, true); };
   }, [open]);
+}
+
+/** @param {{label: any, items: ({label: string, run: () => void, icon?: string, danger?: boolean, disabled?: boolean, hint?: string, checked?: boolean}|null|false)[], title?: string, quiet?: boolean, end?: boolean}} props */
+export function Menu({ label, items, title = undefined, quiet = true, end = true }) {
+  const [open, setOpen] = useState(false);
+  const [place, setPlace] = useState({});
+  const root = useRef(/** @type {HTMLElement} */ (null));
+  const list = /** @type {any[]} */ (items.filter((item) => item));
+  useAway(open, root, setOpen);
   const close = () => { setOpen(false); root.current?.querySelector('button')?.focus(); };
   const show = () => {
     if (open) return setOpen(false);

@@ -1,12 +1,11 @@
 /* panes.js - one side of a comparison, and the wall between two sides with the
  * lines that join what is the same. */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from '../app/html.js';
-import { t, bytes, number, age, dateTime } from '../app/i18n.js';
+import { t, bytes, number, age, dateTime, language, percent } from '../app/i18n.js';
 import { visible, fold } from '../app/text.js';
 import { by, matches, processKey, rowKey, treeOrder } from '../app/processes.js';
 import { Table, TreeCell } from './table.js';
 import { isThick } from './wall.js';
-import { percent } from '../app/i18n.js';
 
 /** The rows of one side as they stand there. @param {any[]} rows @param {'container'|'host'} side */
 export function useSide(rows, side, { tree, sort, search, closed }) {
@@ -25,20 +24,15 @@ export function useSide(rows, side, { tree, sort, search, closed }) {
   }, [rows, side, tree, sort, search, closed]);
 }
 
-/**
- * @param {{title: any, label: string, side: 'container'|'host', entries: any[], api: any, onView: () => void, lit: string|null, chosen: string|null,
- *   onHover: (key: string|null) => void, onChoose: (row: any) => void, onOpen?: (row: any) => void, closed: Set<string>, onClose: (key: string) => void,
- *   sort: string, onSort: (key: string) => void, empty: any, loading: boolean, fresh: (key: string) => boolean, marks?: Map<string, string>, now: number, moment: number|null}} props
- */
-export function Pane(props) {
-  const { side, entries, lit, fresh, marks, moment } = props;
-  const at = moment ?? props.now;
-  const columns = [
+/* The same as long as nothing in them differs: what only lights up leaves the rows alone.
+ * Made outside the pane, whose markup they would keep (see table.js). */
+function useColumns(side, closed, marks, at, moment, toggle) {
+  return useMemo(() => [
     { key: 'pid', label: t('process.pid'), width: (w) => (w < 260 ? 54 : 72), align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.row[side].pid}</span>` },
     { key: 'name', label: t('process.name'), sort: true, render: (e) => {
       const p = e.row[side];
       const rest = argumentsOf(p);
-      return html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${props.closed.has(rowKey(e.row))} onToggle=${() => props.onClose(rowKey(e.row))} label=${visible(p.name)}
+      return html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(rowKey(e.row))} onToggle=${() => toggle.current(rowKey(e.row))} label=${visible(p.name)}
         body=${html`<span class="process-name">${visible(p.name)}</span>${rest && html`<span class="process-args">${rest}</span>`}
           ${e.row.relation === 'container-only' && html`<span class="tag only">${t('relation.short.container-only')}</span>`}
           ${e.row.relation === 'worker' && html`<span class="tag worker">${t('relation.short.worker')}</span>`}
@@ -49,7 +43,20 @@ export function Pane(props) {
     { key: 'memoryBytes', label: t('memory'), width: 84, min: 450, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : bytes(e.row[side].memoryBytes)) },
     { key: 'threads', label: t('process.threads'), width: 62, min: 680, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => number(e.row[side].threads || 0) },
     { key: 'startedAt', label: t('process.age'), width: 82, min: 570, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => age((at - Date.parse(e.row[side].startedAt)) / 1000), title: (e) => dateTime(e.row[side].startedAt) },
-  ];
+  ], [side, closed, marks, at, moment, language.get()]);
+}
+
+/**
+ * @param {{title: any, label: string, side: 'container'|'host', entries: any[], api: any, onView: () => void, lit: string|null, chosen: string|null,
+ *   onHover: (key: string|null) => void, onChoose: (row: any) => void, onOpen?: (row: any) => void, closed: Set<string>, onClose: (key: string) => void,
+ *   sort: string, onSort: (key: string) => void, empty: any, loading: boolean, fresh: (key: string) => boolean, marks?: Map<string, string>, now: number, moment: number|null}} props
+ */
+export function Pane(props) {
+  const { side, entries, lit, fresh, marks, moment, closed } = props;
+  const at = moment ?? props.now;
+  const toggle = useRef(props.onClose);
+  toggle.current = props.onClose;
+  const columns = useColumns(side, closed, marks, at, moment, toggle);
   return html`<section class=${'pane ' + side} aria-label=${props.label}>
     <header class="pane-head">${props.title}<span class="pane-count">${t('processes.count', { n: entries.length })}</span></header>
     <${Table} label=${props.label} columns=${columns} rows=${entries} rowKey=${entryKey} api=${props.api} onView=${props.onView} sort=${props.sort} onSort=${props.onSort}
@@ -79,55 +86,61 @@ const SVG = 'http://www.w3.org/2000/svg';
 export function Wall(props) {
   const svg = useRef(/** @type {SVGSVGElement} */ (null));
   const lines = useRef(new Map());
+  const size = useRef({ width: 0, height: 0 });
   const thick = isThick(props.isolation);
   const state = useRef(props);
   state.current = props;
 
   const draw = () => {
     const element = svg.current;
-    const { left, right, leftEntries, rightEntries, lit, chosen, mirrored } = state.current;
-    if (!element || !left.current || !right.current) return;
-    const width = element.clientWidth, height = element.clientHeight;
+    const { leftEntries, rightEntries, lit, chosen, mirrored } = state.current;
+    /* First everything is asked, then everything is written: a question between two
+     * changes would have the browser lay out the page anew each time. */
+    const left = state.current.left.current?.sight(), right = state.current.right.current?.sight();
+    if (!element || !left || !right) return;
+    const { width, height } = size.current;
     const offset = 32; /* the panes' heads */
     const group = element.querySelector('.joins');
-    const there = new Set(rightEntries.map(entryKey));
+    const top = offset + 32, inside = (y) => y >= top && y <= height;
+    const cut = (y) => Math.max(top - 6, Math.min(height + 2, y));
+    const middle = width / 2, from = mirrored ? width - 4 : 4, to = mirrored ? 4 : width - 4;
     const seen = new Set();
-    for (const entry of leftEntries) {
-      const key = entryKey(entry);
-      if (entry.row.relation !== 'same' || !there.has(key)) continue;
-      let a = left.current.y(key), b = right.current.y(key);
+    for (const { row } of [...leftEntries.slice(left.first, left.end), ...rightEntries.slice(right.first, right.end)]) {
+      const key = rowKey(row);
+      if (row.relation !== 'same' || seen.has(key)) continue;
+      const a = left.y(key), b = right.y(key);
       if (a === null || b === null) continue;
-      a += offset; b += offset;
-      const top = offset + 32, inside = (y) => y >= top && y <= height;
-      if (!inside(a) && !inside(b)) continue;
-      const cut = (y) => Math.max(top - 6, Math.min(height + 2, y));
-      const out = !inside(a) || !inside(b);
-      a = cut(a); b = cut(b);
+      const ends = [inside(a + offset), inside(b + offset)];
+      if (!ends[0] && !ends[1]) continue;
+      const y = [cut(a + offset), cut(b + offset)];
+      const out = !ends[0] || !ends[1];
       seen.add(key);
       let join = lines.current.get(key);
       if (!join) {
-        join = document.createElementNS(SVG, 'g');
-        for (const name of ['path', 'circle', 'circle']) join.append(document.createElementNS(SVG, name));
-        join.children[1].setAttribute('r', '3');
-        join.children[2].setAttribute('r', '3');
-        join.addEventListener('mouseenter', () => state.current.onHover(key));
-        join.addEventListener('mouseleave', () => state.current.onHover(null));
-        join.addEventListener('click', () => { const found = state.current.leftEntries.find((e) => entryKey(e) === key); if (found) state.current.onChoose(found.row); });
-        lines.current.set(key, join);
-        group.append(join);
+        const line = document.createElementNS(SVG, 'g');
+        for (const name of ['path', 'circle', 'circle']) line.append(document.createElementNS(SVG, name));
+        line.children[1].setAttribute('r', '3');
+        line.children[2].setAttribute('r', '3');
+        line.addEventListener('mouseenter', () => state.current.onHover(key));
+        line.addEventListener('mouseleave', () => state.current.onHover(null));
+        line.addEventListener('click', () => { const found = state.current.leftEntries.find((e) => entryKey(e) === key); if (found) state.current.onChoose(found.row); });
+        lines.current.set(key, (join = { line, look: '', path: '' }));
+        group.append(line);
       }
-      join.setAttribute('class', 'join' + (out ? ' out' : '') + (lit === key || chosen === key ? ' lit' : ''));
-      const middle = width / 2, from = mirrored ? width - 4 : 4, to = mirrored ? 4 : width - 4;
-      join.children[0].setAttribute('d', `M${from} ${a}C${middle} ${a} ${middle} ${b} ${to} ${b}`);
-      join.children[1].setAttribute('cx', String(from)); join.children[1].setAttribute('cy', String(a));
-      join.children[2].setAttribute('cx', String(to)); join.children[2].setAttribute('cy', String(b));
+      const look = 'join' + (out ? ' out' : '') + (lit === key || chosen === key ? ' lit' : '');
+      const path = `M${from} ${y[0]}C${middle} ${y[0]} ${middle} ${y[1]} ${to} ${y[1]}`;
+      if (join.look !== look) join.line.setAttribute('class', (join.look = look));
+      if (join.path === path) continue;
+      join.path = path;
+      join.line.children[0].setAttribute('d', path);
+      [from, to].forEach((x, i) => { join.line.children[i + 1].setAttribute('cx', String(x)); join.line.children[i + 1].setAttribute('cy', String(y[i])); });
     }
-    for (const [key, join] of lines.current) if (!seen.has(key)) { join.remove(); lines.current.delete(key); }
+    for (const [key, { line }] of lines.current) if (!seen.has(key)) { line.remove(); lines.current.delete(key); }
   };
   props.drawer.current = draw;
   useLayoutEffect(() => { draw(); const again = requestAnimationFrame(draw); return () => cancelAnimationFrame(again); });
   useEffect(() => {
-    const observer = new ResizeObserver(() => draw());
+    const observer = new ResizeObserver(([{ contentRect }]) => { size.current = contentRect; draw(); });
     observer.observe(svg.current);
     return () => observer.disconnect();
   }, []);

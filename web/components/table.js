@@ -1,7 +1,7 @@
 /* table.js - a table of any length: only the rows in sight exist. It is a real
  * <table>, told to assistive technology as a grid with its true number of rows;
  * arrows, j/k, Home, End and Enter work on the row that is active. */
-import { html, useState, useRef, useLayoutEffect, useEffect, useMemo } from '../app/html.js';
+import { html, memo, useState, useRef, useLayoutEffect, useEffect, useMemo } from '../app/html.js';
 import { t } from '../app/i18n.js';
 import { useStore } from '../app/store.js';
 import { settings, changeSettings } from '../app/settings.js';
@@ -18,6 +18,57 @@ export function useRowHeight() {
  * @typedef {{key: string, label: string, width?: number | ((table: number) => number), align?: 'end', min?: number, off?: boolean, sort?: boolean, quiet?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
 
 let serial = 0;
+const none = {};
+/* So many rows at a time come and go, and stand ready above and below what is in sight. */
+const STEP = 4, AHEAD = 8;
+
+/* One row. While one scrolls it is given the same again and again, and is left alone. */
+const Row = memo(({ row, id, i, active, selected, look, shown, selects, hovers, hands }) => html`<tr id=${id} aria-rowindex=${i + 2} aria-selected=${active ? 'true' : 'false'} class=${(active ? 'active ' : '') + (selected ? 'selected ' : '') + look}
+    onClick=${(event) => { if (!event.target.closest('button, a, input')) hands.current.pick(row); }}
+    onDblClick=${() => hands.current.open?.(row)}
+    onMouseEnter=${hovers && (() => hands.current.hover(row))} onMouseLeave=${hovers && (() => hands.current.hover(null))}>
+    ${selects && html`<td class="check"><input type="checkbox" tabindex="-1" aria-label=${t('table.select')} checked=${selected} onChange=${() => hands.current.toggle(row)} /></td>`}
+    ${shown.map((column) => html`<td key=${column.key} class=${column.align ?? ''} title=${column.title?.(row)}>${column.render(row, i)}</td>`)}
+  </tr>`);
+
+/* What lives longer than one turn is made here, out of reach of a table's properties: a
+ * function that is kept keeps all that stood around it, and markup among that (a title, say)
+ * the whole page as it was then. Thus every turn's page was kept by the next one's. */
+const useName = () => useMemo(() => 'table' + ++serial, []);
+const useIndex = (rows, rowKey) => useMemo(() => new Map(rows.map((row, i) => [rowKey(row), i])), [rows]);
+const useShown = (columns, wish, width) => useMemo(() => columns.filter((column) => wish[column.key] ?? (!column.off && (!column.min || width >= column.min))), [columns, wish, width]);
+const useAll = (rows, rowKey, selected) => useMemo(() => !!selected && rows.length > 0 && rows.every((row) => selected.has(rowKey(row))), [rows, selected]);
+
+/** Which rows are to stand there. The browser is asked when it knows: on a scroll, on a change of size. */
+function useSight(scroller, rowHeight, length, latest) {
+  const [view, setView] = useState({ first: 0, count: 40, width: 1200 });
+  const place = useRef({ top: 0, height: 0 });
+  const measure = () => {
+    const box = scroller.current;
+    if (!box) return;
+    place.current = { top: box.scrollTop, height: box.clientHeight };
+    const first = Math.max(0, Math.floor(place.current.top / rowHeight / STEP) * STEP - AHEAD);
+    const count = Math.ceil(place.current.height / rowHeight) + 2 * AHEAD + STEP;
+    const width = box.clientWidth;
+    setView((old) => (old.first === first && old.count === count && old.width === width ? old : { first, count, width }));
+  };
+  const scrolled = () => { measure(); latest.current.onView?.(); };
+  useLayoutEffect(() => {
+    measure();
+    const observer = new ResizeObserver(scrolled);
+    observer.observe(scroller.current);
+    return () => observer.disconnect();
+  }, [rowHeight]);
+  useEffect(scrolled, [length]);
+  /* On paper nobody scrolls. */
+  useEffect(() => {
+    const whole = () => setView((old) => ({ ...old, first: 0, count: 3000 }));
+    addEventListener('beforeprint', whole);
+    addEventListener('afterprint', measure);
+    return () => { removeEventListener('beforeprint', whole); removeEventListener('afterprint', measure); };
+  }, []);
+  return { view, place, scrolled };
+}
 
 /**
  * @param {{label: string, columns: Column[], rows: any[], rowKey: (row: any) => string, sort?: string, onSort?: (key: string) => void,
@@ -29,38 +80,13 @@ export function Table(props) {
   const { columns, rows, rowKey, sort = '', onSort, onOpen, rowClass, selected, onSelect } = props;
   const rowHeight = useRowHeight();
   const scroller = useRef(/** @type {HTMLDivElement} */ (null));
-  const [view, setView] = useState({ first: 0, count: 40, width: 1200 });
+  const latest = useRef(props);
+  latest.current = props;
+  const { view, place, scrolled } = useSight(scroller, rowHeight, rows.length, latest);
   const [own, setOwn] = useState(/** @type {string|null} */ (null));
   const active = props.active !== undefined ? props.active : own;
-  const name = useMemo(() => 'table' + ++serial, []);
-  const index = useMemo(() => {
-    const map = new Map();
-    rows.forEach((row, i) => map.set(rowKey(row), i));
-    return map;
-  }, [rows]);
-
-  const measure = () => {
-    const box = scroller.current;
-    if (!box) return;
-    const first = Math.max(0, Math.floor(box.scrollTop / rowHeight) - 8);
-    const count = Math.ceil(box.clientHeight / rowHeight) + 16;
-    const width = box.clientWidth;
-    setView((old) => (old.first === first && old.count === count && old.width === width ? old : { first, count, width }));
-  };
-  useLayoutEffect(() => {
-    measure();
-    const observer = new ResizeObserver(() => { measure(); props.onView?.(); });
-    observer.observe(scroller.current);
-    return () => observer.disconnect();
-  }, [rowHeight]);
-  useEffect(() => { measure(); props.onView?.(); }, [rows.length]);
-  /* On paper nobody scrolls. */
-  useEffect(() => {
-    const whole = () => setView((old) => ({ ...old, first: 0, count: 3000 }));
-    addEventListener('beforeprint', whole);
-    addEventListener('afterprint', measure);
-    return () => { removeEventListener('beforeprint', whole); removeEventListener('afterprint', measure); };
-  }, []);
+  const name = useName();
+  const index = useIndex(rows, rowKey);
 
   const reveal = (i) => {
     const box = scroller.current;
@@ -73,8 +99,16 @@ export function Table(props) {
     reveal: (key) => { if (index.has(key)) reveal(index.get(key)); },
     /* So that it stands at y, as far as the list's ends allow. */
     level: (key, y) => { if (index.has(key) && scroller.current) scroller.current.scrollTop = HEAD_HEIGHT + index.get(key) * rowHeight + rowHeight / 2 - y; },
-    /* Middle of a row from the top of the table's box, for lines drawn beside it. */
+    /* Middle of a row from the top of the table's box. */
     y: (key) => (index.has(key) && scroller.current ? HEAD_HEIGHT + index.get(key) * rowHeight + rowHeight / 2 - scroller.current.scrollTop : null),
+    /* For lines drawn beside the table: what is in sight, and where; asks the browser nothing. */
+    sight: () => {
+      const { top, height } = place.current;
+      return {
+        first: Math.max(0, Math.floor(top / rowHeight)), end: Math.min(rows.length, Math.ceil((top + height - HEAD_HEIGHT) / rowHeight)),
+        y: (key) => (index.has(key) ? HEAD_HEIGHT + index.get(key) * rowHeight + rowHeight / 2 - top : null),
+      };
+    },
     height: () => scroller.current?.clientHeight ?? 0,
     focus: () => scroller.current?.querySelector('table')?.focus(),
   };
@@ -105,8 +139,11 @@ export function Table(props) {
     onSelect(next);
   };
 
-  const wish = useStore(settings).columns[props.name ?? ''] ?? {};
-  const shown = columns.filter((column) => wish[column.key] ?? (!column.off && (!column.min || view.width >= column.min)));
+  const hands = useRef(/** @type {any} */ (null));
+  hands.current = { toggle, open: onOpen, hover: props.onHover, pick: (row) => { setOwn(rowKey(row)); props.onActive?.(row); } };
+
+  const wish = useStore(settings).columns[props.name ?? ''] ?? none;
+  const shown = useShown(columns, wish, view.width);
   const widthOf = (column) => (typeof column.width === 'function' ? column.width(view.width) : column.width);
   /* Columns asked for are not squeezed in: the table then scrolls sideways. */
   const least = props.scroll || Object.values(wish).includes(true) ? shown.reduce((sum, column) => sum + (widthOf(column) ?? 150), onSelect ? 44 : 0) : 0;
@@ -114,9 +151,9 @@ export function Table(props) {
   const first = Math.min(view.first, Math.max(0, rows.length - 1));
   const visible = rows.slice(first, first + view.count);
   const span = shown.length + (onSelect ? 1 : 0);
-  const all = onSelect && rows.length > 0 && rows.every((row) => selected.has(rowKey(row)));
+  const all = useAll(rows, rowKey, onSelect && selected);
 
-  return html`<div class=${'table' + (onOpen || props.onActive ? ' can-open' : '')} ref=${scroller} onScroll=${() => { measure(); props.onView?.(); }} tabindex="-1">
+  return html`<div class=${'table' + (onOpen || props.onActive ? ' can-open' : '')} ref=${scroller} onScroll=${scrolled} tabindex="-1">
     <table role="grid" style=${least ? { minWidth: least + 'px' } : undefined} aria-label=${props.label} aria-rowcount=${rows.length + 1} aria-busy=${props.busy ? 'true' : undefined}
       tabindex="0" onKeyDown=${onKeyDown} aria-activedescendant=${active !== null && index.has(active) ? name + '-' + index.get(active) : undefined}>
       <colgroup>${onSelect && html`<col class="col-check" />`}${shown.map((column) => html`<col key=${column.key} style=${column.width ? { width: widthOf(column) + 'px' } : undefined} />`)}</colgroup>
@@ -134,14 +171,7 @@ export function Table(props) {
         ${first > 0 && html`<tr aria-hidden="true" class="space"><td colspan=${span} style=${{ height: first * rowHeight + 'px' }}></td></tr>`}
         ${visible.map((row, offset) => {
           const i = first + offset, key = rowKey(row);
-          return html`<tr key=${key} id=${name + '-' + i} aria-rowindex=${i + 2} aria-selected=${active === key ? 'true' : 'false'}
-            class=${(active === key ? 'active ' : '') + (selected?.has(key) ? 'selected ' : '') + (rowClass?.(row) ?? '')}
-            onClick=${(event) => { if (!event.target.closest('button, a, input')) { setOwn(key); props.onActive?.(row); } }}
-            onDblClick=${() => onOpen?.(row)}
-            onMouseEnter=${props.onHover && (() => props.onHover(row))} onMouseLeave=${props.onHover && (() => props.onHover(null))}>
-            ${onSelect && html`<td class="check"><input type="checkbox" tabindex="-1" aria-label=${t('table.select')} checked=${selected.has(key)} onChange=${() => toggle(row)} /></td>`}
-            ${shown.map((column) => html`<td key=${column.key} class=${column.align ?? ''} title=${column.title?.(row)}>${column.render(row, i)}</td>`)}
-          </tr>`;
+          return html`<${Row} key=${key} row=${row} id=${name + '-' + i} i=${i} active=${active === key} selected=${!!selected?.has(key)} look=${rowClass?.(row) ?? ''} shown=${shown} selects=${!!onSelect} hovers=${!!props.onHover} hands=${hands} />`;
         })}
         ${first + visible.length < rows.length && html`<tr aria-hidden="true" class="space"><td colspan=${span} style=${{ height: (rows.length - first - visible.length) * rowHeight + 'px' }}></td></tr>`}
         ${rows.length === 0 && !props.loading && html`<tr class="nothing"><td class="empty" colspan=${span}>${props.empty ?? t('table.empty')}</td></tr>`}

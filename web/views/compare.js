@@ -94,8 +94,8 @@ function Comparison({ id, query, containers }) {
   }, [rows, secondRows, query.with]);
   const how = { tree, sort, search, closed };
   const left = useSide(rows, 'container', how), host = useSide(hostRows, 'host', how), right = useSide(secondRows, 'container', how);
-  const fresh = useFresh(rows.map(rowKey), !!data && at === null);
-  const found = searchSides(rows, search);
+  const fresh = useFresh(rows, rowKey, !!data && at === null);
+  const found = useMemo(() => searchSides(rows, search), [rows, search]);
   const diff = useMemo(() => {
     if (!pin || !before.data || !data) return null;
     const current = data.rows.filter((row) => row.container), past = before.data.rows.filter((row) => row.container);

@@ -36,7 +36,7 @@ export default function Host({ query }) {
     if (flat || text || owner) return [...found].sort(order).map((p) => ({ p, depth: 0, children: 0 }));
     return treeOrder(found, { pid: (p) => p.pid, ppid: (p) => p.ppid, compare: order, closed, key: processKey }).map(({ item, depth, children }) => ({ p: item, depth, children }));
   }, [all, query.q, owner, sort, flat, closed, kernelThreads]);
-  const fresh = useFresh(all.map(processKey), !!live.data && !at);
+  const fresh = useFresh(all, processKey, !!live.data && !at);
   const ownerOf = (p) => {
     const c = p.containerId ? owners.get(p.containerId) : null;
     if (p.worker) return html`<a class="owner" href=${link('/compare/' + encodeURIComponent(c?.name ?? p.containerId))}><${WallBadge} isolation="hyperv" word=${false} /> ${t('owner.workerOf', { name: visible(c?.name ?? p.containerId.slice(0, 12)) })}</a>`;

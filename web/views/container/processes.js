@@ -28,7 +28,7 @@ export default function Processes({ container: c, query }) {
     if (flat || text) return [...found].sort(by(key, descending)).map((p) => ({ p, depth: 0, children: 0 }));
     return treeOrder(found, { pid: (p) => p.pid, ppid: (p) => p.ppid, compare: by(key, descending), closed, key: processKey }).map(({ item, depth, children }) => ({ p: item, depth, children }));
   }, [all, query.q, sort, flat, closed]);
-  const fresh = useFresh(all.map(processKey), !!live.data);
+  const fresh = useFresh(all, processKey, !!live.data);
   const signal = async (p, name) => {
     const ok = name !== 'KILL' || await confirm({ title: t('signal.title', { name: visible(p.name), pid: p.pid }), text: t('signal.kill'), action: t('signal.send', { signal: name }), danger: true });
     if (ok) attempt(() => tabique.signal(c.id, p.pid, p.startedAt, name), t('signal.done', { signal: name, name: visible(p.name) }));
