@@ -107,3 +107,16 @@ CONF
   for deb in "$apt"/debs/*.deb; do dpkg-deb -x "$deb" "$peer"; done
   rm -rf "$apt"
 }
+
+# unpack_sshd DIR: Debian's ssh server, unpacked and not installed: its package would
+# start a daemon.
+unpack_sshd() {
+  local dir=$1 debs=$1.debs
+  [ ! -x "$dir/usr/sbin/sshd" ] || return 0
+  step "unpacking Debian's sshd for the tests"
+  rm -rf "$dir" "$debs"
+  mkdir -p "$debs" "$dir"
+  (cd "$debs" && apt-get -q -o APT::Sandbox::User=root download openssh-server libwrap0 libnsl2 libtirpc3 >/dev/null) || return 1
+  for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$dir"; done
+  rm -rf "$debs"
+}

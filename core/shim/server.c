@@ -32,7 +32,7 @@ static void peer_watch(struct shim_peer *peer)
 
     if (!peer->waiting)
         events |= EPOLLIN;
-    if (peer->out_sent < peer->out.length)
+    if (peer->out_sent < peer->out.length || peer->resumed)
         events |= EPOLLOUT;
     loop_set_events(peer->source, events);
 }
@@ -162,9 +162,11 @@ void shim_server_resume_input(struct shim_process *process)
 {
     for (struct shim_peer *peer = process->shim->peers; peer; peer = peer->next) {
         if (peer->attached == process && peer->waiting) {
+            /* What is decoded already is taken up by the next readiness to write, of which
+             * nothing that is sent meanwhile may make it forget. */
             peer->waiting = false;
-            peer_watch(peer); /* what is decoded already is taken up by the next readiness */
-            loop_set_events(peer->source, EPOLLIN | EPOLLOUT);
+            peer->resumed = true;
+            peer_watch(peer);
         }
     }
 }
@@ -704,6 +706,7 @@ static void on_peer(struct loop_source *source, int fd, uint32_t events, void *u
     struct shim_peer *peer = user;
     struct shim_process *attached = peer->attached;
 
+    peer->resumed = false;
     if (events & EPOLLOUT) {
         if (!peer_flush(peer))
             return;

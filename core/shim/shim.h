@@ -137,6 +137,7 @@ struct shim_peer {
     struct str out;
     size_t out_sent;
     bool greeted, closing, waiting; /* waiting: its input is not read, stdin is full */
+    bool resumed;                   /* no more: frames decoded before it waited may be here */
     struct shim_process *attached;
     unsigned streams; /* 1 stdin, 2 stdout, 4 stderr */
     uint64_t job, job_request; /* an archive order under way behind the wall; 0 none */
