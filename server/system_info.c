@@ -222,6 +222,22 @@ static void add_registry(cJSON *json, const struct registry_options *options, in
         json_add_null(registry, "Mirrors");
 }
 
+/* "BASE/LEN:SIZE", checked when the engine took them; absent when built in, as with Docker. */
+static void add_address_pools(cJSON *json, const char *const *pools)
+{
+    cJSON *list = pools && *pools ? json_add_array(json, "DefaultAddressPools") : NULL;
+
+    for (; list && *pools; pools++) {
+        const char *size = strrchr(*pools, ':');
+        cJSON *pool = cJSON_CreateObject();
+        CLEANUP_FREE char *base = mem_strndup(*pools, (size_t)(size - *pools));
+
+        json_add_string(pool, "Base", base);
+        json_add_int(pool, "Size", strtol(size + 1, NULL, 10));
+        cJSON_AddItemToArray(list, pool);
+    }
+}
+
 static void add_swarm(cJSON *json)
 {
     cJSON *swarm = json_add_object(json, "Swarm");
@@ -305,6 +321,7 @@ int system_info(struct request *request)
     json_add_string(json, "Architecture", machine.architecture);
     json_add_string(json, "IndexServerAddress", "https://index.docker.io/v1/");
     add_registry(json, registry_get_options(engine_registry(request_engine(request))), api_version);
+    add_address_pools(json, options->address_pools);
     json_add_int(json, "NCPU", machine.cpus);
     json_add_int(json, "MemTotal", (int64_t)machine.memory);
     json_add_null(json, "GenericResources");

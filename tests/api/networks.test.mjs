@@ -61,3 +61,16 @@ describe('configuration networks', () => {
     assert.deepEqual([follower.ConfigFrom, follower.IPAM.Config], [{ Network: 'kept' }, [{ Subnet: '10.95.0.0/24', Gateway: '10.95.0.1' }]])
   })
 })
+
+test('address pools by configuration: networks come from them, and /info names them', async () => {
+  const other = await Server.start({ args: ['--address-pools', '10.213.0.0/16:26'] })
+  try {
+    assert.deepEqual((await other.request('GET', '/info')).json.DefaultAddressPools, [{ Base: '10.213.0.0/16', Size: 26 }])
+    await other.ok('network', 'create', 'pooled')
+    const [{ Subnet }] = (await other.request('GET', '/networks/pooled')).json.IPAM.Config
+    assert.match(Subnet, /^10\.213\.\d+\.\d+\/26$/)
+  } finally {
+    await other.stop()
+  }
+  assert.equal((await server.request('GET', '/info')).json.DefaultAddressPools, undefined)
+})

@@ -15,7 +15,7 @@ let ask
 let document
 let samples
 before(async () => {
-  server = await Server.start()
+  server = await Server.start({ args: ['--address-pools', '10.214.0.0/16:24'] })
   ask = asker(server.socket)
   document = (await ask('GET', '/api/openapi.json')).json
   samples = await dockerSamples(ask)
