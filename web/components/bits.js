@@ -1,5 +1,5 @@
 /* bits.js - the small parts views are made of. */
-import { html, useEffect, useRef, useState } from '../app/html.js';
+import { html, useEffect, useMemo, useRef, useState } from '../app/html.js';
 import { t, age, dateTime, percent } from '../app/i18n.js';
 import { useNow } from '../app/live.js';
 import { go, link } from '../app/router.js';
@@ -48,8 +48,10 @@ export function Choice({ value, options, onChange, label }) {
   return html`<div class="choice" role="group" aria-label=${label}>${options.map(([key, text, icon]) => html`<button type="button" key=${key} aria-pressed=${value === key ? 'true' : 'false'} onClick=${() => onChange(key)}>${icon && html`<${Icon} name=${icon} />`}${text}</button>`)}</div>`;
 }
 
+/* Of thousands of containers, and drawn anew with every turn of a live page: only when one has changed. */
 export function Select({ value, options, onChange, label }) {
-  return html`<select aria-label=${label} value=${value} onChange=${(event) => onChange(event.target.value)}>${options.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`)}</select>`;
+  const drawn = useMemo(() => options.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`), [value, options.join('\n')]);
+  return html`<select aria-label=${label} value=${value} onChange=${(event) => onChange(event.target.value)}>${drawn}</select>`;
 }
 
 export function Toggle({ checked, onChange, children }) {
