@@ -170,6 +170,30 @@ static int spawn_end(struct spawning *spawning, struct shim_box **ret, struct er
     return spawning->result;
 }
 
+/* The shim, if it still is this container's: what it holds ends with it. */
+static void kill_shim(struct container *container, const char *why)
+{
+    pthread_mutex_lock(&container->lock);
+    pid_t pid = container->run.shim_pid;
+    pthread_mutex_unlock(&container->lock);
+    if (pid <= 0)
+        return;
+    CLEANUP_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    CLEANUP_FREE char *path = mem_printf("/proc/%d/cmdline", (int)pid);
+    CLEANUP_FREE char *command = NULL;
+    size_t length = 0;
+    /* Held by the pidfd, then looked at: the number cannot change hands meanwhile. */
+    if (pidfd < 0 || file_read(AT_FDCWD, path, 64 << 10, &command, &length) < 0 ||
+        !memmem(command, length, container->id, strlen(container->id)))
+        return;
+    log_warning("container %.12s %s: its shim is killed", container->id, why);
+    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    /* Frozen processes do not die with it, and one that the shim was making holds
+     * its end of our connection. */
+    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, container->id);
+    (void)cgroup_kill(cgroup, SIGKILL);
+}
+
 static void drop_box(struct container *container, struct shim_box *box)
 {
     if (!box)
@@ -277,6 +301,9 @@ static int run_it(struct container *container, const struct spec *spec, struct s
         machine_pool_expect(container->engine->machine_pool, plan);
     plan_free(plan);
     if (r < 0) {
+        /* One that has not answered may still come to it, and nobody would know of its process. */
+        if (r == -ETIMEDOUT || r == -ESRCH)
+            kill_shim(container, "does not start");
         if (started.exec_failed)
             return explain_exec_failure(container, err, ret_exit_code);
         if (err->code == EACCES)
@@ -448,30 +475,6 @@ static int send_signal(struct container *container, int number, struct error *er
     return 0;
 }
 
-/* The shim, if it still is this container's: what it holds ends with it. */
-static void kill_shim(struct container *container)
-{
-    pthread_mutex_lock(&container->lock);
-    pid_t pid = container->run.shim_pid;
-    pthread_mutex_unlock(&container->lock);
-    if (pid <= 0)
-        return;
-    CLEANUP_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    CLEANUP_FREE char *path = mem_printf("/proc/%d/cmdline", (int)pid);
-    CLEANUP_FREE char *command = NULL;
-    size_t length = 0;
-    /* Held by the pidfd, then looked at: the number cannot change hands meanwhile. */
-    if (pidfd < 0 || file_read(AT_FDCWD, path, 64 << 10, &command, &length) < 0 ||
-        !memmem(command, length, container->id, strlen(container->id)))
-        return;
-    log_warning("container %.12s does not end: its shim is killed", container->id);
-    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    /* Frozen processes do not die with it, and one that the shim was making holds
-     * its end of our connection. */
-    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, container->id);
-    (void)cgroup_kill(cgroup, SIGKILL);
-}
-
 /* It may have been about to restart when the signal came too late. */
 static int stay_stopped(struct container *container)
 {
@@ -491,7 +494,7 @@ int container__kill_and_wait(struct container *container, int64_t timeout_ns, st
     if (r == -EBUSY)
         return r;
     /* A wall that does not answer any more, or lost the end of its process. */
-    kill_shim(container);
+    kill_shim(container, "does not end");
     if (container__wait_stopped(container, timeout_ns) == 0)
         return stay_stopped(container);
     return error_set(err, EIO, "tried to kill container, but did not receive an exit event");
