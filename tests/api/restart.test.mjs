@@ -19,7 +19,9 @@ const exec = async (id, Cmd, more = {}) => {
   return json.Id
 }
 const execInfo = async (id) => (await server.request('GET', `/exec/${id}/json`)).json
-const gone = (pid) => until(`process ${pid} to end`, () => !fs.existsSync(`/proc/${pid}`) || /^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')))
+const gone = (pid) => until(`process ${pid} to end`, () => {
+  try { return /^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')) } catch { return true /* ended and reaped */ }
+})
 const events = async (since, action) => (await server.request('GET',
   `/events?since=${since}&until=${Math.ceil(Date.now() / 1000) + 1}&filters=${encodeURIComponent(JSON.stringify({ event: [action] }))}`))
   .text.trim().split('\n').filter(Boolean).map((line) => JSON.parse(line))
