@@ -132,7 +132,7 @@ CMD ["cat", "all"]
     for (const engine of [ours, docker]) {
       const ids = [];
       for (let i = 0; i < 10; i++) ids.push(await engine.run(long));
-      await sleep(1000);
+      await sleep(20000); // idle: both give back what they do not need some time after
       use[engine.name] = { server: pss(engine.pids(daemons[engine.name])), shim: pss(allNamed(shims[engine.name], engine)) / 10 };
       await engine.remove(ids);
     }
