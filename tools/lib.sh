@@ -63,18 +63,24 @@ make_base_image() {
   fi
 }
 
+# unpack_debs DIR PACKAGE...: Debian's packages, unpacked and not installed.
+unpack_debs() {
+  local dir=$1 debs=$1.debs
+  shift
+  rm -rf "$dir" "$debs"
+  mkdir -p "$debs" "$dir"
+  (cd "$debs" && apt-get -q -o APT::Sandbox::User=root download "$@" >/dev/null) || return 1
+  for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$dir"; done
+  rm -rf "$debs"
+}
+
 # unpack_docker DIR: Debian's docker.io, unpacked (not installed), to compare with.
 unpack_docker() {
-  local peer=$1 debs=$1.debs
+  local peer=$1
   [ ! -x "$peer/usr/sbin/dockerd" ] || return 0
   step "unpacking docker.io, containerd and runc for comparison"
-  rm -rf "$peer" "$debs"
-  mkdir -p "$debs" "$peer"
-  (cd "$debs" && apt-get -q -o APT::Sandbox::User=root download \
-    docker.io containerd runc tini iptables libdevmapper1.02.1 libnetfilter-conntrack3 \
-    libnfnetlink0 libip6tc2 libip4tc2 libxtables12 libnftnl11 >/dev/null)
-  for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$peer"; done
-  rm -rf "$debs"
+  unpack_debs "$peer" docker.io containerd runc tini iptables libdevmapper1.02.1 libnetfilter-conntrack3 \
+    libnfnetlink0 libip6tc2 libip4tc2 libxtables12 libnftnl11
   ln -sf iptables-nft "$peer/usr/sbin/iptables"
   ln -sf ip6tables-nft "$peer/usr/sbin/ip6tables"
 }
@@ -111,12 +117,7 @@ CONF
 # unpack_sshd DIR: Debian's ssh server, unpacked and not installed: its package would
 # start a daemon.
 unpack_sshd() {
-  local dir=$1 debs=$1.debs
-  [ ! -x "$dir/usr/sbin/sshd" ] || return 0
+  [ ! -x "$1/usr/sbin/sshd" ] || return 0
   step "unpacking Debian's sshd for the tests"
-  rm -rf "$dir" "$debs"
-  mkdir -p "$debs" "$dir"
-  (cd "$debs" && apt-get -q -o APT::Sandbox::User=root download openssh-server libwrap0 libnsl2 libtirpc3 >/dev/null) || return 1
-  for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$dir"; done
-  rm -rf "$debs"
+  unpack_debs "$1" openssh-server libwrap0 libnsl2 libtirpc3
 }

@@ -211,7 +211,7 @@ static int record_reading(void *user, const char *id, struct history_reading *re
     pthread_mutex_lock(&container->lock);
     bool own_network = container->sandbox_path != NULL;
     pthread_mutex_unlock(&container->lock);
-    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", engine->cgroup_parent, id);
+    CLEANUP_FREE char *cgroup = container__cgroup(container);
     bool own_kernel = spec->wall->capabilities & ISOLATION_OWN_KERNEL;
     if (own_kernel ? guest_has_rested(container, cgroup, ret) : has_rested(container, cgroup, ret)) {
         container_put(container);
@@ -258,7 +258,7 @@ static int record_processes(void *user, const char *id, struct process_list **re
     if (r < 0)
         return r;
     r = container_processes(container, SAMPLE_FRESH_NS, ret, NULL);
-    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, id);
+    CLEANUP_FREE char *cgroup = container__cgroup(container);
     if (r < 0 || cgroup_cpu_usage(cgroup, &container->guest_cpu_ns) < 0)
         container->guest_cpu_ns = 0;
     container->guest_asked_ns = clock_mono_ns();

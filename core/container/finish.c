@@ -49,7 +49,7 @@ static void find_out(struct shim_box *box, struct run_exit *exit)
         memcpy(exit->wall, record.lost, sizeof(exit->wall));
         return;
     }
-    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, container->id);
+    CLEANUP_FREE char *cgroup = container__cgroup(container);
     cgroup_kill(cgroup, SIGKILL);
     cgroup_remove(cgroup);
     /* What a restart of the machine ended brings its own status and time. */

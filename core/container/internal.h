@@ -218,6 +218,7 @@ void shim_box_unrefp(struct shim_box **box);
 /* The box of the running process, counted; -EBUSY with Docker's text otherwise. */
 int container__running_box(struct container *container, struct shim_box **ret, struct error *err);
 char *shim_dir(const struct container *container, unsigned run);
+char *container__cgroup(const struct container *container); /* behind either wall: all of it is in there */
 
 /* finish.c: what follows when a container's process has ended */
 void finish_exited(struct shim_box *box, const struct run_exit *exit);

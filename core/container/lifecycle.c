@@ -190,7 +190,7 @@ static void kill_shim(struct container *container, const char *why)
     (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
     /* Frozen processes do not die with it, and one that the shim was making holds
      * its end of our connection. */
-    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, container->id);
+    CLEANUP_FREE char *cgroup = container__cgroup(container);
     (void)cgroup_kill(cgroup, SIGKILL);
 }
 

@@ -43,7 +43,7 @@ static struct process_list *subset(const struct process_list *all, const char *i
  * reads thousands. For who asks once; who watches is served by the sampler. */
 static int read_now(struct container *container, struct process_list **ret, struct error *err)
 {
-    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, container->id);
+    CLEANUP_FREE char *cgroup = container__cgroup(container);
     CLEANUP_FREE pid_t *pids = NULL;
     CLEANUP_CLOSE int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct process_list *list = NULL;

@@ -501,7 +501,7 @@ static int build(struct container *container, const struct spec *spec, const cha
         if (r < 0)
             return r;
     }
-    plan->cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, container->id);
+    plan->cgroup = container__cgroup(container);
     plan->init = json_bool(spec->host_config, "Init", false);
 
     CLEANUP_FREE char *shm = NULL;

@@ -223,7 +223,7 @@ static void end(struct found *found)
 static void unborn(struct found *found)
 {
     struct container *container = found->container;
-    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", container->engine->cgroup_parent, container->id);
+    CLEANUP_FREE char *cgroup = container__cgroup(container);
 
     pthread_mutex_lock(&container->lock);
     struct shim_box *box = TAKE_PTR(container->box);

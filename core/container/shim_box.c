@@ -55,6 +55,11 @@ char *shim_dir(const struct container *container, unsigned run)
     return mem_printf("%s/shims/%s.%u", container->engine->options.run_dir, container->id, run);
 }
 
+char *container__cgroup(const struct container *container)
+{
+    return mem_printf("%s/%s", container->engine->cgroup_parent, container->id);
+}
+
 /* --- what a shim tells; in the loop's thread ----------------------------------------- */
 
 struct notice {
@@ -152,7 +157,7 @@ int shim_box_open(struct container *container, bool spawn, struct shim_box **ret
 
     CLEANUP_FREE char *program = path_join(engine->options.libexec_dir, "tabique-shim");
     CLEANUP_FREE char *dir = shim_dir(container, run);
-    CLEANUP_FREE char *cgroup = mem_printf("%s/%s", engine->cgroup_parent, container->id);
+    CLEANUP_FREE char *cgroup = container__cgroup(container);
     CLEANUP_FREE char *log_path = mem_printf("%s/%s-json.log", container->dir, container->id);
     struct shim_spec shim_spec = {
         .program = program,

@@ -546,12 +546,9 @@ int image_pull(struct image_store *store, const struct image_remote *remote, con
         if (endpoints.list[i].alternative)
             continue;
         r = pull_from(&pull, &endpoints, i, all_tags, err);
-        /* A mirror that has it not, or answers not, is as if it were not there. */
-        if (r == 0 || r == -ECANCELED || pull.begun || !endpoints.list[i].mirror)
+        if (pull.begun || !image__elsewhere(&endpoints.list[i], r, err))
             break;
         r = 0;
-        if (err)
-            *err = ERROR_INIT;
     }
     if (r == 0 && all_tags)
         image__report(remote, NULL, "Status: %s %s", pull.updated ? "Downloaded newer image for" : "Image is up to date for",

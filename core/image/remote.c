@@ -145,6 +145,15 @@ static int add_platforms(struct session *session, struct http *http, const struc
     return r;
 }
 
+bool image__elsewhere(const struct endpoint *endpoint, int r, struct error *err)
+{
+    if (r == 0 || r == -ECANCELED || !endpoint->mirror)
+        return false;
+    if (err)
+        *err = ERROR_INIT;
+    return true;
+}
+
 /* One of the places where it may be. */
 static int inspect_at(const struct image_remote *remote, const struct image_reference *reference, const char *name,
                       const struct endpoints *endpoints, size_t at, cJSON **ret, struct error *err)
@@ -196,12 +205,9 @@ int image_inspect_remote(const struct image_remote *remote, const char *name, cJ
         if (endpoints.list[i].alternative)
             continue;
         r = inspect_at(remote, &reference, name, &endpoints, i, ret, err);
-        /* A mirror that has it not, or answers not, is as if it were not there. */
-        if (r == 0 || r == -ECANCELED || !endpoints.list[i].mirror)
+        if (!image__elsewhere(&endpoints.list[i], r, err))
             break;
         r = 0;
-        if (err)
-            *err = ERROR_INIT;
     }
     return r;
 }

@@ -22,6 +22,9 @@ struct image_reference {
 };
 void image__reference_clear(struct image_reference *reference);
 int image__reference_parse(const char *text, struct image_reference *ret, struct error *err);
+/* Whether another place is asked after this one answered r; then err is clean again. A
+ * mirror that has it not, or answers not, is as if it were not there. */
+bool image__elsewhere(const struct endpoint *endpoint, int r, struct error *err);
 
 /* Cancelling: the caller's thread asks, and the others see it. */
 struct image_stop {

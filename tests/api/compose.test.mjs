@@ -1,11 +1,10 @@
 // docker-compose 1.29 (Debian's) against the server: one project that uses most of what
 // its files can say, with a service behind either wall.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
-import { Server, until } from './lib/server.mjs'
+import { Server, run, until } from './lib/server.mjs'
 
 let server
 let dir
@@ -16,20 +15,10 @@ before(async () => {
 }, { timeout: 120_000 })
 after(async () => { await server?.stop() }, { timeout: 60_000 })
 
-function run(...args) {
-  return new Promise((resolve, reject) => {
-    const child = spawn('docker-compose', ['--ansi', 'never', ...args], {
-      cwd: dir, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, HOME: dir, DOCKER_HOST: `unix://${server.socket}`, COMPOSE_HTTP_TIMEOUT: '120' } })
-    let stdout = '', stderr = ''
-    const timer = setTimeout(() => child.kill('SIGKILL'), 180_000)
-    child.stdout.on('data', (chunk) => { stdout += chunk })
-    child.stderr.on('data', (chunk) => { stderr += chunk })
-    child.on('error', reject)
-    child.on('close', (code) => { clearTimeout(timer); resolve({ code, stdout, stderr }) })
-  })
-}
+const compose = (...args) => run('docker-compose', ['--ansi', 'never', ...args],
+  { cwd: dir, timeout: 180_000, env: { HOME: dir, DOCKER_HOST: `unix://${server.socket}`, COMPOSE_HTTP_TIMEOUT: '120' } })
 const ok = async (...args) => {
-  const { code, stdout, stderr } = await run(...args)
+  const { code, stdout, stderr } = await compose(...args)
   assert.equal(code, 0, `${args.join(' ')}: ${stderr}`)
   return stdout.trim()
 }
@@ -74,7 +63,7 @@ test('a project behind both walls: isolation, health, names, volumes, scale, cha
   // The thin wall finds the thick one by its alias.
   await until('the name', async () => /found store/.test(await ok('logs', '--no-color', 'web')), 60_000)
   assert.equal(await ok('exec', '-T', 'web', 'sh', '-c', 'echo $A'), 'one')
-  assert.equal((await run('exec', '-T', 'web', 'sh', '-c', 'exit 9')).code, 9)
+  assert.equal((await compose('exec', '-T', 'web', 'sh', '-c', 'exit 9')).code, 9)
   await until('the restarts', async () => { const { RestartCount, State } = await inspect('again'); return RestartCount === 2 && State.Status === 'exited' && State.ExitCode === 3 })
 
   // Unchanged, nothing is made anew; changed, the service is, and the volume stays.
@@ -105,7 +94,7 @@ test('a project behind both walls: isolation, health, names, volumes, scale, cha
 
 test('an isolation that there is not is refused', async () => {
   write('nonsense')
-  const refused = await run('up', '-d', 'db')
+  const refused = await compose('up', '-d', 'db')
   assert.notEqual(refused.code, 0)
   assert.match(refused.stderr, /invalid isolation mode: \"nonsense\"|invalid isolation mode.*nonsense/)
   await ok('down', '-v', '-t', '0')

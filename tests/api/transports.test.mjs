@@ -6,7 +6,7 @@ import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { DOCKER, Server, until } from './lib/server.mjs'
+import { DOCKER, Server, run, until } from './lib/server.mjs'
 
 let server
 let dir
@@ -40,17 +40,7 @@ function client(name, args, { input = '', env = {}, config = {} } = {}) {
   const home = file(name)
   fs.mkdirSync(home, { recursive: true })
   fs.writeFileSync(path.join(home, 'config.json'), JSON.stringify(config))
-  return new Promise((resolve, reject) => {
-    const child = spawn(DOCKER, args, { env: { ...process.env, DOCKER_CONFIG: home, DOCKER_CLI_HINTS: 'false', ...env } })
-    let stdout = '', stderr = ''
-    const timer = setTimeout(() => child.kill('SIGKILL'), 60_000)
-    child.stdout.on('data', (chunk) => { stdout += chunk })
-    child.stderr.on('data', (chunk) => { stderr += chunk })
-    child.on('error', reject)
-    child.on('close', (code) => { clearTimeout(timer); resolve({ code, stdout, stderr }) })
-    child.stdin.on('error', () => {})
-    child.stdin.end(input)
-  })
+  return run(DOCKER, args, { input, env: { DOCKER_CONFIG: home, DOCKER_CLI_HINTS: 'false', ...env } })
 }
 
 // What a session needs of a transport: answers, input and both outputs, an exit status,

@@ -39,9 +39,9 @@ function freePort() {
   })
 }
 
-function run(command, args, { input, timeout = 60_000, env } = {}) {
+export function run(command, args, { input, timeout = 60_000, env, cwd } = {}) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
+    const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
     const out = []
     const err = []
     const timer = setTimeout(() => child.kill('SIGKILL'), timeout)

@@ -198,6 +198,14 @@ static void guest_end(struct guest *guest)
     free(guest->run);
 }
 
+/* Into the machine that has waited, and not into one made for it. */
+static void guest_move_in(struct guest *guest, struct waiting *waiting, struct plan *plan)
+{
+    guest_adopt(guest, waiting, plan);
+    guest_start(guest, plan);
+    assert_int_equal(guest->started.pid, waiting->worker);
+}
+
 static void run_pooled(struct guest *guest, const char *script)
 {
     struct waiting waiting;
@@ -205,9 +213,7 @@ static void run_pooled(struct guest *guest, const char *script)
 
     waiting_begin(&waiting);
     waiting_ready(&waiting);
-    guest_adopt(guest, &waiting, plan);
-    guest_start(guest, plan);
-    assert_int_equal(guest->started.pid, waiting.worker);
+    guest_move_in(guest, &waiting, plan);
 }
 
 /* --- tests --------------------------------------------------------------------------------- */
@@ -223,9 +229,7 @@ static void test_taken(void **state)
     waiting_begin(&waiting);
     waiting_ready(&waiting);
     assert_true(is_in(waiting.worker, waiting.cgroup));
-    guest_adopt(&guest, &waiting, plan);
-    guest_start(&guest, plan);
-    assert_int_equal(guest.started.pid, waiting.worker);
+    guest_move_in(&guest, &waiting, plan);
     guest_output(&guest, text, sizeof(text));
     assert_string_equal(text, "hello from behind-the-wall\nls: /bin/warm: No such file or directory\n");
     pthread_mutex_lock(&lock);
@@ -278,9 +282,7 @@ static void test_limits_hold(void **state)
     plan->limits.memory_swap = 24 << 20;
     waiting_begin(&waiting);
     waiting_ready(&waiting);
-    guest_adopt(&guest, &waiting, plan);
-    guest_start(&guest, plan);
-    assert_int_equal(guest.started.pid, waiting.worker);
+    guest_move_in(&guest, &waiting, plan);
     assert_true(is_in(waiting.worker, cgroup));
     assert_false(is_in(waiting.worker, waiting.cgroup));
     assert_int_equal(cgroup_stats(cgroup, &stats), 0);
@@ -309,9 +311,7 @@ static void test_kept_disk(void **state)
     plan->rootfs.upper = path_join(dir, "upper");
     waiting_begin(&waiting);
     waiting_ready(&waiting);
-    guest_adopt(&again, &waiting, plan);
-    guest_start(&again, plan);
-    assert_int_equal(again.started.pid, waiting.worker);
+    guest_move_in(&again, &waiting, plan);
     guest_output(&again, text, sizeof(text));
     assert_string_equal(text, "kept\n");
     guest_end(&again);
@@ -349,9 +349,7 @@ static void test_expected(void **state)
     waiting_begin_for(&waiting, plan);
     waiting_ready(&waiting);
     assert_false(has_disk(dir));
-    guest_adopt(&guest, &waiting, plan);
-    guest_start(&guest, plan);
-    assert_int_equal(guest.started.pid, waiting.worker);
+    guest_move_in(&guest, &waiting, plan);
     assert_true(has_disk(dir));
     assert_title(shim_pid(guest.shim), guest.id);
     guest_output(&guest, text, sizeof(text));
@@ -364,9 +362,7 @@ static void test_expected(void **state)
     plan->rootfs.upper = path_join(dir, "upper");
     waiting_begin_for(&waiting, plan);
     waiting_ready(&waiting);
-    guest_adopt(&again, &waiting, plan);
-    guest_start(&again, plan);
-    assert_int_equal(again.started.pid, waiting.worker);
+    guest_move_in(&again, &waiting, plan);
     guest_output(&again, text, sizeof(text));
     assert_string_equal(text, "kept\n");
     guest_end(&again);
@@ -392,9 +388,7 @@ static void test_unexpected(void **state)
         waiting_ready(&waiting);
     }
     plan->rootfs.device = mem_strdup(image);
-    guest_adopt(&guest, &waiting, plan);
-    guest_start(&guest, plan);
-    assert_int_equal(guest.started.pid, waiting.worker);
+    guest_move_in(&guest, &waiting, plan);
     guest_output(&guest, text, sizeof(text));
     assert_string_equal(text, "1\nx\n");
     guest_end(&guest);
