@@ -58,8 +58,10 @@ async function session(run, size = 200_000) {
     assert.equal((await run(['cp', 'far:/there', file('back')])).code, 0)
     assert.equal(fs.readFileSync(file('back'), 'utf8'), 'and back')
     const logs = run(['logs', '-f', 'far'])
-    assert.equal((await run(['rm', '-f', 'far'])).code, 0)
+    // Ended, not yet removed: who follows may only begin now.
+    assert.equal((await run(['kill', 'far'])).code, 0)
     assert.equal((await logs).stdout, 'begun\n')
+    assert.equal((await run(['rm', '-f', 'far'])).code, 0)
   } finally {
     await run(['rm', '-f', 'far'])
   }
