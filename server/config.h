@@ -24,7 +24,7 @@ struct config {
     char *registry_certs;
     int64_t registry_timeout;
     int64_t history_retention, audit_retention, history_max_size, sample_interval;
-    int64_t threads, vm_pool, vm_disk_size;
+    int64_t threads, vm_pool, vm_disk_size, image_max_size, image_max_ratio;
     char *log_level;
     bool banner, check_config, help, version, list_routes;
 };

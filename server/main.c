@@ -327,6 +327,8 @@ static int run(const struct config *config, struct error *err)
         .bip = config->bip,
         .address_pools = (const char *const *)config->address_pools,
         .dns = (const char *const *)config->dns,
+        .image_max_bytes = config->image_max_size,
+        .image_max_ratio = config->image_max_ratio,
         .accelerator = config->accelerator,
         .machine_pool = (int)config->vm_pool,
         .machine_disk_bytes = config->vm_disk_size,

@@ -32,10 +32,11 @@ enum archive_flags {
 };
 
 /* What an archive may grow to; 0 (or no limits at all) takes the default. Over
- * it: -EFBIG. The ratio (unpacked : packed) counts from 64 MiB unpacked on. */
+ * it: -EFBIG. The ratio (unpacked : packed) counts from 512 MiB unpacked on:
+ * a disk image of zeros is honest, gigabytes of them in a few kilobytes are not. */
 #define ARCHIVE_MAX_BYTES (UINT64_C(64) << 30)
 #define ARCHIVE_MAX_ENTRIES UINT64_C(4000000)
-#define ARCHIVE_MAX_RATIO 1100.0
+#define ARCHIVE_MAX_RATIO 250.0
 struct archive_limits {
     uint64_t max_bytes, max_entries;
     double max_ratio;

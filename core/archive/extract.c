@@ -94,11 +94,15 @@ static int failed(struct error *err, int r, const char *name)
 }
 
 /* "/a/./b//c/" -> "a/b/c"; "" for the root itself. ".." is refused, also where
- * it would stay inside: no honest archive needs it. */
-static int clean_name(const char *raw, char **ret, struct error *err)
+ * it would stay inside: no honest archive needs it. So is a layer's absolute name
+ * ("/" alone is how some builders name the root); what a user packed with tar -P
+ * and sends by cp or ADD lands below the root, as Docker has it. */
+static int clean_name(const char *raw, unsigned flags, char **ret, struct error *err)
 {
     CLEANUP_STR struct str out = STR_INIT;
 
+    if ((flags & ARCHIVE_LAYER) && raw[0] == '/' && raw[1] != '\0')
+        return error_set(err, EINVAL, "refused: the layer's entry \"%.256s\" has an absolute name", raw);
     for (const char *at = raw; *at;) {
         size_t n = strcspn(at, "/");
 
@@ -505,7 +509,7 @@ static int unpack_hard_link(struct extraction *ex, const struct tar_entry *entry
     struct stat from, to;
     bool was_whiteout;
 
-    int r = clean_name(entry->link, &target, err);
+    int r = clean_name(entry->link, ex->flags, &target, err);
     if (r < 0)
         return r;
     const char *target_base = path_base(target);
@@ -593,7 +597,7 @@ static int unpack_entry(struct extraction *ex, const struct tar_entry *entry, st
     if (++ex->result.entries > ex->max_entries)
         return error_set(err, EFBIG, "the archive has more than %llu entries",
                          (unsigned long long)ex->max_entries);
-    int r = clean_name(entry->path, &name, err);
+    int r = clean_name(entry->path, ex->flags, &name, err);
     if (r < 0)
         return r;
     if (*name == '\0')

@@ -15,7 +15,7 @@
 #include "tabique/error.h"
 
 #define READ_SIZE (256u << 10)
-#define RATIO_FROM (UINT64_C(64) << 20)
+#define RATIO_FROM (UINT64_C(512) << 20)
 
 struct archive_stream {
     struct archive *filters;

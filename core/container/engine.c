@@ -341,8 +341,12 @@ static int open_rooms(struct engine *engine, struct error *err)
         return r;
     engine->events = event_bus_new(store_last_event_sequence(engine->store));
     const struct registry_options registry = {0};
+    const struct image_limits limits = {
+        .max_unpacked_bytes = (uint64_t)options->image_max_bytes,
+        .max_ratio = (double)options->image_max_ratio,
+    };
     if ((r = registry_open(options->registry ? options->registry : &registry, &engine->registry_client, err)) < 0 ||
-        (r = image_store_open(images, NULL, &engine->images, err)) < 0 ||
+        (r = image_store_open(images, &limits, &engine->images, err)) < 0 ||
         (r = volume_store_open(volumes, &engine->volumes, err)) < 0 ||
         (r = network_manager_open(&network, &engine->networks, err)) < 0 ||
         (r = sampler_new(&sampler, &engine->sampler, err)) < 0)

@@ -35,6 +35,7 @@ struct engine_options {
     const char *const *address_pools;
     const struct registry_options *registry; /* read at open; NULL: its defaults */
     const char *const *dns;     /* name servers of containers that name none; NULL: the host's */
+    int64_t image_max_bytes, image_max_ratio; /* image.h's limits; 0: theirs */
     const char *accelerator;    /* NULL: probe; or forced "kvm", "mshv", "tcg" */
     int machine_pool;           /* machines kept warm; 0: none */
     int64_t machine_disk_bytes; /* how much a container behind the thick wall can write; 0: 10 GiB */
