@@ -88,7 +88,7 @@ static const struct option options[] = {
      "the virtual machines' template, which servers may share (default: DATA-DIR/machines)"},
     {"image-max-size", KIND_BYTES, AT(image_max_size), "64g", "SIZE",
      "an image or build context that unpacks to more is refused", .min = INT64_C(1) << 20, .max = INT64_C(1) << 50},
-    {"image-max-ratio", KIND_NUMBER, AT(image_max_ratio), "250", "TIMES",
+    {"image-max-ratio", KIND_NUMBER, AT(image_max_ratio), "200", "TIMES",
      "an archive that unpacks to more than 512 MiB and this many times its size is refused", .min = 2, .max = 1000000},
     {"vm-pool", KIND_NUMBER, AT(vm_pool), "2", "COUNT",
      "virtual machines kept warm for the next containers; 0: none", .min = 0, .max = 64},

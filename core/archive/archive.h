@@ -36,7 +36,7 @@ enum archive_flags {
  * a disk image of zeros is honest, gigabytes of them in a few kilobytes are not. */
 #define ARCHIVE_MAX_BYTES (UINT64_C(64) << 30)
 #define ARCHIVE_MAX_ENTRIES UINT64_C(4000000)
-#define ARCHIVE_MAX_RATIO 250.0
+#define ARCHIVE_MAX_RATIO 200.0
 struct archive_limits {
     uint64_t max_bytes, max_entries;
     double max_ratio;

@@ -36,7 +36,7 @@ struct registry_credentials;
 struct image_limits {
     uint64_t max_unpacked_bytes;  /* of one archive; 0: 64 GiB */
     uint64_t max_entries;         /* 0: 4,000,000 */
-    double max_ratio;             /* unpacked : packed; 0: 250; counts from 512 MiB unpacked on */
+    double max_ratio;             /* unpacked : packed; 0: 200; counts from 512 MiB unpacked on */
 };
 
 /* Whether a container uses the image, and the id of one that does (a running one
