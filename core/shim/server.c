@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -292,6 +293,13 @@ static int need_running(struct shim *shim, struct error *err)
     return 0;
 }
 
+/* What the start took is not needed again, and we may live for months. Behind the reply. */
+static void give_memory_back(void *user)
+{
+    (void)user;
+    malloc_trim(0);
+}
+
 static int do_start(struct request *q, struct str *reply, struct error *err)
 {
     struct shim *shim = q->shim;
@@ -319,6 +327,7 @@ static int do_start(struct request *q, struct str *reply, struct error *err)
     }
     shim_process_started(own, &started, plan->process.tty);
     put_started(reply, own);
+    loop_post(shim->loop, give_memory_back, NULL);
     return 0;
 }
 
