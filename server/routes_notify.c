@@ -75,6 +75,7 @@ static int add_notification(void *user, const struct store_notification *n)
     json_add_string(json, "kind", n->kind);
     json_add_string(json, "rule", n->rule);
     json_add_string(json, "ruleName", n->rule_name);
+    json_add_bool(json, "firstRuleName", notify_rule_named_at_first(n->rule, n->rule_name));
     json_add_string(json, "containerId", n->container_id);
     json_add_string(json, "container", n->container);
     if (json_parse(n->detail, strlen(n->detail), &detail, NULL) < 0)

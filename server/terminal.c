@@ -3,10 +3,16 @@
  *
  * Both ends live on the sockets' thread. Binary frames are bytes of stdin and of
  * the output. For the console's exec, a text frame {"resize":[COLUMNS,ROWS]} sets
- * the size, and {"exit":CODE} is the last thing said; Docker's attach takes text
- * frames as stdin, too.
+ * the size, {"hangup":true} ends it as a terminal's closing does, and {"exit":CODE} is
+ * the last thing said; Docker's attach takes text frames as stdin, too.
+ *
+ * A console that lost its connection comes back with the number of bytes it has
+ * (?seen=N): the first frame, {"from":F,"to":T}, says with which byte the output goes on, and
+ * up to which it was written before.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +46,8 @@ struct terminal {
     struct rpc_decoder decoder;
     struct str input;
     size_t input_sent;
-    bool with_stdin, paused, ended, closed;
+    bool with_stdin, paused, ended, closed, joined;
+    struct exec_rejoined back; /* joined */
     char exec_id[65]; /* "" : attached to the container itself */
 };
 
@@ -66,16 +73,21 @@ static void watch(struct terminal *terminal)
     loop_set_events(terminal->source, events);
 }
 
+#define CLOSE_TAKEN 4009 /* somebody else sits at this terminal now */
+
 /* In a worker: asking for the exit code may wait for the engine. */
 static void say_exit(void *user)
 {
     struct terminal *terminal = user;
     struct exec_info *info = NULL;
     int code = -1;
+    bool runs = true;
     /* The stream's end may be here before the exit is. */
     for (int i = 0; i < 40 && code < 0; i++) {
-        if (exec_info(terminal->engine, terminal->exec_id, &info, NULL) < 0)
+        if (exec_info(terminal->engine, terminal->exec_id, &info, NULL) < 0) {
+            runs = false;
             break;
+        }
         if (info->has_exit_code && !info->running)
             code = info->exit_code;
         exec_info_free(info);
@@ -86,7 +98,10 @@ static void say_exit(void *user)
     snprintf(text, sizeof(text), "{\"exit\":%d}", code);
     if (code >= 0)
         web_socket_send(terminal->socket, false, text, strlen(text));
-    web_socket_close(terminal->socket, 1000, "ended");
+    if (code < 0 && runs)
+        web_socket_close(terminal->socket, CLOSE_TAKEN, "the terminal is in use elsewhere");
+    else
+        web_socket_close(terminal->socket, 1000, "ended");
     terminal_unref(terminal);
 }
 
@@ -156,17 +171,33 @@ static void on_stream(struct loop_source *source, int fd, uint32_t events, void 
     }
 }
 
-struct resize {
+struct order {
     struct engine *engine;
     char exec_id[65];
+    int signal; /* 0: a new size */
     uint16_t rows, columns;
 };
 
-static void do_resize(void *user)
+static void do_order(void *user)
 {
-    struct resize *resize = user;
-    exec_resize(resize->engine, resize->exec_id, resize->rows, resize->columns, NULL);
-    free(resize);
+    struct order *order = user;
+    if (order->signal != 0)
+        exec_signal(order->engine, order->exec_id, order->signal, NULL);
+    else
+        exec_resize(order->engine, order->exec_id, order->rows, order->columns, NULL);
+    free(order);
+}
+
+static void submit_order(struct terminal *terminal, int signal, uint16_t rows, uint16_t columns)
+{
+    struct order *order = mem_new(struct order);
+    order->engine = terminal->engine;
+    memcpy(order->exec_id, terminal->exec_id, sizeof(order->exec_id));
+    order->signal = signal;
+    order->rows = rows;
+    order->columns = columns;
+    if (pool_submit(terminal->server->workers, do_order, order) < 0)
+        free(order);
 }
 
 static void on_control(struct terminal *terminal, const void *data, size_t length)
@@ -174,6 +205,8 @@ static void on_control(struct terminal *terminal, const void *data, size_t lengt
     CLEANUP_JSON cJSON *json = NULL;
     if (length > 1024 || json_parse(data, length, &json, NULL) < 0)
         return;
+    if (json_bool(json, "hangup", false))
+        submit_order(terminal, SIGHUP, 0, 0);
     const cJSON *size = json_get(json, "resize");
     const cJSON *columns = cJSON_IsArray(size) ? cJSON_GetArrayItem(size, 0) : NULL,
                 *rows = cJSON_IsArray(size) ? cJSON_GetArrayItem(size, 1) : NULL;
@@ -182,13 +215,7 @@ static void on_control(struct terminal *terminal, const void *data, size_t lengt
     if (columns->valueint < 1 || columns->valueint > 1000 || rows->valueint < 1 ||
         rows->valueint > 1000)
         return;
-    struct resize *resize = mem_new(struct resize);
-    resize->engine = terminal->engine;
-    memcpy(resize->exec_id, terminal->exec_id, sizeof(resize->exec_id));
-    resize->rows = (uint16_t)rows->valueint;
-    resize->columns = (uint16_t)columns->valueint;
-    if (pool_submit(terminal->server->workers, do_resize, resize) < 0)
-        free(resize);
+    submit_order(terminal, 0, (uint16_t)rows->valueint, (uint16_t)columns->valueint);
 }
 
 static void on_message(struct web_socket *socket, void *user, bool binary, const void *data,
@@ -234,6 +261,12 @@ static void on_closed(struct web_socket *socket, void *user)
 static void begin(void *user)
 {
     struct terminal *terminal = user;
+    if (!terminal->closed && terminal->joined) {
+        char text[80];
+        snprintf(text, sizeof(text), "{\"from\":%" PRIu64 ",\"to\":%" PRIu64 "}", terminal->back.from,
+                 terminal->back.to);
+        web_socket_send(terminal->socket, false, text, strlen(text));
+    }
     if (!terminal->closed &&
         loop_add_fd(web_sockets_loop(terminal->server->sockets), terminal->stream, EPOLLIN,
                     on_stream, terminal, &terminal->source) < 0)
@@ -243,7 +276,9 @@ static void begin(void *user)
     terminal_unref(terminal);
 }
 
-static int open_terminal(struct request *request, int stream, bool with_stdin, const char *exec_id)
+/* joined: NULL, or what was come back to. */
+static int open_terminal(struct request *request, int stream, bool with_stdin, const char *exec_id,
+                         const struct exec_rejoined *joined)
 {
     static const struct web_socket_handlers handlers = {
         .message = on_message, .drained = on_drained, .closed = on_closed};
@@ -253,6 +288,9 @@ static int open_terminal(struct request *request, int stream, bool with_stdin, c
     terminal->engine = request_engine(request);
     terminal->stream = stream;
     terminal->with_stdin = with_stdin;
+    terminal->joined = joined != NULL;
+    if (joined != NULL)
+        terminal->back = *joined;
     if (exec_id != NULL)
         snprintf(terminal->exec_id, sizeof(terminal->exec_id), "%s", exec_id);
     fd_set_nonblock(stream, true);
@@ -300,7 +338,7 @@ int terminal_attach(struct request *request)
         r = container_attach(container, streams, &stream, &err);
     if (r < 0)
         return route_fail(request, r, &err);
-    return open_terminal(request, stream, (streams & 1) != 0, NULL);
+    return open_terminal(request, stream, (streams & 1) != 0, NULL, NULL);
 }
 
 int terminal_exec(struct request *request)
@@ -308,7 +346,7 @@ int terminal_exec(struct request *request)
     struct error err = ERROR_INIT;
     struct exec_info *info = NULL;
     const char *id = request_param(request, "id");
-    int64_t rows = 0, columns = 0;
+    int64_t rows = 0, columns = 0, seen = -1;
     if (refuse_others(request))
         return 0;
     int r = request_query_int(request, "rows", 0, &rows, &err);
@@ -316,6 +354,11 @@ int terminal_exec(struct request *request)
         r = request_query_int(request, "cols", 0, &columns, &err);
     if (r >= 0 && (rows < 0 || rows > 1000 || columns < 0 || columns > 1000))
         r = error_set(&err, EINVAL, "rows and cols must be at most 1000");
+    if (r >= 0 && request_query(request, "seen") != NULL) {
+        r = request_query_int(request, "seen", 0, &seen, &err);
+        if (r >= 0 && seen < 0)
+            r = error_set(&err, EINVAL, "seen must be a number of bytes");
+    }
     if (r >= 0)
         r = exec_info(request_engine(request), id, &info, &err);
     if (r < 0)
@@ -323,9 +366,13 @@ int terminal_exec(struct request *request)
     bool tty = info->tty, with_stdin = info->open_stdin;
     exec_info_free(info);
     int stream = -EBADF;
-    r = exec_start(request_engine(request), id, false, tty, (uint16_t)rows, (uint16_t)columns,
-                   &stream, &err);
+    struct exec_rejoined back = {0};
+    r = seen >= 0 ? exec_rejoin(request_engine(request), id, (uint64_t)seen, &stream, &back, &err)
+                  : exec_start(request_engine(request), id, false, tty, (uint16_t)rows,
+                               (uint16_t)columns, &stream, &err);
     if (r < 0)
         return route_fail(request, r, &err);
-    return open_terminal(request, stream, with_stdin, id);
+    if (seen >= 0 && rows > 0 && columns > 0)
+        (void)exec_resize(request_engine(request), id, (uint16_t)rows, (uint16_t)columns, NULL);
+    return open_terminal(request, stream, with_stdin, id, seen >= 0 ? &back : NULL);
 }

@@ -595,21 +595,56 @@ void exec_info_free(struct exec_info *info)
     free(info);
 }
 
-int exec_resize(struct engine *engine, const char *exec_id, uint16_t rows, uint16_t cols, struct error *err)
+/* What a running exec is asked through, and how it was made. */
+static int running_exec(struct engine *engine, const char *exec_id, struct shim_box **ret, bool *ret_tty, unsigned *ret_streams,
+                        struct error *err)
 {
-    CLEANUP_BOX struct shim_box *box = NULL;
-
     pthread_mutex_lock(&engine->exec_lock);
     struct exec *exec = find(engine, exec_id);
     struct container *container = exec ? container__ref(exec->container) : NULL;
     bool runs = exec && exec->running;
+    if (exec && ret_tty)
+        *ret_tty = exec->tty;
+    if (exec && ret_streams)
+        *ret_streams = (exec->in ? 1u : 0) | (exec->out ? 2u : 0) | (exec->err ? 4u : 0);
     pthread_mutex_unlock(&engine->exec_lock);
     if (!container)
         return not_found(exec_id, err);
-    int r = runs ? container__running_box(container, &box, err)
-                 : error_set(err, EINVAL, "exec process is not started");
-    if (r == 0)
-        r = shim_resize(box->shim, exec_id, rows, cols, err);
+    int r = runs ? container__running_box(container, ret, err) : error_set(err, EINVAL, "exec process is not started");
     container_put(container);
+    return r;
+}
+
+int exec_resize(struct engine *engine, const char *exec_id, uint16_t rows, uint16_t cols, struct error *err)
+{
+    CLEANUP_BOX struct shim_box *box = NULL;
+
+    int r = running_exec(engine, exec_id, &box, NULL, NULL, err);
+    return r < 0 ? r : shim_resize(box->shim, exec_id, rows, cols, err);
+}
+
+int exec_signal(struct engine *engine, const char *exec_id, int signal, struct error *err)
+{
+    CLEANUP_BOX struct shim_box *box = NULL;
+
+    int r = running_exec(engine, exec_id, &box, NULL, NULL, err);
+    return r < 0 ? r : shim_signal(box->shim, exec_id, signal, err);
+}
+
+int exec_rejoin(struct engine *engine, const char *exec_id, uint64_t seen, int *ret_fd, struct exec_rejoined *ret,
+                struct error *err)
+{
+    CLEANUP_BOX struct shim_box *box = NULL;
+    unsigned streams = 0;
+    bool tty = false;
+
+    int r = running_exec(engine, exec_id, &box, &tty, &streams, err);
+    if (r == 0 && !tty)
+        r = error_set(err, EINVAL, "exec %s has no terminal to come back to", exec_id);
+    struct shim_rejoined back;
+    if (r == 0)
+        r = shim_rejoin(box->shim, exec_id, streams ? streams : 1, seen, ret_fd, &back, err);
+    if (r == 0)
+        *ret = (struct exec_rejoined){.from = back.from, .to = back.to};
     return r;
 }

@@ -115,6 +115,32 @@ static void make_id(char out[NOTIFY_ID_MAX])
     hex_encode(bytes, sizeof(bytes), out);
 }
 
+/* --- the first ones ----------------------------------------------------------------------------- */
+
+/* What a fresh installation is told of, on the console alone. */
+static const struct {
+    const char *id, *name;
+    enum notify_kind kind;
+    bool enabled;
+} first_rules[] = {
+    {"exit", "Ended with a failure", NOTIFY_EXIT, true},
+    {"oom", "Out of memory", NOTIFY_OOM, true},
+    {"unhealthy", "Unhealthy", NOTIFY_UNHEALTHY, true},
+    {"restart-loop", "Restarts over and over", NOTIFY_RESTART_LOOP, true},
+    {"worker-lost", "Worker lost", NOTIFY_WORKER_LOST, true},
+    {"memory", "Memory nearly used up", NOTIFY_MEMORY, true},
+    {"cpu", "Busy for long", NOTIFY_CPU, false},
+};
+
+bool notify_rule_named_at_first(const char *id, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(first_rules); i++) {
+        if (str_equal(first_rules[i].id, id))
+            return str_equal(first_rules[i].name, name);
+    }
+    return false;
+}
+
 /* --- rules: text and back --------------------------------------------------------------------- */
 
 static void rule_clear(struct notify_rule *rule)
@@ -142,6 +168,7 @@ static cJSON *rule_json(const struct notify_rule *rule)
 
     json_add_string(json, "id", rule->id);
     json_add_string(json, "name", rule->name);
+    json_add_bool(json, "firstName", notify_rule_named_at_first(rule->id, rule->name));
     json_add_bool(json, "enabled", rule->enabled);
     json_add_string(json, "kind", kind->name);
     json_add_string(json, "container", rule->container);
@@ -159,8 +186,8 @@ static cJSON *rule_json(const struct notify_rule *rule)
 /* Changes what the body names. */
 static int rule_read(struct notify_rule *rule, const cJSON *body, struct error *err)
 {
-    static const char *const known[] = {"id",      "name",  "enabled", "kind",  "container",
-                                        "above",   "seconds", "count", "pause", "channels", NULL};
+    static const char *const known[] = {"id",    "name",    "firstName", "enabled", "kind",     "container",
+                                        "above", "seconds", "count",     "pause",   "channels", NULL};
     const cJSON *field;
     CLEANUP_FREE char *kind = NULL;
 
@@ -469,21 +496,6 @@ static int by_channel_name(const void *a, const void *b)
 {
     return strcmp(((const struct notify_channel *)a)->name, ((const struct notify_channel *)b)->name);
 }
-
-/* What a fresh installation is told of, on the console alone. */
-static const struct {
-    const char *id, *name;
-    enum notify_kind kind;
-    bool enabled;
-} first_rules[] = {
-    {"exit", "Ended with a failure", NOTIFY_EXIT, true},
-    {"oom", "Out of memory", NOTIFY_OOM, true},
-    {"unhealthy", "Unhealthy", NOTIFY_UNHEALTHY, true},
-    {"restart-loop", "Restarts over and over", NOTIFY_RESTART_LOOP, true},
-    {"worker-lost", "Worker lost", NOTIFY_WORKER_LOST, true},
-    {"memory", "Memory nearly used up", NOTIFY_MEMORY, true},
-    {"cpu", "Busy for long", NOTIFY_CPU, false},
-};
 
 static void push_rule(struct notify *notify, struct notify_rule rule)
 {

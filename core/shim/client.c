@@ -504,16 +504,22 @@ static int connect_shim(const char *dir, int *ret_fd)
     return r;
 }
 
-int shim_attach(struct shim *shim, const char *exec_id, unsigned streams, int *ret_fd, struct error *err)
+/* back: to an exec's terminal, of whose output back->from bytes are known. */
+static int attach(struct shim *shim, const char *exec_id, unsigned streams, int *ret_fd, struct shim_rejoined *back,
+                  struct error *err)
 {
     CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
     CLEANUP_STR struct str body = STR_INIT;
     CLEANUP_CLOSE int fd = -EBADF;
+    struct wire_reader reader;
+    struct wire_field field;
     struct rpc_frame frame;
     int r = connect_shim(shim->dir, &fd);
 
     wire_put_string(&body, RPC_TAG_EXEC_ID, exec_id);
     wire_put_u64(&body, RPC_TAG_STREAMS, streams);
+    if (back)
+        wire_put_u64(&body, RPC_TAG_SEEN, back->from);
     if (r == 0)
         r = rpc_send(fd, RPC_ATTACH, 0, 1, body.data, body.length);
     if (r == 0)
@@ -526,8 +532,30 @@ int shim_attach(struct shim *shim, const char *exec_id, unsigned streams, int *r
         return error_errno(err, r == -ENOENT || r == -ECONNREFUSED ? ESRCH : -r, "cannot attach to container %.12s", shim->id);
     if (frame.flags & RPC_ERROR)
         return rpc_decode_error(&frame, err, NULL);
+    wire_read(&reader, frame.body, frame.length);
+    while (back && wire_next(&reader, &field))
+        if (field.tag == RPC_TAG_SEEN)
+            back->from = wire_u64(&reader, &field);
+        else if (field.tag == RPC_TAG_SIZE)
+            back->to = wire_u64(&reader, &field);
     *ret_fd = TAKE_FD(fd);
     return 0;
+}
+
+int shim_attach(struct shim *shim, const char *exec_id, unsigned streams, int *ret_fd, struct error *err)
+{
+    return attach(shim, exec_id, streams, ret_fd, NULL, err);
+}
+
+int shim_rejoin(struct shim *shim, const char *exec_id, unsigned streams, uint64_t seen, int *ret_fd,
+                struct shim_rejoined *ret, struct error *err)
+{
+    struct shim_rejoined back = {.from = seen, .to = seen};
+    int r = attach(shim, exec_id, streams, ret_fd, &back, err);
+
+    if (r == 0)
+        *ret = back;
+    return r;
 }
 
 int shim__open_with_fd(struct shim *shim, uint16_t type, const struct str *body, struct rpc_decoder *decoder, int *ret_conn,

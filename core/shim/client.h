@@ -131,6 +131,13 @@ int shim_root(struct shim *shim, int *ret_fd, struct error *err);
  * been delivered. Back-pressure: while a client does not read, the container's
  * writes block, as with Docker; nothing is dropped. */
 int shim_attach(struct shim *shim, const char *exec_id, unsigned streams, int *ret_fd, struct error *err);
+/* Back to the terminal of an exec that runs (-ESRCH: it does not), taking it over from
+ * whoever has it. seen: how many bytes of its output are known; the stream goes on with
+ * byte ret->from, which is later when so much was missed that the shim keeps no more of it;
+ * what is before byte ret->to was written before. */
+struct shim_rejoined { uint64_t from, to; };
+int shim_rejoin(struct shim *shim, const char *exec_id, unsigned streams, uint64_t seen, int *ret_fd,
+                struct shim_rejoined *ret, struct error *err);
 /* --- files behind a thick wall (transfer.c) ---------------------------------------
  * Where the wall's root is not on the host (shim_root() then gives -ENOTSUP) the
  * same is asked of the guest. What comes back was written by a guest: hostile.

@@ -102,6 +102,7 @@ void shim_process_free(struct shim_process *p)
     loop_remove(p->linger);
     free(p->exec_id);
     str_free(&p->note);
+    str_free(&p->kept);
     free(p);
 }
 
@@ -127,6 +128,31 @@ static void output_ended(struct shim_output *o)
     shim_server_quit_if_done(p->shim);
 }
 
+/* A terminal's client may be cut off, and come back to a screen that is to be as if it
+ * had never gone. Cut down only at twice its measure: moving bytes for each chunk costs. */
+static void keep(struct shim_process *p, const char *data, size_t length)
+{
+    struct str *kept = &p->kept;
+
+    p->said += length;
+    str_append_n(kept, data, length);
+    if (kept->length > 2 * SHIM_KEPT_MAX) {
+        memmove(kept->data, kept->data + kept->length - SHIM_KEPT_MAX, SHIM_KEPT_MAX);
+        kept->length = SHIM_KEPT_MAX;
+    }
+}
+
+void shim_process_kept(const struct shim_process *p, uint64_t seen, uint64_t *ret_from, const char **ret, size_t *ret_length)
+{
+    size_t length = p->kept.length < SHIM_KEPT_MAX ? p->kept.length : SHIM_KEPT_MAX;
+
+    if (seen <= p->said && p->said - seen < length)
+        length = (size_t)(p->said - seen);
+    *ret = p->kept.data + p->kept.length - length;
+    *ret_length = length;
+    *ret_from = p->said - length;
+}
+
 /* 1: read something; 0: nothing there at present; -1: ended (and dealt with). */
 static int read_output(struct shim_output *o)
 {
@@ -142,6 +168,8 @@ static int read_output(struct shim_output *o)
     }
     if (!p->exec_id[0])
         shim_log_write(&p->shim->log, o->stream - 1, chunk, (size_t)n);
+    else if (p->tty)
+        keep(p, chunk, (size_t)n);
     shim_server_output(p, o->stream, chunk, (size_t)n);
     return 1;
 }

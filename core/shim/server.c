@@ -238,8 +238,9 @@ struct request {
     char *exec_id;
     const uint8_t *plan, *process, *limits, *note;
     size_t plan_length, process_length, limits_length, note_length;
-    uint64_t pid, ticks, signal, rows, cols, streams, version;
-    bool has_pid, frozen, execs, exec_failed;
+    uint64_t pid, ticks, signal, rows, cols, streams, version, seen;
+    bool has_pid, has_seen, frozen, execs, exec_failed;
+    bool answered; /* its reply is queued already: more follows it */
     int fd; /* to go with the reply */
 };
 
@@ -267,6 +268,7 @@ static bool parse(struct request *q)
         case RPC_TAG_ROWS: q->rows = wire_u64(&reader, &field); break;
         case RPC_TAG_COLS: q->cols = wire_u64(&reader, &field); break;
         case RPC_TAG_STREAMS: q->streams = wire_u64(&reader, &field); break;
+        case RPC_TAG_SEEN: q->seen = wire_u64(&reader, &field); q->has_seen = true; break;
         case RPC_TAG_NOTE: q->note = field.data; q->note_length = field.length; break;
         case RPC_TAG_EXECS: q->execs = wire_bool(&reader, &field); break;
         case RPC_TAG_FROZEN: q->frozen = wire_bool(&reader, &field); break;
@@ -455,6 +457,37 @@ static int do_root(struct request *q, struct str *reply, struct error *err)
     return r < 0 ? r : q->shim->wall->root(q->shim->instance, &q->fd, err);
 }
 
+/* A terminal has one who sits at it: who comes back takes it over from the connection
+ * that he lost, which may not know yet that it is dead, and would hold up the output. */
+static int rejoin(struct request *q, struct shim_process *p, struct str *reply, struct error *err)
+{
+    const char *kept;
+    size_t length;
+    uint64_t from;
+
+    if (!p || !p->exec_id[0] || !p->started || shim_process_streams_ended(p))
+        return error_set(err, ESRCH, "exec %s does not run", q->exec_id ? q->exec_id : "");
+    if (!p->tty)
+        return error_set(err, EINVAL, "exec %s has no terminal", p->exec_id);
+    for (struct shim_peer *peer = q->shim->peers, *next; peer; peer = next) {
+        next = peer->next;
+        if (peer->attached == p)
+            peer_free(peer);
+    }
+    q->peer->attached = p;
+    q->peer->streams = (unsigned)q->streams;
+    shim_process_kept(p, q->seen, &from, &kept, &length);
+    wire_put_u64(reply, RPC_TAG_SEEN, from);
+    wire_put_u64(reply, RPC_TAG_SIZE, p->said);
+    send_frame(q->peer, RPC_ATTACH, RPC_REPLY, q->frame->id, reply);
+    for (size_t part; length; kept += part, length -= part) {
+        part = length < RPC_STREAM_CHUNK ? length : RPC_STREAM_CHUNK;
+        rpc_encode(&q->peer->out, RPC_STREAM, 0, 1, kept, part);
+    }
+    q->answered = true;
+    return 0;
+}
+
 static int do_attach(struct request *q, struct str *reply, struct error *err)
 {
     const char *exec_id = q->exec_id ? q->exec_id : "";
@@ -462,6 +495,8 @@ static int do_attach(struct request *q, struct str *reply, struct error *err)
 
     if (q->streams == 0 || q->streams > 7)
         return error_set(err, EINVAL, "invalid set of streams");
+    if (q->has_seen)
+        return rejoin(q, p, reply, err);
     if (!p) /* an exec that is about to be started: nothing of its output is lost */
         p = shim_process_add(q->shim, exec_id);
     if (!p)
@@ -609,7 +644,7 @@ static bool answer(struct shim_peer *peer, const struct rpc_frame *frame)
         if (err.code == 0)
             err.code = -r;
         rpc_encode_error(&peer->out, frame->type, frame->id, &err, q.exec_failed);
-    } else {
+    } else if (!q.answered) {
         send_frame(peer, frame->type, RPC_REPLY, frame->id, &reply);
     }
     return true;

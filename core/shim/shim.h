@@ -30,6 +30,7 @@ struct shim;
 #define SHIM_PEERS_MAX 256
 #define SHIM_PROCESSES_MAX 512         /* execs remembered, running and ended */
 #define SHIM_NOTE_MAX (8u << 10)       /* of each: all of them fit a frame */
+#define SHIM_KEPT_MAX (64u << 10)      /* of an exec's terminal, for whoever comes back to it */
 
 #define FD_MACHINE_MEMORY 6 /* the template's, where options.machine_memory */
 
@@ -99,6 +100,8 @@ struct shim_process {
     struct shim *shim;
     char *exec_id; /* "": the container's own */
     struct str note; /* what the server wants to know of it again */
+    struct str kept; /* the last of an exec's terminal: up to twice SHIM_KEPT_MAX */
+    uint64_t said;   /* all that its terminal has written, in bytes */
     bool started, exited, announced, tty, oom, paused;
     int status;
     int64_t time_ns;
@@ -126,6 +129,8 @@ bool shim_process_input_full(const struct shim_process *process);
 void shim_process_input_end(struct shim_process *process);
 void shim_process_pace(struct shim_process *process); /* pause or go on reading, by the clients' queues */
 bool shim_process_streams_ended(const struct shim_process *process);
+/* What is kept of its terminal from byte `seen` on, or from the first that still is: *ret_from. */
+void shim_process_kept(const struct shim_process *process, uint64_t seen, uint64_t *ret_from, const char **ret, size_t *ret_length);
 
 /* --- server.c --------------------------------------------------------------------------- */
 struct shim_peer {

@@ -231,6 +231,19 @@ describe('a receiver that does not take it', () => {
     assert.equal(JSON.parse(request.body).data.kind, 'test')
   })
 
+  test('a first rule is known by its id until somebody renames it', async () => {
+    const first = async () => (await good('GET', 'notification-rules')).rules.find(({ id }) => id === 'oom')
+    const { name, firstName } = await first()
+    assert.equal(firstName, true)
+    await good('PUT', 'notification-rules/oom', { name: 'Memory is gone' })
+    assert.equal((await first()).firstName, false)
+    await good('PUT', 'notification-rules/oom', { name, firstName: false })
+    assert.equal((await first()).firstName, true, 'it is read, not written')
+    const own = await good('POST', 'notification-rules', { name: 'Ended', kind: 'exit' })
+    assert.equal(own.firstName, false)
+    await good('DELETE', 'notification-rules/' + own.id)
+  })
+
   test('bad requests', async () => {
     const cases = [
       ['POST', 'notification-channels', { name: 'x', kind: 'webhook', url: 'file:///etc/passwd' }, 400, /'url' must be a URL that begins with https or http/],

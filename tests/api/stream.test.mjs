@@ -184,6 +184,67 @@ describe('terminals', () => {
     assert.equal(await socket.closed(), 1000)
   })
 
+  test('a terminal that lost its connection is joined again: what was missed comes, and only that', async () => {
+    const id = await start({ Tty: true, Cmd: ['sh'] })
+    const first = await open(`/api/v1/exec/${id}/ws?rows=30&cols=100`)
+    first.sendBytes('sleep 2; echo la"te"r; seq 1 5\n')
+    await output(first, 'la"te"r')
+    const seen = text(first).length
+    first.socket.destroy()
+    await until('what was missed', async () => {
+      const socket = await open(`/api/v1/exec/${id}/ws?rows=31&cols=100&seen=${seen}`)
+      const { from, to } = await socket.take('where it goes on', (message) => message.from !== undefined)
+      assert.equal(from, seen)
+      socket.socket.destroy()
+      return to > seen + 10
+    })
+    const second = await open(`/api/v1/exec/${id}/ws?rows=31&cols=100&seen=${seen}`)
+    await output(second, '1\r\n2\r\n3\r\n4\r\n5\r\n')
+    assert.ok(text(second).includes('later') && !text(second).includes('la"te"r'))
+    second.sendBytes('stty size\n')
+    await output(second, '31 100')
+    // Whoever comes takes it over; the other is told so, and the shell is the same.
+    second.sendBytes('mark=there\n')
+    const third = await open(`/api/v1/exec/${id}/ws?seen=0`)
+    assert.equal(await second.closed(), 4009)
+    third.sendBytes('echo $mark-still\n')
+    await output(third, 'there-still')
+    // More than is kept: the end of it, and the gap is said.
+    third.sendBytes('seq 1 60000; echo al"l"\n')
+    await output(third, 'all')
+    const all = text(third).length
+    const fourth = await open(`/api/v1/exec/${id}/ws?seen=10`)
+    const { from, to } = await fourth.take('where it goes on', (message) => message.from !== undefined)
+    assert.equal(to - from, 64 * 1024)
+    assert.ok(to >= all)
+    await output(fourth, '60000\r\nall')
+    fourth.send({ hangup: true })
+    await fourth.take('exit', (message) => message.exit === 129)
+    assert.equal((await open(`/api/v1/exec/${id}/ws?seen=0`)).status, 400, 'it has ended')
+    const plain = await start({ Cmd: ['sleep', '30'] })
+    const stream = await open(`/api/v1/exec/${plain}/ws`)
+    assert.equal((await open(`/api/v1/exec/${plain}/ws?seen=0`)).status, 400, 'it has no terminal')
+    assert.equal((await open(`/api/v1/exec/${plain}/ws?seen=-1`)).status, 400)
+    stream.close()
+  })
+
+  test('a shell outlives the server, and is joined again at the next one', async () => {
+    const id = await start({ Tty: true, Cmd: ['sh'] })
+    const before = await open(`/api/v1/exec/${id}/ws?rows=30&cols=100`)
+    before.sendBytes('kept=over; (sleep 1; echo mean"while") &\n')
+    await output(before, 'mean"while"')
+    const seen = text(before).length
+    await server.halt('SIGKILL')
+    await server.spawn()
+    const after = await open(`/api/v1/exec/${id}/ws?rows=30&cols=100&seen=${seen}`)
+    assert.equal(after.status, 101)
+    await output(after, 'meanwhile')
+    after.sendBytes('echo $kept-it\n')
+    await output(after, 'over-it')
+    after.send({ hangup: true })
+    await after.closed()
+  })
+
   test('much output arrives whole', async () => {
     const id = await start({ Cmd: ['sh', '-c', 'seq 1 200000'] })
     const socket = await open(`/api/v1/exec/${id}/ws`)

@@ -14,9 +14,8 @@ export const takes = {
 
 /* A fresh installation's rules have English names from the server: in another
  * language they are called by their kind, as long as nobody renamed them. */
-const given = { exit: 'Ended with a failure', oom: 'Out of memory', unhealthy: 'Unhealthy', 'restart-loop': 'Restarts over and over', 'worker-lost': 'Worker lost', memory: 'Memory nearly used up', cpu: 'Busy for long' };
-/** @param {string} kind @param {string} name */
-export const ruleName = (kind, name) => (language.get() !== 'en' && name === given[kind] ? t('noticeKind.' + kind) : visible(name));
+/** @param {string} kind @param {string} name @param {boolean} first it has the name of a fresh installation */
+export const ruleName = (kind, name, first) => (first && language.get() !== 'en' ? t('noticeKind.' + kind) : visible(name));
 
 /** One sentence, as webhooks and mail say it. */
 export function sentence(n) {

@@ -13,7 +13,7 @@ export function Age({ since }) {
 }
 
 /** A line of the last values; the whole is decoration, the number stands beside it. */
-export function Sparkline({ values, max = 0, width = 72, height = 18 }) {
+export function Sparkline({ values, max = 1, width = 72, height = 18 }) {
   const top = Math.max(max, ...values, 1e-9);
   const step = width / Math.max(1, values.length - 1);
   const points = values.map((v, i) => `${(i * step).toFixed(1)},${(height - 1 - (v / top) * (height - 2)).toFixed(1)}`);

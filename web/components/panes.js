@@ -38,7 +38,7 @@ function useColumns(side, closed, marks, at, moment, toggle) {
           ${e.row.relation === 'worker' && html`<span class="tag worker">${t('relation.short.worker')}</span>`}
           ${marks?.has(rowKey(e.row)) && html`<span class=${'tag ' + marks.get(rowKey(e.row))}>${t('diff.' + marks.get(rowKey(e.row)))}</span>`}`} />`;
     }, title: (e) => visible(e.row[side].command) },
-    { key: 'user', label: t('process.user'), width: 76, min: 500, sort: true, render: (e) => html`<span class="cut">${visible(e.row[side].user)}</span>` },
+    { key: 'user', label: t('process.user'), width: 92, min: 500, sort: true, render: (e) => html`<span class="cut">${visible(e.row[side].user)}</span>` },
     { key: 'cpuPercent', label: t('cpu'), width: 66, min: 390, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : percent(e.row[side].cpuPercent)) },
     { key: 'memoryBytes', label: t('memory'), width: 84, min: 450, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : bytes(e.row[side].memoryBytes)) },
     { key: 'threads', label: t('process.threads'), width: 62, min: 680, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => number(e.row[side].threads || 0) },

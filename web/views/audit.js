@@ -43,7 +43,7 @@ export default function Audit({ query }) {
   const columns = [
     { key: 'time', label: t('time'), width: (w) => (w < 520 ? 92 : 176), sort: true, render: (e) => html`<time datetime=${e.time} title=${dateTime(e.time)}><span class="narrow-only">${clock(e.time)}</span><span class="wide-only">${dateTime(e.time)}</span></time>` },
     { key: 'who', label: t('audit.who'), width: (w) => (w < 520 ? 84 : 150), sort: true, render: (e) => html`<span class="cut strong">${visible(e.who || '–')}</span>` },
-    { key: 'what', label: t('audit.what'), width: (w) => (w < 520 ? undefined : 190), sort: true, render: (e) => html`<code class="cut">${visible(e.what)}</code>` },
+    { key: 'what', label: t('audit.what'), width: (w) => (w < 520 ? undefined : 216), sort: true, render: (e) => html`<code class="cut">${visible(e.what)}</code>` },
     { key: 'target', label: t('audit.target'), sort: true, min: 640, render: (e) => (names.has(e.target) ? html`<a class="cut" href=${link('/containers/' + encodeURIComponent(names.get(e.target)))}>${visible(names.get(e.target))}</a>` : html`<span class="cut mono">${visible(targetOf(e)) || '–'}</span>`), title: (e) => visible([e.target, e.detail].filter(Boolean).join(' ')) },
     { key: 'detail', label: t('events.detail'), off: true, width: 220, render: (e) => html`<span class="cut">${visible(e.detail ?? '–')}</span>` },
     { key: 'from', label: t('audit.from'), width: 150, sort: true, min: 820, render: (e) => html`<span class="mono">${visible(e.from)}</span>` },

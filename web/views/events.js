@@ -5,9 +5,10 @@ import { tabique } from '../app/api.js';
 import { useLive } from '../app/live.js';
 import { useContainers } from '../app/sources.js';
 import { link, setQuery } from '../app/router.js';
-import { fold, visible, csv, imageName } from '../app/text.js';
+import { fold, visible, csv, imageName, shortId } from '../app/text.js';
 import { by, processKey } from '../app/processes.js';
 import { Choice, Filterbar, Head, Problem, Search, Select, Toggle, openView, saveAs } from '../components/bits.js';
+import { argumentsOf } from '../components/panes.js';
 import { Table } from '../components/table.js';
 import { Menu } from '../components/overlay.js';
 import { WallBadge } from '../components/wall.js';
@@ -21,7 +22,7 @@ const views = (query) => html`<${Choice} label=${t('events.view')} value=${query
 
 export function describeEvent(e) {
   const a = e.attributes ?? {};
-  const extra = Object.entries(a).filter(([key]) => !['name', 'image', 'exitCode'].includes(key) && !key.includes('.')).slice(0, 4).map(([key, value]) => `${key}=${value}`);
+  const extra = Object.entries(a).filter(([key]) => !['name', 'image', 'exitCode'].includes(key) && !key.includes('.')).slice(0, 4).map(([key, value]) => `${key}=${/^[0-9a-f]{64}$/.test(value) ? shortId(value) : value}`);
   if (a.exitCode !== undefined) extra.unshift(t('exitCode') + ' ' + a.exitCode);
   return visible(extra.join('  '));
 }
@@ -39,7 +40,7 @@ export function Happened({ query, container = '' }) {
   }, [live.data, query.q, sort]);
   const columns = [
     { key: 'time', label: t('time'), width: (w) => (w < 520 ? 92 : 176), sort: true, render: (e) => html`<time datetime=${e.time} title=${dateTime(e.time)}><span class="narrow-only">${clock(e.time)}</span><span class="wide-only">${dateTime(e.time)}</span></time>` },
-    { key: 'type', label: t('events.type'), width: 100, sort: true, min: 560, render: (e) => (has('type.' + e.type) ? t('type.' + e.type) : visible(e.type)) },
+    { key: 'type', label: t('events.type'), width: 126, sort: true, min: 560, render: (e) => (has('type.' + e.type) ? t('type.' + e.type) : visible(e.type)) },
     { key: 'action', label: t('events.action'), width: (w) => (w < 520 ? 120 : 170), sort: true, render: (e) => html`<span class=${'event-action ' + kindOf(e)}>${visible(e.action)}</span>` },
     { key: 'who', label: t('events.who'), render: (e) => html`<span class="cut">${e.type === 'container' && !container ? html`<a href=${link('/compare/' + encodeURIComponent(e.attributes.name ?? e.id), { at: e.time })}>${visible(e.attributes.name ?? e.id.slice(0, 12))}</a>` : imageName(e.attributes.name ?? e.id.slice(0, 24))}</span>` },
     { key: 'detail', label: t('events.detail'), min: 820, render: (e) => html`<span class="cut quiet-text">${describeEvent(e)}</span>`, title: describeEvent },
@@ -94,7 +95,7 @@ function Lives({ query }) {
   }, [live.data, sort, query.owned]);
   const ownerName = (p) => visible(owners.get(ownerId(p))?.name ?? ownerId(p).slice(0, 12));
   const columns = [
-    { key: 'name', label: t('process.name'), sort: true, render: (p) => html`<span class="cut"><span class="process-name">${visible(p.name)}</span> <span class="process-args">${visible(p.command)}</span></span>`, title: (p) => visible(p.command) },
+    { key: 'name', label: t('process.name'), sort: true, render: (p) => html`<span class="cut"><span class="process-name">${visible(p.name)}</span> <span class="process-args">${argumentsOf(p)}</span></span>`, title: (p) => visible(p.command) },
     { key: 'pid', label: t('process.pid'), width: (w) => (w < 520 ? 62 : 80), align: /** @type {'end'} */ ('end'), sort: true, render: (p) => html`<span class="mono">${p.pid}</span>` },
     { key: 'containerId', label: t('owner'), width: (w) => (w < 520 ? 120 : 190), sort: true, render: (p) => (ownerId(p) ? html`<a class="owner" href=${link('/compare/' + encodeURIComponent(owners.get(ownerId(p))?.name ?? ownerId(p)), { at: at || lookAt(p), q: p.name })}><${WallBadge} isolation=${owners.get(ownerId(p))?.isolation ?? (p.side !== 'host' || p.worker ? 'hyperv' : 'process')} word=${false} /> ${ownerName(p)}</a>` : html`<span class="quiet-text">${t('owner.nobody')}</span>`) },
     { key: 'startedAt', label: t('process.started'), width: 180, sort: true, min: 620, render: (p) => dateTime(p.startedAt) },

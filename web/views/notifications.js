@@ -40,7 +40,7 @@ function Inbox({ query }) {
     { key: 'time', label: t('time'), width: 176, render: (n) => html`<time datetime=${n.time}>${dateTime(n.time)}</time>` },
     { key: 'text', label: t('notify.what'), render: (n) => html`<span class=${'notice ' + (n.lasting && !n.endedAt ? 'open' : '')}><${Icon} name=${n.lasting && !n.endedAt ? 'warn' : 'notifications'} size=${13} /> ${sentence(n)}</span>`, title: sentence },
     { key: 'lasts', label: t('notify.lasts'), width: 128, min: 760, render: (n) => (!n.lasting ? '–' : n.endedAt ? t('notify.lasted', { time: age((Date.parse(n.endedAt) - Date.parse(n.time)) / 1000) }) : html`<span class="tag ended">${t('notify.open')} <${Age} since=${n.time} /></span>`) },
-    { key: 'rule', label: t('notify.rule'), width: 190, min: 980, render: (n) => html`<span class="cut">${ruleName(n.kind, n.ruleName)}</span>` },
+    { key: 'rule', label: t('notify.rule'), width: 190, min: 980, render: (n) => html`<span class="cut">${ruleName(n.kind, n.ruleName, n.firstRuleName)}</span>` },
     { key: 'ack', label: t('notify.seenBy'), width: 170, min: 620, render: (n) => (n.acknowledgedAt ? html`<span title=${dateTime(n.acknowledgedAt)}>${visible(n.acknowledgedBy || '–')}</span>` : html`<span class="tag born">${t('notify.new')}</span>`) },
     { key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (n) => html`<${Menu} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${[
       can('operate') && !n.acknowledgedAt && { label: t('notify.acknowledge'), icon: 'check', hint: 'a', run: () => acknowledge(n.id + '/acknowledge') },

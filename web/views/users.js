@@ -23,7 +23,7 @@ export default function Users({ tab = '' }) {
 function Me() {
   const { user, role, logs } = session.get();
   const [done, setDone] = useState(0);
-  return html`<div class="scroll narrow"><section class="card"><h2>${visible(user)}</h2><p>${t('role.' + role)}. ${t('role.' + role + '.text')}${role === 'helpdesk' ? ' ' + t(logs ? 'role.logs' : 'role.nologs') : ''}</p></section>
+  return html`<div class="scroll narrow stack"><section class="card"><h2>${visible(user)}</h2><p>${t('role.' + role)}. ${t('role.' + role + '.text')}${role === 'helpdesk' ? ' ' + t(logs ? 'role.logs' : 'role.nologs') : ''}</p></section>
     <section class="card"><h2>${t('password.change')}</h2>${done > 0 && html`<p role="status" class="good-text">${t('password.done')}</p>`}<${PasswordForm} key=${done} onDone=${() => setDone(done + 1)} /></section></div>`;
 }
 

@@ -184,7 +184,14 @@ int exec_create(struct container *container, const cJSON *body, char ret_id[65],
 /* Starts; ret_fd as attach's (streams by the exec's own Attach flags), or NULL for detached. */
 int exec_start(struct engine *engine, const char *exec_id, bool detach, bool tty, uint16_t rows,
                uint16_t cols, int *ret_fd, struct error *err);
+/* Back to the terminal of a running one, taken over from whoever has it. seen: bytes of its
+ * output that are known; the stream goes on with byte ret->from, later if more was missed than
+ * is kept; what comes before byte ret->to was written before. */
+struct exec_rejoined { uint64_t from, to; };
+int exec_rejoin(struct engine *engine, const char *exec_id, uint64_t seen, int *ret_fd, struct exec_rejoined *ret,
+                struct error *err);
 int exec_resize(struct engine *engine, const char *exec_id, uint16_t rows, uint16_t cols, struct error *err);
+int exec_signal(struct engine *engine, const char *exec_id, int signal, struct error *err);
 struct exec_info {
     char id[65], container_id[65];
     bool running, tty, open_stdin, open_stdout, open_stderr, privileged;

@@ -57,6 +57,9 @@ struct notify_options {
 int notify_open(const struct notify_options *options, struct notify **ret, struct error *err);
 void notify_close(struct notify *notify); /* NULL is allowed; what is under way is tried again later */
 
+/* Has this rule, known by its id, the name that a fresh installation gave it? */
+bool notify_rule_named_at_first(const char *id, const char *name);
+
 /* --- rules: {"id","name","enabled","kind","container","above","seconds","count","pause","channels"}
  * kind: "exit" "oom" "unhealthy" "restart-loop" "worker-lost" "cpu" "memory".
  * container: a shell pattern on names ("" all). above: per cent, of one CPU or of

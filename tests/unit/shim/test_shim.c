@@ -547,6 +547,61 @@ static void execs(void **state)
     shim_case_free(c);
 }
 
+/* Until a text has come; what came before it counts too. */
+static void read_until(int fd, const char *wanted)
+{
+    CLEANUP_STR struct str got = STR_INIT;
+    CLEANUP(rpc_decoder_free) struct rpc_decoder decoder = {0};
+    struct rpc_frame frame;
+
+    while (!got.data || !strstr(got.data, wanted)) {
+        GOOD(rpc_receive(fd, &decoder, &frame, 20000));
+        str_append_n(&got, frame.body, frame.length);
+    }
+}
+
+static void terminal_rejoined(void **state)
+{
+    struct shim_case *c = shim_case_new(&f, false);
+    struct plan_process *process = process_of("stty -echo; echo ready; while read x; do echo got-$x; done");
+    struct shim_rejoined back = {0};
+    int first = -EBADF, second = -EBADF;
+    char byte;
+
+    process->tty = true;
+    process->no_stdin = false;
+    start(c, plan_of("sleep 1000"));
+    assert_int_equal(shim_rejoin(c->shim, "t", 7, 0, &first, &back, &err), -ESRCH);
+    GOOD(shim_attach(c->shim, "t", 7, &first, &err));
+    GOOD(shim_exec(c->shim, "t", process, NULL, &started, &err));
+    read_until(first, "ready\r\n");
+    send_input(first, "one\n");
+    read_until(first, "got-one\r\n");
+    /* What is known is not said again, what is not known is; the first one is put out. */
+    GOOD(shim_rejoin(c->shim, "t", 7, strlen("ready\r\n"), &second, &back, &err));
+    assert_int_equal(back.from, strlen("ready\r\n"));
+    assert_int_equal(back.to, strlen("ready\r\ngot-one\r\n"));
+    read_until(second, "got-one\r\n");
+    assert_int_equal(recv(first, &byte, 1, 0), 0);
+    close(first);
+    send_input(second, "two\n");
+    read_until(second, "got-two\r\n");
+    close(second);
+    /* More known than there is: a client of another life. All that is kept. */
+    GOOD(shim_rejoin(c->shim, "t", 7, 1u << 30, &second, &back, &err));
+    assert_int_equal(back.from, 0);
+    read_until(second, "got-two\r\n");
+    GOOD(shim_signal(c->shim, "t", SIGHUP, &err));
+    assert_true(shim_case_wait_exec(c, 1));
+    close(second);
+    assert_int_equal(shim_rejoin(c->shim, "t", 7, 0, &second, &back, &err), -ESRCH);
+    /* The container's own process has its log. */
+    assert_int_equal(shim_rejoin(c->shim, "", 7, 0, &second, &back, &err), -ESRCH);
+    GOOD(shim_exec(c->shim, "plain", process_of("sleep 1000"), NULL, &started, &err));
+    assert_int_equal(shim_rejoin(c->shim, "plain", 7, 0, &second, &back, &err), -EINVAL);
+    shim_case_free(c);
+}
+
 static void execs_die_with_the_container(void **state)
 {
     struct shim_case *c = shim_case_new(&f, false);
@@ -844,6 +899,7 @@ int main(void)
         cmocka_unit_test(output_outlives_the_container),
         cmocka_unit_test(terminal),
         cmocka_unit_test(execs),
+        cmocka_unit_test(terminal_rejoined),
         cmocka_unit_test(execs_die_with_the_container),
         cmocka_unit_test(server_comes_back),
         cmocka_unit_test(end_without_a_server),

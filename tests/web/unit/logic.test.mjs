@@ -16,6 +16,7 @@ const { nameAndTag, visible, csv } = await from('app/text.js')
 const { firstFile, tar } = await from('app/tar.js')
 const { ignoring } = await from('app/context.js')
 const { note } = await from('app/jobs.js')
+const { feed, seriesCount, seriesOf } = await from('app/series.js')
 const { rates } = await from('views/container/charts.js').catch(() => ({ rates: null }))
 const { stops } = await from('components/slider.js').catch(() => ({ stops: null }))
 
@@ -127,6 +128,15 @@ test('how many rows a wrapped line takes', () => {
   assert.equal(rowsOf('ñ'.repeat(80), 80), 1)
   assert.equal(rowsOf('漢'.repeat(41), 80), 2)
   assert.equal(rowsOf('x', 0), 1)
+})
+
+test('the last values of containers that have gone are forgotten', () => {
+  const of = (from, n) => Array.from({ length: n }, (_, i) => ({ id: String(from + i), cpuPercent: 1, memoryBytes: 1 }))
+  for (let turn = 0; turn < 50; turn++) feed(of(turn * 20, 20), turn + 1)
+  assert.ok(seriesCount() <= 60, `${seriesCount()} kept`)
+  feed(of(49 * 20, 20), 51)
+  assert.deepEqual(seriesOf('cpu980'), [1, 1])
+  assert.deepEqual(seriesOf('cpu0'), [])
 })
 
 test('a pull, a push and a build, from the lines the engine says', () => {

@@ -29,15 +29,15 @@ export function Rules() {
   const [editing, setEditing] = useState(/** @type {any} */ (null));
   const toggle = (rule, enabled) => attempt(() => put(path(rule.id), { enabled }).then(changed));
   const remove = async (rule) => {
-    if (await confirm({ title: t('rule.remove', { name: ruleName(rule.kind, rule.name) }), action: t('action.remove'), danger: true })) attempt(() => del(path(rule.id)).then(changed), t('done.remove', { name: ruleName(rule.kind, rule.name) }));
+    if (await confirm({ title: t('rule.remove', { name: ruleName(rule.kind, rule.name, rule.firstName) }), action: t('action.remove'), danger: true })) attempt(() => del(path(rule.id)).then(changed), t('done.remove', { name: ruleName(rule.kind, rule.name, rule.firstName) }));
   };
   const columns = [
-    { key: 'name', label: t('name'), render: (rule) => html`<span class="strong cut">${ruleName(rule.kind, rule.name)}</span>` },
+    { key: 'name', label: t('name'), render: (rule) => html`<span class="strong cut">${ruleName(rule.kind, rule.name, rule.firstName)}</span>` },
     { key: 'kind', label: t('notify.kind'), width: 190, min: 640, render: (rule) => t('noticeKind.' + rule.kind) },
     { key: 'condition', label: t('rule.condition'), width: 210, min: 760, render: condition },
     { key: 'container', label: t('container'), width: 150, min: 900, render: (rule) => (rule.container ? html`<code>${visible(rule.container)}</code>` : t('all')) },
     { key: 'channels', label: t('notify.channels'), width: 200, min: 1040, render: (rule) => html`<span class="cut">${[t('notify.console'), ...rule.channels.map((id) => visible(names.get(id) ?? id))].join(', ')}</span>` },
-    { key: 'enabled', label: t('notify.on'), width: 70, render: (rule) => (admin ? html`<${Toggle} checked=${rule.enabled} onChange=${(on) => toggle(rule, on)}><span class="hidden">${t('notify.on')} ${ruleName(rule.kind, rule.name)}</span></${Toggle}>` : t(rule.enabled ? 'yes' : 'no')) },
+    { key: 'enabled', label: t('notify.on'), width: 70, render: (rule) => (admin ? html`<${Toggle} checked=${rule.enabled} onChange=${(on) => toggle(rule, on)}><span class="hidden">${t('notify.on')} ${ruleName(rule.kind, rule.name, rule.firstName)}</span></${Toggle}>` : t(rule.enabled ? 'yes' : 'no')) },
     ...(admin ? [{ key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (rule) => html`<${Menu} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${[{ label: t('edit'), icon: 'settings', run: () => setEditing(rule) }, { label: t('action.remove'), icon: 'remove', danger: true, run: () => remove(rule) }]} />` }] : []),
   ];
   return html`<div class="toolbar">${admin && html`<button type="button" class="primary" onClick=${() => setEditing({})}><${Icon} name="plus" /> ${t('rule.create')}</button>`}<span class="quiet-text">${t('rule.hint')}</span></div>
@@ -62,7 +62,7 @@ function RuleDialog({ rule, channels, onClose }) {
     } catch (problem) { setError(problem.message); }
   };
   const field = (key, label, attributes) => html`<label class="field"><span>${label}</span><input type="number" required value=${form[key]} onInput=${(e) => change({ [key]: e.target.valueAsNumber })} ...${attributes} /></label>`;
-  return html`<${Dialog} title=${rule.id ? ruleName(rule.kind, rule.name) : t('rule.create')} onClose=${onClose}><form onSubmit=${submit} autocomplete="off">
+  return html`<${Dialog} title=${rule.id ? ruleName(rule.kind, rule.name, rule.firstName) : t('rule.create')} onClose=${onClose}><form onSubmit=${submit} autocomplete="off">
     <label class="field"><span>${t('name')}</span><input required maxlength="100" value=${form.name} onInput=${(e) => change({ name: e.target.value })} autofocus /></label>
     <div class="field"><span>${t('notify.kind')}</span><${Select} label=${t('notify.kind')} value=${form.kind} onChange=${(kind) => change({ kind })} options=${kinds.map((kind) => [kind, t('noticeKind.' + kind)])} /><small>${t('noticeKind.' + form.kind + '.text')}</small></div>
     ${takes.above(form.kind) && field('above', t('rule.above'), { min: 0.1, step: 'any' })}
