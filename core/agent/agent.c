@@ -195,7 +195,7 @@ static void say_hello(struct agent *agent)
 int main(void)
 {
     static const struct mux_events events = {.frame = on_frame, .broken = on_broken};
-    struct agent agent = {.root_fd = -EBADF};
+    struct agent agent = {.root_fd = -EBADF, .ahead = LAUNCHED_INIT};
     struct loop_source *children;
     struct error err = ERROR_INIT;
     sigset_t mask;

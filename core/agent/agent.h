@@ -41,6 +41,7 @@ struct agent {
     char **files; /* FILES_DIR/0, 1 ...: their paths on the host */
     uint64_t oom_kills;
     bool mounted;
+    struct launched ahead; /* waits, its surroundings made, for what it is; pid -1: nobody does */
     int root_fd; /* of a machine raised for its files alone (RPC_MOUNT); else -EBADF */
     struct agent_job *jobs;
 };
@@ -83,12 +84,14 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
                   bool *ret_exec_failed, struct error *err);
 int process_exec(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                  bool *ret_exec_failed, struct error *err);
-/* Its disks ahead of it. */
+/* Its disks ahead of it, and its surroundings. */
 int process_disks(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                   bool *ret_exec_failed, struct error *err);
 /* Forgets a container that has ended: the machine may have another. */
 int process_reset(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                   bool *ret_exec_failed, struct error *err);
+/* What waits on the disks' mounts is not wanted. */
+int process_drop_ahead(struct agent *agent, struct error *err);
 int process_signal(struct agent *agent, const struct rpc_frame *frame, struct error *err);
 int process_resize(struct agent *agent, const struct rpc_frame *frame, struct error *err);
 int process_list_all(struct agent *agent, struct str *reply, struct error *err);

@@ -382,7 +382,7 @@ int archive_mount(struct agent *agent, const struct rpc_frame *frame, struct str
 
     if (agent->plan || agent->root_fd >= 0)
         return error_set(err, EEXIST, "this machine has its container already");
-    r = agent->mounted ? 0 : machine_mount_disks(err);
+    r = agent->mounted ? process_drop_ahead(agent, err) : machine_mount_disks(err);
     if (r < 0)
         return r;
     agent->mounted = true;

@@ -85,6 +85,12 @@ struct small_file {
     size_t length;
 };
 
+static const char *here_name(size_t number, char here[64])
+{
+    snprintf(here, 64, FILES_DIR "/%zu", number);
+    return here;
+}
+
 static int read_file_record(struct wire_reader *reader, struct small_file *ret, struct error *err)
 {
     struct small_file file = {.data = ""};
@@ -104,8 +110,19 @@ static int read_file_record(struct wire_reader *reader, struct small_file *ret, 
     return 0;
 }
 
-/* Writes one small file and points the plan's bind of that host path to it. */
-static int take_file(struct agent *agent, struct plan *plan, struct wire_reader *reader, size_t number, struct error *err)
+static int rewrite(size_t number, const struct small_file *file, struct error *err)
+{
+    char here[64];
+    CLEANUP_CLOSE int fd = open(here_name(number, here), O_WRONLY | O_TRUNC | O_CLOEXEC);
+    int r = fd < 0 ? -errno : fd_write_all(fd, file->data, file->length);
+
+    return r < 0 ? error_errno(err, -r, "cannot write %s", here) : 0;
+}
+
+/* Writes one small file and points the plan's bind of that host path to it. One that is
+ * mounted already is written in place. */
+static int take_file(struct agent *agent, struct plan *plan, struct wire_reader *reader, size_t number, bool ahead,
+                     struct error *err)
 {
     struct small_file file;
     char here[64];
@@ -114,23 +131,10 @@ static int take_file(struct agent *agent, struct plan *plan, struct wire_reader 
     if (r < 0)
         return r;
     strv_take(&agent->files, file.path);
-    const char *path = file.path;
-    const void *data = file.data;
-    size_t length = file.length;
-    snprintf(here, sizeof(here), FILES_DIR "/%zu", number);
-    r = file_write_atomic(AT_FDCWD, here, data, length, 0644);
-    if (r < 0)
-        return error_errno(err, -r, "cannot write %s", here);
-    replace_source(plan, path, here);
-    return 0;
-}
-
-static int rewrite(size_t number, const struct small_file *file, struct error *err)
-{
-    CLEANUP_FREE char *here = mem_printf(FILES_DIR "/%zu", number);
-    CLEANUP_CLOSE int fd = open(here, O_WRONLY | O_TRUNC | O_CLOEXEC);
-    int r = fd < 0 ? -errno : fd_write_all(fd, file->data, file->length);
-
+    replace_source(plan, file.path, here_name(number, here));
+    if (ahead)
+        return rewrite(number, &file, err);
+    r = file_replace(AT_FDCWD, here, file.data, file.length, 0644);
     return r < 0 ? error_errno(err, -r, "cannot write %s", here) : 0;
 }
 
@@ -284,74 +288,147 @@ static int process_add(struct agent *agent, const char *exec_id, uint64_t stream
     return r < 0 ? error_errno(err, -r, "cannot connect the process's streams") : 0;
 }
 
+struct order {
+    struct plan *plan; /* NULL: none was given */
+    char *program;
+    uint64_t stream_base;
+    size_t files, shares;
+    bool ahead;
+};
+
+static void order_clear(struct order *order)
+{
+    plan_free(order->plan);
+    free(order->program);
+}
+
+/* With what was sent put in the place of the host's paths. */
+static int read_order(struct agent *agent, const struct rpc_frame *frame, struct order *order, struct error *err)
+{
+    struct wire_reader reader, nested;
+    struct wire_field field;
+    int r = 0;
+
+    mkdir(FILES_DIR, 0755);
+    strv_freep(&agent->files);
+    /* The plan comes first, so that what follows can be put in its place. */
+    wire_read(&reader, frame->body, frame->length);
+    while (r >= 0 && wire_next(&reader, &field)) {
+        if (field.tag == RPC_TAG_PLAN && !order->plan) {
+            r = plan_decode(field.data, field.length, &order->plan);
+            if (r < 0)
+                r = error_set(err, EBADMSG, "malformed plan");
+        } else if (field.tag == RPC_TAG_STREAM_BASE) {
+            order->stream_base = wire_u64(&reader, &field);
+        } else if (field.tag == RPC_TAG_AHEAD) {
+            order->ahead = wire_bool(&reader, &field);
+        } else if (field.tag == RPC_TAG_PROGRAM && !order->program) {
+            order->program = wire_string(&reader, &field);
+        } else if (field.tag == RPC_TAG_FILE && order->plan) {
+            wire_nested(&field, &nested);
+            r = take_file(agent, order->plan, &nested, order->files++, order->ahead, err);
+        } else if (field.tag == RPC_TAG_SHARE && order->plan) {
+            wire_nested(&field, &nested);
+            r = take_share(order->plan, &nested, err);
+            order->shares++;
+        }
+    }
+    if (r >= 0 && !wire_ok(&reader))
+        r = error_set(err, EBADMSG, "malformed order");
+    if (r < 0 || !order->plan)
+        return r;
+    r = check_binds(order->plan, err);
+    use_disks(order->plan);
+    use_devices(order->plan);
+    return r;
+}
+
+static int mount_disks(struct agent *agent, struct error *err)
+{
+    int r = machine_mount_disks(err);
+
+    agent->mounted = r >= 0;
+    return r;
+}
+
 int process_disks(struct agent *agent, const struct rpc_frame *frame, struct str *reply, bool *ret_exec_failed,
                   struct error *err)
 {
-    int r = agent->mounted ? error_set(err, EEXIST, "this machine has its disks already") : machine_mount_disks(err);
-    struct wire_reader reader;
-    struct wire_field field;
+    CLEANUP(order_clear) struct order order = {0};
+    int r = agent->mounted ? error_set(err, EEXIST, "this machine has its disks already") : read_order(agent, frame, &order, err);
 
-    if (r < 0)
-        return r;
-    agent->mounted = true;
-    wire_read(&reader, frame->body, frame->length);
-    while (frame->type == RPC_DISKS && wire_next(&reader, &field)) {
-        CLEANUP_FREE char *program = field.tag == RPC_TAG_PROGRAM ? wire_string(&reader, &field) : NULL;
-        if (program)
-            machine_read_ahead(program);
+    if (r >= 0)
+        r = mount_disks(agent, err);
+    if (r >= 0 && order.program)
+        machine_read_ahead(order.program);
+    return r >= 0 && order.plan ? launch_begin(order.plan, &agent->ahead, err) : r;
+}
+
+static bool end_ahead(struct agent *agent)
+{
+    pid_t pid = agent->ahead.pid;
+
+    if (pid < 0)
+        return false;
+    launched_close(&agent->ahead);
+    agent->ahead = LAUNCHED_INIT;
+    (void)kill(pid, SIGKILL);
+    (void)waitpid(pid, NULL, 0);
+    return true;
+}
+
+/* Its counts and its device program go with it. */
+static int renew_cgroup(struct error *err)
+{
+    (void)cgroup_remove(AGENT_CGROUP);
+    return cgroup_create(AGENT_CGROUP, err);
+}
+
+int process_drop_ahead(struct agent *agent, struct error *err)
+{
+    return end_ahead(agent) ? renew_cgroup(err) : 0;
+}
+
+/* Into what stands ready for it, if it does; else from the beginning. */
+static int prepare(struct agent *agent, const struct order *order, struct launched *launched, struct error *err)
+{
+    struct plan_limits limits = order->plan->limits;
+    int r;
+
+    if (!order->ahead) {
+        r = process_drop_ahead(agent, err);
+        return r < 0 ? r : launch_prepare(order->plan, launched, err);
     }
-    return 0;
+    if (agent->ahead.pid < 0)
+        return error_set(err, ENOENT, "nothing was made ahead");
+    *launched = agent->ahead;
+    agent->ahead = LAUNCHED_INIT;
+    limits.device_rule_count = 0; /* they are the same */
+    r = cgroup_apply(AGENT_CGROUP, &limits, err);
+    return r < 0 ? r : launch_finish(launched, order->plan, err);
 }
 
 int process_start(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
                   bool *ret_exec_failed, struct error *err)
 {
     struct launched launched = LAUNCHED_INIT;
-    CLEANUP(plan_freep) struct plan *plan = NULL;
+    CLEANUP(order_clear) struct order order = {0};
     struct cgroup_stats stats;
-    struct wire_reader reader, nested;
-    struct wire_field field;
-    uint64_t stream_base = 0;
-    size_t files = 0, shares = 0;
-    int r = 0;
+    int r;
 
     if (agent->plan)
         return error_set(err, EEXIST, "this machine has its container already");
-    mkdir(FILES_DIR, 0755);
-    strv_freep(&agent->files);
-    /* The plan comes first, so that what follows can be put in its place. */
-    wire_read(&reader, frame->body, frame->length);
-    while (r >= 0 && wire_next(&reader, &field)) {
-        if (field.tag == RPC_TAG_PLAN && !plan) {
-            r = plan_decode(field.data, field.length, &plan);
-            if (r < 0)
-                r = error_set(err, EBADMSG, "malformed plan");
-        } else if (field.tag == RPC_TAG_STREAM_BASE) {
-            stream_base = wire_u64(&reader, &field);
-        } else if (field.tag == RPC_TAG_FILE && plan) {
-            wire_nested(&field, &nested);
-            r = take_file(agent, plan, &nested, files++, err);
-        } else if (field.tag == RPC_TAG_SHARE && plan) {
-            wire_nested(&field, &nested);
-            r = take_share(plan, &nested, err);
-            shares++;
-        }
-    }
-    if (r < 0)
-        return r;
-    if (!wire_ok(&reader) || !plan)
-        return error_set(err, EBADMSG, "malformed order to start");
-    r = check_binds(plan, err);
+    r = read_order(agent, frame, &order, err);
+    if (r >= 0 && !order.plan)
+        r = error_set(err, EBADMSG, "malformed order to start");
     if (r >= 0 && !agent->mounted)
-        r = process_disks(agent, frame, reply, ret_exec_failed, err);
+        r = mount_disks(agent, err);
     if (r < 0)
         return r;
-    use_disks(plan);
-    use_devices(plan);
-    set_network_sysctls(plan);
-    r = shares ? files_mount(err) : 0;
+    set_network_sysctls(order.plan);
+    r = order.shares ? files_mount(err) : 0;
     if (r >= 0)
-        r = launch_prepare(plan, &launched, err);
+        r = prepare(agent, &order, &launched, err);
     if (r >= 0)
         r = launch_go(&launched, err);
     *ret_exec_failed = launched.exec_failed;
@@ -361,9 +438,9 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
     }
     if (cgroup_stats(AGENT_CGROUP, &stats) >= 0)
         agent->oom_kills = stats.oom_kills;
-    agent->plan = TAKE_PTR(plan);
+    agent->plan = TAKE_PTR(order.plan);
     put_started(&launched, reply);
-    return process_add(agent, "", stream_base, &launched, err);
+    return process_add(agent, "", order.stream_base, &launched, err);
 }
 
 int process_exec(struct agent *agent, const struct rpc_frame *frame, struct str *reply,
@@ -407,11 +484,11 @@ int process_exec(struct agent *agent, const struct rpc_frame *frame, struct str 
 }
 
 /* A pool machine has run its paths once on disks of no account: what real ones need
- * is a machine where nothing has been started. The control group goes as well, with
- * its counts and its device program. */
+ * is a machine where nothing has been started. */
 int process_reset(struct agent *agent, const struct rpc_frame *frame, struct str *reply, bool *ret_exec_failed,
                   struct error *err)
 {
+    (void)end_ahead(agent);
     int r = cgroup_kill(AGENT_CGROUP, SIGKILL);
 
     process_reap(agent);
@@ -419,8 +496,7 @@ int process_reset(struct agent *agent, const struct rpc_frame *frame, struct str
         return error_set(err, EBUSY, "this machine's container has not ended");
     plan_free(agent->plan);
     agent->plan = NULL;
-    (void)cgroup_remove(AGENT_CGROUP);
-    r = cgroup_create(AGENT_CGROUP, err);
+    r = renew_cgroup(err);
     if (r < 0)
         return r;
     agent->oom_kills = 0;

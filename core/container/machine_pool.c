@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -29,6 +30,7 @@
 #define MAKE_NS (300 * NS_PER_SEC) /* at a small share of a busy host's time */
 #define PAUSE_FIRST_NS NS_PER_SEC
 #define PAUSE_MAX_NS (300 * NS_PER_SEC)
+#define REHEARSALS 2 /* that may fail for a reason of their own; then it is what they rehearse */
 
 struct member {
     struct shim_warm *shim;
@@ -51,6 +53,10 @@ struct machine_pool {
     int count, ready;
     struct plan *next; /* what containers are like; NULL: none has been started yet */
     unsigned expectation; /* its number */
+    int failures;  /* one after the other, of those that should rehearse it */
+    char *unfit;   /* the image of one that could not be rehearsed: it is not expected again */
+    int removals;  /* inotify: on the disk of the image that is expected */
+    int watched;
 };
 
 static void wake(struct machine_pool *pool)
@@ -165,21 +171,57 @@ static struct plan *plan_copy(const struct plan *plan)
     return plan_decode(encoded.data, encoded.length, &copy) < 0 ? NULL : copy;
 }
 
+/* Takes next; NULL: nobody knows. */
+static void expect_locked(struct machine_pool *pool, struct plan *next)
+{
+    plan_free(pool->next);
+    pool->next = next;
+    pool->expectation++;
+}
+
 void machine_pool_expect(struct machine_pool *pool, const struct plan *plan)
 {
     pthread_mutex_lock(&pool->lock);
-    bool known = !plan->rootfs.device || (pool->next && str_equal(pool->next->rootfs.device, plan->rootfs.device));
+    bool known = !plan->rootfs.device || str_equal(pool->unfit, plan->rootfs.device) ||
+                 (pool->next && str_equal(pool->next->rootfs.device, plan->rootfs.device));
     pthread_mutex_unlock(&pool->lock);
     struct plan *next = known || !pool->has_thread ? NULL : plan_copy(plan);
     if (!next)
         return;
     generalize(next);
     pthread_mutex_lock(&pool->lock);
-    plan_free(pool->next);
-    pool->next = next;
-    pool->expectation++;
+    expect_locked(pool, next);
+    pool->failures = 0;
+    (void)inotify_rm_watch(pool->removals, pool->watched);
+    pool->watched = inotify_add_watch(pool->removals, next->rootfs.device, IN_ATTRIB | IN_DELETE_SELF);
     pthread_mutex_unlock(&pool->lock);
     wake(pool);
+}
+
+/* An image that has been removed is let go of, and its disk's space with it. */
+static void hear_removals(struct machine_pool *pool)
+{
+    char events[4096];
+
+    while (read(pool->removals, events, sizeof(events)) > 0)
+        ;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->next && access(pool->next->rootfs.device, F_OK) < 0 && errno == ENOENT)
+        expect_locked(pool, NULL);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* Perhaps it was what it should rehearse: if it happens again the next ones do without. */
+static void note_failure(struct machine_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    if (pool->next && ++pool->failures >= REHEARSALS) {
+        free(pool->unfit);
+        pool->unfit = mem_strdup(pool->next->rootfs.device);
+        expect_locked(pool, NULL);
+        log_warning("machines of the pool do not rehearse image %s: they could not", pool->unfit);
+    }
+    pthread_mutex_unlock(&pool->lock);
 }
 
 static struct plan *expected(struct machine_pool *pool, unsigned *ret_number)
@@ -278,7 +320,7 @@ static void run(struct machine_pool *pool, const struct machines_info *machines)
 
     for (;;) {
         struct member ended[SIZE_MAX_MACHINES];
-        struct pollfd fds[SIZE_MAX_MACHINES + 1] = {{.fd = pool->wake, .events = POLLIN}};
+        struct pollfd fds[SIZE_MAX_MACHINES + 2] = {{.fd = pool->wake, .events = POLLIN}, {.fd = pool->removals, .events = POLLIN}};
         struct error err = ERROR_INIT;
         int64_t now = clock_mono_ns();
         int r = 0;
@@ -309,19 +351,23 @@ static void run(struct machine_pool *pool, const struct machines_info *machines)
         pthread_mutex_lock(&pool->lock);
         count = pool->count;
         for (int i = 0; i < count; i++)
-            fds[i + 1] = (struct pollfd){.fd = shim_warm_fd(pool->members[i].shim), .events = POLLIN};
+            fds[i + 2] = (struct pollfd){.fd = shim_warm_fd(pool->members[i].shim), .events = POLLIN};
         pthread_mutex_unlock(&pool->lock);
         int timeout = making ? 1000 : count < pool->size ? (int)((next_ns > now ? next_ns - now : 0) / NS_PER_MS) + 1 : -1;
-        (void)poll(fds, (nfds_t)count + 1, r < 0 ? 1000 : timeout);
+        (void)poll(fds, (nfds_t)count + 2, r < 0 ? 1000 : timeout);
         if (fds[0].revents) {
             uint64_t unused;
             (void)!read(pool->wake, &unused, sizeof(unused));
         }
+        if (fds[1].revents)
+            hear_removals(pool);
         pthread_mutex_lock(&pool->lock);
         int ready = pool->ready;
-        ends = hear_all(pool, fds + 1, count, ended);
-        if (pool->ready > ready)
+        ends = hear_all(pool, fds + 2, count, ended);
+        if (pool->ready > ready) {
             pause_ns = PAUSE_FIRST_NS;
+            pool->failures = 0;
+        }
         pthread_mutex_unlock(&pool->lock);
         bool failed = r < 0;
         for (int i = 0; i < ends; i++) {
@@ -329,11 +375,7 @@ static void run(struct machine_pool *pool, const struct machines_info *machines)
             member_end(&ended[i]);
         }
         if (failed) {
-            /* Perhaps it was what it should rehearse: the next one does without. */
-            pthread_mutex_lock(&pool->lock);
-            plan_free(pool->next);
-            pool->next = NULL;
-            pthread_mutex_unlock(&pool->lock);
+            note_failure(pool);
             /* The reason was said by the shim; without a pool everything works, slower. */
             if (pause_ns == PAUSE_FIRST_NS)
                 log_warning("a machine for the pool could not be made%s%s", err.code ? ": " : "", err.message);
@@ -364,7 +406,9 @@ struct machine_pool *machine_pool_new(const struct machine_pool_options *options
                                   .cgroup_parent = mem_strdup(options->cgroup_parent),
                                   .state_dir = mem_strdup(options->state_dir),
                                   .size = options->size < SIZE_MAX_MACHINES ? options->size : SIZE_MAX_MACHINES,
-                                  .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+                                  .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                                  .removals = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
+                                  .watched = -1};
     pthread_mutex_init(&pool->lock, NULL);
     /* Of a server and a shim that were both killed at once. */
     cgroup_sweep(pool->cgroup_parent, "pool-");
@@ -386,8 +430,10 @@ void machine_pool_free(struct machine_pool *pool)
     for (int i = 0; i < pool->count; i++)
         member_end(&pool->members[i]);
     cleanup_close(&pool->wake);
+    cleanup_close(&pool->removals);
     pthread_mutex_destroy(&pool->lock);
     plan_free(pool->next);
+    free(pool->unfit);
     free(pool->state_dir);
     free(pool->shim_program);
     free(pool->cgroup_parent);

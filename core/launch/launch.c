@@ -8,7 +8,9 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -125,9 +127,9 @@ static int make_pipes(struct launch_child *c, struct launched *l, struct error *
         int pair[2];
         bool in = i == 0;
 
-        if (c->process->tty)
+        if (c->process->tty && !c->ahead)
             continue;
-        if (in && c->process->no_stdin) {
+        if (in && c->process->no_stdin && !c->ahead) {
             c->stdio[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
             if (c->stdio[0] < 0)
                 return error_errno(err, errno, "cannot open /dev/null");
@@ -183,11 +185,9 @@ static int give_birth(struct launch_child *c, uint64_t namespaces, struct launch
     return 0;
 }
 
-static int converse(struct launch_child *c, struct launched *l, int sync, struct error *err)
+/* What it cannot do itself. */
+static int help(struct launch_child *c, const struct launched *l, int sync, struct error *err)
 {
-    struct launch_message message;
-    int fds[2] = {-EBADF, -EBADF};
-    size_t count = 0;
     int r = 0;
 
     if (c->cgroup.unified >= 0 && !c->in_unified)
@@ -199,19 +199,33 @@ static int converse(struct launch_child *c, struct launched *l, int sync, struct
         if (r == 0)
             r = send_order(sync, LAUNCH_MAPPED, c->root_mount, err);
     }
-    if (r < 0)
-        return r;
-    r = receive(sync, &message, fds, &count, &l->exec_failed, err);
+    return r;
+}
+
+static int hear(struct launched *l, int sync, uint32_t kind, size_t fd_count, struct error *err)
+{
+    struct launch_message message;
+    int fds[2] = {-EBADF, -EBADF};
+    size_t count = 0;
+    int r = receive(sync, &message, fds, &count, &l->exec_failed, err);
+
     if (r == 0)
         return error_set(err, EIO, "the container's process died while being prepared");
     if (r < 0)
         return r;
-    l->root_fd = count > 0 ? fds[0] : -EBADF;
-    l->pty_fd = count > 1 ? fds[1] : -EBADF;
-    if (message.kind != LAUNCH_READY || count < 1 || (c->process->tty && count != 2))
-        return error_set(err, EIO, "unexpected message from the container's process");
+    l->root_fd = fds[0];
+    l->pty_fd = fds[1];
+    return message.kind == kind && count == fd_count ? 0 : error_set(err, EIO, "unexpected message from the container's process");
+}
+
+static int hear_ready(struct launched *l, int sync, const struct plan_process *process, struct error *err)
+{
+    int r = hear(l, sync, LAUNCH_READY, process->tty ? 2 : 1, err);
+
+    if (r < 0)
+        return r;
     l->start_ticks = start_ticks(l->pid);
-    return launch__prlimits(l->pid, c->process, err);
+    return launch__prlimits(l->pid, process, err);
 }
 
 static int prepare(struct launch_child *c, uint64_t namespaces, struct launched *ret, struct error *err)
@@ -223,7 +237,9 @@ static int prepare(struct launch_child *c, uint64_t namespaces, struct launched 
     if (r == 0)
         r = give_birth(c, namespaces, &l, &sync, err);
     if (r == 0)
-        r = converse(c, &l, sync, err);
+        r = help(c, &l, sync, err);
+    if (r == 0)
+        r = c->ahead ? hear(&l, sync, LAUNCH_STANDING, 0, err) : hear_ready(&l, sync, c->process, err);
     close_child_side(c);
     l.go_fd = sync;
     if (r < 0) {
@@ -240,11 +256,12 @@ static int prepare(struct launch_child *c, uint64_t namespaces, struct launched 
      .sources = {.null = -EBADF}, .cgroup = CGROUP_ENTRY_INIT, .root_mount = -EBADF, .root_fd = -EBADF, \
      .proc_fd = -EBADF, .pty_master = -EBADF, .pty_slave = -EBADF}
 
-int launch_prepare(const struct plan *plan, struct launched *ret, struct error *err)
+static int prepare_new(const struct plan *plan, bool ahead, struct launched *ret, struct error *err)
 {
     struct launch_child c = CHILD_INIT(plan, &plan->process);
     int r = check_plan(plan, err);
 
+    c.ahead = ahead;
     if (r < 0)
         return r;
     if (plan->cgroup) {
@@ -263,6 +280,81 @@ int launch_prepare(const struct plan *plan, struct launched *ret, struct error *
     if (r < 0 && plan->cgroup)
         (void)cgroup_remove(plan->cgroup);
     return r;
+}
+
+int launch_prepare(const struct plan *plan, struct launched *ret, struct error *err)
+{
+    return prepare_new(plan, false, ret, err);
+}
+
+int launch_begin(const struct plan *plan, struct launched *ret, struct error *err)
+{
+    return prepare_new(plan, true, ret, err);
+}
+
+static int send_plan(int sync, const struct plan *plan, struct error *err)
+{
+    CLEANUP_STR struct str encoded = STR_INIT;
+    CLEANUP_CLOSE int file = memfd_create("plan", MFD_CLOEXEC);
+    int r;
+
+    plan_encode(plan, &encoded);
+    r = file < 0 ? -errno : fd_write_all(file, encoded.data, encoded.length);
+    return r < 0 ? error_errno(err, -r, "cannot pass the plan on") : send_order(sync, LAUNCH_PLAN, file, err);
+}
+
+int launch_finish(struct launched *l, const struct plan *plan, struct error *err)
+{
+    int r = check_plan(plan, err);
+
+    for (int i = 0; i < 3; i++)
+        if (plan->process.tty || (i == 0 && plan->process.no_stdin))
+            cleanup_close(&l->stdio[i]);
+    if (r == 0)
+        r = send_plan(l->go_fd, plan, err);
+    if (r == 0)
+        r = hear_ready(l, l->go_fd, &plan->process, err);
+    if (r < 0) {
+        take_back(l);
+        if (plan->cgroup)
+            (void)cgroup_remove(plan->cgroup);
+    }
+    return r;
+}
+
+static void encode_surroundings(const struct plan *plan, struct str *out)
+{
+    struct plan like = *plan;
+
+    like.id = like.hostname = like.domainname = like.cgroup = NULL;
+    like.namespaces[PLAN_NS_NET] = (struct plan_namespace){0};
+    like.rootfs = (struct plan_rootfs){0};
+    like.limits = (struct plan_limits){.device_rules = plan->limits.device_rules,
+                                       .device_rule_count = plan->limits.device_rule_count};
+    like.process = (struct plan_process){.privileged = plan->process.privileged};
+    like.mounts = mem_array(plan->mount_count + 1, sizeof(*like.mounts));
+    for (size_t i = 0; i < plan->mount_count; i++) {
+        like.mounts[i] = plan->mounts[i];
+        if (str_equal(like.mounts[i].type, "bind"))
+            like.mounts[i].source = NULL;
+    }
+    like.sysctls = mem_array(plan->sysctl_count + 1, sizeof(*like.sysctls));
+    like.sysctl_count = 0;
+    for (size_t i = 0; i < plan->sysctl_count; i++)
+        if (!str_starts(plan->sysctls[i].name, "net."))
+            like.sysctls[like.sysctl_count++] = plan->sysctls[i];
+    plan_encode(&like, out);
+    free(like.mounts);
+    free(like.sysctls);
+}
+
+bool launch_same_surroundings(const struct plan *a, const struct plan *b)
+{
+    CLEANUP_STR struct str one = STR_INIT, other = STR_INIT;
+
+    encode_surroundings(a, &one);
+    encode_surroundings(b, &other);
+    return one.length == other.length && memcmp(one.data, other.data, one.length) == 0;
 }
 
 int launch_go(struct launched *l, struct error *err)

@@ -45,6 +45,17 @@ struct launched {
 /* On failure nothing is left (the cgroup neither), and of *ret only exec_failed
  * is set. */
 int launch_prepare(const struct plan *plan, struct launched *ret, struct error *err);
+/* The same in two halves, for who knows a container's surroundings before it knows the
+ * container. launch_begin() makes them (namespaces, cgroup, root, mounts, devices, masks)
+ * and uses nothing else of the plan; launch_finish() gives the one that waits there the
+ * rest: names, terminal, user, program and its confinement, of a plan for which
+ * launch_same_surroundings() holds. Only the cgroup's limits are left to the caller.
+ * When finish fails nothing is left, as above. */
+int launch_begin(const struct plan *plan, struct launched *ret, struct error *err);
+int launch_finish(struct launched *launched, const struct plan *plan, struct error *err);
+/* Sources of binds are the caller's to compare, and what lies beyond the wall (layers'
+ * names, network) as well. */
+bool launch_same_surroundings(const struct plan *a, const struct plan *b);
 /* Lets the prepared process exec. Returns when the exec has succeeded, or with
  * the error of it (the process is then gone and reaped, exec_failed set where
  * argv[0] was at fault). */

@@ -8,6 +8,7 @@
  *   5. mounts, devices, terminal put in place, by fd.
  *   6. names, sysctls; then masks and read-only paths, which would be in the way.
  *   7. user and working directory found in the root; then it may become read-only.
+ *      Who was begun ahead says STANDING before that, and is told the plan.
  *   8. READY. The parent notes the pid and sets limits. GO.
  *   9. ids, filter, capabilities; last the program is looked for, as the
  *      container's user, and every other fd closes with execve().
@@ -65,6 +66,29 @@ static void await(struct launch_child *c, uint32_t kind)
         c->root_mount = fd;
 }
 
+/* The rest of what shall be done, of one whose surroundings were made ahead. */
+static int await_plan(struct launch_child *c, struct error *err)
+{
+    struct launch_message message = {.kind = LAUNCH_STANDING};
+    CLEANUP_FREE char *data = NULL;
+    struct stat st;
+    struct plan *plan = NULL;
+    int r = fd_send(c->sync, &message, sizeof(message), NULL, 0);
+
+    if (r < 0)
+        return error_errno(err, -r, "cannot report to the launcher");
+    await(c, LAUNCH_PLAN);
+    CLEANUP_CLOSE int file = TAKE_FD(c->root_mount);
+    if (fstat(file, &st) < 0 || st.st_size > PLAN_MAX_SIZE)
+        return error_set(err, EIO, "the launcher gave no plan");
+    data = mem_array((size_t)st.st_size + 1, 1);
+    if (pread(file, data, (size_t)st.st_size, 0) != st.st_size || plan_decode(data, (size_t)st.st_size, &plan) < 0)
+        return error_set(err, EIO, "the launcher's plan is malformed");
+    c->plan = plan;
+    c->process = &plan->process;
+    return 0;
+}
+
 static int become_root(struct error *err)
 {
     if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
@@ -79,6 +103,13 @@ static int find_user(struct launch_child *c, struct error *err)
 
     return launch_resolve_user(c->root_fd, c->process->user, c->process->groups, &u->uid, &u->gid, &u->groups,
                                &u->group_count, &u->home, err);
+}
+
+static int terminal(struct launch_child *c, struct error *err)
+{
+    int r = c->process->tty ? launch__pty_open(c, err) : 0;
+
+    return r == 0 && c->process->tty ? launch__console(c, err) : r;
 }
 
 static int enter_new(struct launch_child *c, struct error *err)
@@ -102,16 +133,21 @@ static int enter_new(struct launch_child *c, struct error *err)
         r = launch__mounts_place(c, err);
     if (r == 0)
         r = launch__devices(c, err);
-    if (r == 0 && c->process->tty)
-        r = launch__pty_open(c, err);
-    if (r == 0 && c->process->tty)
-        r = launch__console(c, err);
+    if (r == 0 && !c->ahead)
+        r = terminal(c, err);
     if (r == 0)
         r = launch__names(c, err);
     if (r == 0)
         r = launch__sysctls(c, err);
     if (r == 0)
         r = launch__masks(c, err);
+    if (r == 0 && c->ahead) {
+        r = await_plan(c, err);
+        if (r == 0)
+            r = terminal(c, err);
+        if (r == 0)
+            r = launch__names(c, err);
+    }
     if (r == 0)
         r = find_user(c, err);
     if (r == 0)

@@ -20,6 +20,8 @@
 /* --- the conversation, over a SOCK_SEQPACKET pair ---------------------------- */
 enum launch_message_kind {
     LAUNCH_MAPPED = 1, /* to the child: ids are mapped; carries the root as a mount fd */
+    LAUNCH_STANDING,   /* from it, ahead: everything is in place that is known */
+    LAUNCH_PLAN,       /* to it: the rest; carries a file with the plan */
     LAUNCH_READY,      /* from it: everything is in place; carries root_fd and the pty */
     LAUNCH_GO,         /* to it: run */
     LAUNCH_FAILED,     /* from it, and its last */
@@ -68,6 +70,7 @@ struct launch_child {
     const struct plan *plan;
     const struct plan_process *process;
     bool exec;              /* joins a running container */
+    bool ahead;             /* its plan is told when everything else stands */
     int target;             /* exec: pidfd of its first process */
     int sync;
     int stdio[3];

@@ -71,7 +71,8 @@ enum rpc_type {
                           * (bare: it is gone), RPC_TAG_FILE (again), RPC_TAG_RESOLVER */
     RPC_REHEARSE = 33,   /* server to a shim that waits: what the next container will probably be like: RPC_TAG_PLAN
                           * (absent: not known), RPC_TAG_PATH: where state directories are; RPC_WARM when it is ready */
-    RPC_DISKS = 34,      /* guest: mounts its disks, ahead of the start; RPC_TAG_PROGRAM: which will probably run */
+    RPC_DISKS = 34,      /* guest: mounts its disks, ahead of the start; RPC_TAG_PROGRAM: which will probably run;
+                          * RPC_TAG_PLAN, RPC_TAG_FILE: and makes what surrounds a container like this */
 };
 
 enum rpc_tag {
@@ -125,6 +126,7 @@ enum rpc_tag {
     RPC_TAG_CGROUP = 48,
     RPC_TAG_NOTE = 49,       /* the server's own words about an exec, kept by the shim */
     RPC_TAG_EXECS = 50,      /* bool: RPC_STATUS shall list them */
+    RPC_TAG_AHEAD = 52,      /* bool, before the files: RPC_START's surroundings are those made ahead, its files as many */
     RPC_TAG_EXEC = 51,       /* nested: exec id, note, pids; one that was started, ended or not */
     RPC_TAG_SEEN = 52,       /* bytes of a terminal's output that a client has; in the reply: where its stream goes on, and RPC_TAG_SIZE: how many there are */
 };

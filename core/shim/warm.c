@@ -81,7 +81,7 @@ static int rehearse(struct shim *shim, const struct rpc_frame *frame, struct err
     }
     if (r < 0 || !wire_ok(&reader) || !dir)
         return error_set(err, EPROTO, "malformed order");
-    return hyperv_rehearse(shim->instance, plan, dir, err);
+    return hyperv_rehearse(shim->instance, TAKE_PTR(plan), dir, err);
 }
 
 static int receive(int first, struct rpc_decoder *decoder, struct rpc_frame *frame, int *ret_fd)

@@ -109,11 +109,11 @@ void hyperv__fall(struct isolation_instance *instance, const char *reason)
     snprintf(text, sizeof(text), "%s%s%s", reason, *words ? "; its last words: " : "", words);
     str_make_printable(text);
     jobs_fail(instance, text);
-    /* While it is being made nobody has it yet: the maker tells. */
-    if (instance->raising) {
-        error_set(&instance->fall, EPIPE, "%s", text);
+    /* Whoever waits for an answer says why there is none. While it is being made nobody
+     * has it yet: the maker tells. */
+    error_set(&instance->fall, EPIPE, "%s", text);
+    if (instance->raising)
         return;
-    }
     if (oom)
         instance->events.oom(instance->user);
     instance->events.lost(instance->user, text, signal_number ? 128 + signal_number : STATUS_LOST);

@@ -221,19 +221,28 @@ static int raise_limited(struct isolation_instance *instance, const struct plan 
     return r < 0 ? r : hyperv__raise(instance, plan, err);
 }
 
+/* Whether what surrounds the container was made ahead as this plan has it. Its binds are
+ * small files then, sent by content: a shared directory is opened when it is known. */
+static bool is_standing(const struct isolation_instance *instance, const struct plan *plan)
+{
+    return instance->standing && instance->files_pid == 0 && launch_same_surroundings(instance->standing, plan);
+}
+
 static int op_start(struct isolation_instance *instance, const struct plan *plan, struct isolation_process *ret,
                     struct error *err)
 {
-    CLEANUP_STR struct str body = STR_INIT, encoded = STR_INIT;
+    CLEANUP_STR struct str body = STR_INIT, encoded = STR_INIT, shares = STR_INIT;
     int r = raise_limited(instance, plan, err);
 
     if (r < 0)
         return r;
     plan_encode(plan, &encoded);
     wire_put_bytes(&body, RPC_TAG_PLAN, encoded.data, encoded.length);
-    r = shares_open(plan, files_program, instance->vm.files_fd, &body, &instance->files, &instance->files_pid, err);
+    r = shares_open(plan, files_program, instance->vm.files_fd, &shares, &instance->files, &instance->files_pid, err);
     if (r < 0)
         return r;
+    wire_put_bool(&body, RPC_TAG_AHEAD, is_standing(instance, plan));
+    str_append_n(&body, shares.data ? shares.data : "", shares.length);
     return hyperv__run(instance, RPC_START, &body, plan->process.tty, ret, err);
 }
 
@@ -399,6 +408,7 @@ static void op_close(struct isolation_instance *instance)
         (void)cgroup_remove(instance->cgroup);
     }
     hyperv__ahead_drop(instance);
+    plan_free(instance->standing);
     hyperv__drop_exits(instance);
     loop_remove(instance->exits_due);
     resolver_free(instance->resolver);

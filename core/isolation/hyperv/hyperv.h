@@ -11,13 +11,13 @@ void hyperv_use(const char *dir, int memory_fd, const char *files_program);
 /* A machine ahead of its container, for a shim that does not know yet whose it is,
  * restored in a cgroup of its own; then, each time it is said what the next container
  * will be like, its paths run on disks of no account, and that one's image and an empty
- * disk mounted. plan: what of it is run is not argv, which is only looked at; NULL: a guess. dir: of the disk.
+ * disk mounted, and what surrounds a container like it made on them. plan: what of it is run is not argv, which is only looked at; NULL: a guess. dir: of the disk.
  * Both block for as long as it takes. On failure the instance is to be closed. */
 struct error;
 struct isolation_instance;
 struct plan;
 int hyperv_warm(struct isolation_instance *instance, const char *cgroup, struct error *err);
-int hyperv_rehearse(struct isolation_instance *instance, struct plan *plan, const char *dir, struct error *err);
+int hyperv_rehearse(struct isolation_instance *instance, struct plan *plan, const char *dir, struct error *err); /* takes plan */
 /* Readable when its worker has ended; *ret_pid: the worker's. */
 int hyperv_warm_watch(struct isolation_instance *instance, pid_t *ret_pid);
 /* Whose it is now. */

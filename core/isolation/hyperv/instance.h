@@ -71,7 +71,9 @@ struct isolation_instance {
     struct {     /* ... with disks mounted that a container of this image can have; image NULL: without */
         char *image;
         int scratch; /* without a name */
+        struct plan *plan; /* whose surroundings stand on them */
     } ahead;
+    struct plan *standing; /* of what was ahead and has been taken; else NULL */
     struct error fall; /* why it fell while raising */
     struct { /* the request being waited for; one at a time */
         uint64_t id;
@@ -119,7 +121,7 @@ int hyperv__follow_networks(struct isolation_instance *instance, struct error *e
 int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, struct error *err);
 
 /* warm.c */
-/* Into ends, if a waiting machine's disks can be those of this plan's container. */
+/* Into ends and `standing`, if a waiting machine's disks can be those of this plan's container. */
 void hyperv__ahead_take(struct isolation_instance *instance, const struct plan *plan, struct ends *ends);
 int hyperv__ahead_leave(struct isolation_instance *instance, int timeout_ms, struct error *err); /* it has none then */
 void hyperv__ahead_drop(struct isolation_instance *instance); /* what is known of it; the machine keeps its disks */

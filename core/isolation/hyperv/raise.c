@@ -207,6 +207,8 @@ int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, 
         }
         hyperv__forget(instance);
         hyperv__ahead_drop(instance);
+        plan_free(instance->standing);
+        instance->standing = NULL;
         ends.mounted = false;
     }
     if (can_restore) {

@@ -77,11 +77,18 @@ static struct plan *make_plan(void)
     return plan;
 }
 
-static void put_files(struct str *body)
+static void put_plan(struct str *body, const struct plan *plan, bool standing)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+    CLEANUP_STR struct str encoded = STR_INIT;
+
+    plan_encode(plan, &encoded);
+    wire_put_bytes(body, RPC_TAG_PLAN, encoded.data, encoded.length);
+    wire_put_bool(body, RPC_TAG_AHEAD, standing);
+    for (size_t i = 0; i < plan->mount_count; i++) {
+        if (!str_equal(plan->mounts[i].type, "bind"))
+            continue;
         size_t mark = wire_begin(body, RPC_TAG_FILE);
-        wire_put_string(body, RPC_TAG_PATH, files[i]);
+        wire_put_string(body, RPC_TAG_PATH, plan->mounts[i].source);
         wire_put_bytes(body, RPC_TAG_DATA, "warm\n", 5);
         wire_end(body, mark);
     }
@@ -110,13 +117,11 @@ static bool has_ended(void *user)
 /* What its output says nobody needs to know: that it wrote some, and ended well, does. */
 static int run_program(struct isolation_instance *instance, const struct plan *plan, struct error *err)
 {
-    CLEANUP_STR struct str body = STR_INIT, encoded = STR_INIT;
+    CLEANUP_STR struct str body = STR_INIT;
     struct isolation_process process = {.pty_fd = -EBADF, .stdio = {-EBADF, -EBADF, -EBADF}};
     int r, status = -1;
 
-    plan_encode(plan, &encoded);
-    wire_put_bytes(&body, RPC_TAG_PLAN, encoded.data, encoded.length);
-    put_files(&body);
+    put_plan(&body, plan, true);
     r = hyperv__run(instance, RPC_START, &body, false, &process, err);
     if (r < 0)
         return r;
@@ -131,6 +136,22 @@ static int run_program(struct isolation_instance *instance, const struct plan *p
     return 0;
 }
 
+/* Its disks, and on them what surrounds a container like this. */
+static int stand(struct isolation_instance *instance, const struct plan *plan, const char *program, struct ends *ends,
+                 struct error *err)
+{
+    CLEANUP_STR struct str body = STR_INIT;
+    int r = vm_connect(&instance->vm, ends->image, ends->scratch, ends->taps, WARM_MS, err);
+
+    put_plan(&body, plan, false);
+    if (program)
+        wire_put_string(&body, RPC_TAG_PROGRAM, program);
+    if (r >= 0)
+        r = hyperv__ask_within(instance, RPC_DISKS, &body, WARM_MS, err);
+    ends->mounted = r >= 0;
+    return r;
+}
+
 static int turn(struct isolation_instance *instance, const struct plan *plan, struct error *err)
 {
     CLEANUP_FREE char *image = path_join(instance->setup.dir, "warm.erofs");
@@ -142,6 +163,8 @@ static int turn(struct isolation_instance *instance, const struct plan *plan, st
         return error_errno(err, errno, "cannot open %s", image);
     put_interface(&ends.interfaces);
     r = scratch_temporary(&instance->setup, instance->setup.dir, &ends.scratch, err);
+    if (r >= 0)
+        r = stand(instance, plan, plan->process.argv[0], &ends, err);
     if (r >= 0)
         r = hyperv__give(instance, plan, &ends, WARM_MS, err);
     if (r >= 0)
@@ -170,6 +193,8 @@ void hyperv__ahead_drop(struct isolation_instance *instance)
 {
     free(instance->ahead.image);
     instance->ahead.image = NULL;
+    plan_free(instance->ahead.plan);
+    instance->ahead.plan = NULL;
     cleanup_close(&instance->ahead.scratch);
 }
 
@@ -196,41 +221,39 @@ void hyperv__ahead_take(struct isolation_instance *instance, const struct plan *
         return;
     ends->scratch = TAKE_FD(instance->ahead.scratch);
     ends->mounted = true;
+    instance->standing = TAKE_PTR(instance->ahead.plan);
     hyperv__ahead_drop(instance);
 }
 
-static int mount_ahead(struct isolation_instance *instance, const char *image_path, const char *program, const char *dir,
+/* Takes the plan. */
+static int stand_ahead(struct isolation_instance *instance, struct plan *taken, const char *program, const char *dir,
                        struct error *err)
 {
-    CLEANUP_STR struct str body = STR_INIT;
+    CLEANUP(plan_freep) struct plan *plan = taken;
     CLEANUP(hyperv__ends_close) struct ends ends = ENDS_INIT;
     int r;
 
     /* Where there cannot be one without a name, or the image has gone meanwhile, it
      * waits with nothing. */
-    ends.image = open(image_path, O_RDONLY | O_CLOEXEC);
+    ends.image = open(plan->rootfs.device, O_RDONLY | O_CLOEXEC);
     if (ends.image < 0 || scratch_temporary(&instance->setup, dir, &ends.scratch, NULL) < 0)
         return 0;
-    r = vm_connect(&instance->vm, ends.image, ends.scratch, ends.taps, WARM_MS, err);
-    if (program)
-        wire_put_string(&body, RPC_TAG_PROGRAM, program);
-    if (r >= 0)
-        r = hyperv__ask_within(instance, RPC_DISKS, &body, WARM_MS, err);
+    r = stand(instance, plan, program, &ends, err);
     if (r >= 0)
         r = vm_forget_disks(&instance->vm, WARM_MS, err);
     if (r >= 0)
         r = vm_pause(&instance->vm, WARM_MS, err);
     if (r < 0)
         return r;
-    instance->ahead.image = mem_strdup(image_path);
+    instance->ahead.image = mem_strdup(plan->rootfs.device);
     instance->ahead.scratch = TAKE_FD(ends.scratch);
+    instance->ahead.plan = TAKE_PTR(plan);
     return 0;
 }
 
 int hyperv_rehearse(struct isolation_instance *instance, struct plan *given, const char *dir, struct error *err)
 {
-    CLEANUP(plan_freep) struct plan *made = given ? NULL : make_plan();
-    struct plan *plan = given ? given : made;
+    CLEANUP(plan_freep) struct plan *plan = given ? given : make_plan();
     int r = hyperv__ahead_leave(instance, WARM_MS, err);
 
     CLEANUP_FREE char *program = mem_strdup(plan->process.argv ? plan->process.argv[0] : NULL);
@@ -238,7 +261,7 @@ int hyperv_rehearse(struct isolation_instance *instance, struct plan *given, con
     strv_push(&plan->process.argv, "/" WARM_PROGRAM);
     for (int i = 0; r >= 0 && i < WARM_TURNS; i++)
         r = turn(instance, plan, err);
-    return r < 0 || !plan->rootfs.device ? r : mount_ahead(instance, plan->rootfs.device, program, dir, err);
+    return r < 0 || !plan->rootfs.device ? r : stand_ahead(instance, TAKE_PTR(plan), program, dir, err);
 }
 
 int hyperv_warm_watch(struct isolation_instance *instance, pid_t *ret_pid)

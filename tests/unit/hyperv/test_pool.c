@@ -368,6 +368,87 @@ static void test_expected(void **state)
     guest_end(&again);
 }
 
+static void put_note(const struct guest *guest, const char *text)
+{
+    CLEANUP_FREE char *path = path_join(guest->dir, "note");
+
+    assert_int_equal(file_replace(AT_FDCWD, path, text, strlen(text), 0644), 0);
+}
+
+/* What it is said before differs from what it becomes in all that may differ. */
+static void move_in_changed(struct guest *guest, const char *script, void (*change)(struct plan *plan), char *text, size_t size)
+{
+    struct waiting waiting;
+    struct plan *plan = guest_new(guest, script);
+    CLEANUP_FREE char *note = path_join(guest->dir, "note");
+
+    put_note(guest, "of another one, and longer\n");
+    plan_add_bind(plan, note, "/etc/note", 0);
+    plan->hostname[0] = 'B';
+    waiting_begin_for(&waiting, plan);
+    waiting_ready(&waiting);
+    put_note(guest, "its own\n");
+    plan->hostname[0] = 'b';
+    change(plan);
+    guest_move_in(guest, &waiting, plan);
+    guest_output(guest, text, size);
+    guest_end(guest);
+}
+
+static void make_other_process(struct plan *plan)
+{
+    plan->rootfs.readonly = true;
+    plan->limits.pids = 50;
+    free(plan->process.cwd);
+    plan->process.cwd = mem_strdup("/tmp");
+    plan->process.user = mem_strdup("1:1");
+    strv_push(&plan->process.env, "TOLD=late");
+}
+
+static void test_told_late(void **state)
+{
+    struct guest guest;
+    char text[256];
+
+    move_in_changed(&guest, "cat /etc/note; hostname; pwd; id -u; echo $TOLD; touch /bin/x 2>&1; "
+                            "echo $$", make_other_process, text, sizeof(text));
+    assert_string_equal(text, "its own\nbehind-the-wall\n/tmp\n1\nlate\ntouch: /bin/x: Read-only file system\n1\n");
+}
+
+static void make_terminal(struct plan *plan)
+{
+    plan->process.tty = true;
+    plan->process.rows = 33;
+    plan->process.cols = 99;
+}
+
+static void test_told_late_of_terminal(void **state)
+{
+    struct guest guest;
+    char text[256];
+
+    move_in_changed(&guest, "tty; stty size; hostname", make_terminal, text, sizeof(text));
+    assert_string_equal(text, "/dev/pts/0\r\n33 99\r\nbehind-the-wall\r\n");
+}
+
+/* One more mount: what was made ahead does not serve, and nothing of it stays. */
+static void make_other_surroundings(struct plan *plan)
+{
+    plan->mounts = mem_grow(plan->mounts, plan->mount_count + 1, sizeof(*plan->mounts));
+    plan->mounts[plan->mount_count++] = (struct plan_mount){.type = mem_strdup("tmpfs"), .target = mem_strdup("/extra"),
+                                                            .data = mem_strdup("size=64k")};
+}
+
+static void test_other_surroundings(void **state)
+{
+    struct guest guest;
+    char text[256];
+
+    move_in_changed(&guest, "cat /etc/note; hostname; grep -c ' /extra tmpfs' /proc/mounts; echo kept >/file; cat /file; "
+                            "echo $$", make_other_surroundings, text, sizeof(text));
+    assert_string_equal(text, "its own\nbehind-the-wall\n1\nkept\n1\n");
+}
+
 /* Expected as one, then as another, and comes as a third. */
 static void test_unexpected(void **state)
 {
@@ -531,8 +612,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_taken),             cmocka_unit_test(test_two_differ),
         cmocka_unit_test(test_limits_hold),       cmocka_unit_test(test_kept_disk),
-        cmocka_unit_test(test_expected),
-        cmocka_unit_test(test_unexpected),
+        cmocka_unit_test(test_expected),          cmocka_unit_test(test_unexpected),
+        cmocka_unit_test(test_told_late),         cmocka_unit_test(test_told_late_of_terminal),
+        cmocka_unit_test(test_other_surroundings),
         cmocka_unit_test(test_too_small),         cmocka_unit_test(test_killed_while_waiting),
         cmocka_unit_test(test_killed_when_taken), cmocka_unit_test(test_stalled_when_taken),
         cmocka_unit_test(test_shim_killed),       cmocka_unit_test(test_let_go_at_any_time),
