@@ -47,27 +47,14 @@ static struct layer_use *layer_of(struct gather *gather, const char *diff_id)
     return &gather->layers[gather->layer_count++];
 }
 
-/* A layer's size stands in its image's history: the steps that are not empty are
- * the layers, bottom first in the config and newest first in image_history(). */
 static int count_layers(void *user, const struct image *image)
 {
-    struct gather *gather = user;
-    struct image_history *history = NULL;
-    size_t count = 0, layer = 0;
-    const size_t layers = strv_length(image->diff_ids);
+    for (size_t i = 0; image->diff_ids && image->diff_ids[i]; i++) {
+        struct layer_use *use = layer_of(user, image->diff_ids[i]);
 
-    if (image_history(engine_images(request_engine(gather->request)), image->id, &history, &count, NULL) < 0)
-        return 0;
-    const cJSON *step = json_get(image->config, "history");
-    step = step ? step->child : NULL;
-    for (size_t i = 0; i < count && layer < layers; i++, step = step ? step->next : NULL) {
-        if (step && json_bool(step, "empty_layer", false))
-            continue;
-        struct layer_use *use = layer_of(gather, image->diff_ids[layer++]);
-        use->size = history[count - 1 - i].size;
+        use->size = image->layer_sizes[i];
         use->images++;
     }
-    image_history_free(history, count);
     return 0;
 }
 

@@ -151,6 +151,9 @@ struct image *image__copy(struct image_store *store, const struct image_record *
     image->variant = mem_strdup(record->config->variant);
     image->config = cJSON_Duplicate(record->config->json, true);
     image->diff_ids = strv_dup(record->config->diff_ids);
+    image->layer_sizes = mem_array(record->layer_count + 1, sizeof(*image->layer_sizes));
+    for (size_t i = 0; i < record->layer_count; i++)
+        image->layer_sizes[i] = record->layers[i]->size;
     for (char **name = names; name && *name; name++)
         strv_push(image__name_is_digest(*name) ? &image->digests : &image->names, *name);
     /* Overlay takes no directory twice. Of a layer that occurs twice the upper one
@@ -174,6 +177,7 @@ void image_free(struct image *image)
     free(image->variant);
     cJSON_Delete(image->config);
     strv_free(image->diff_ids);
+    free(image->layer_sizes);
     strv_free(image->layers);
     free(image);
 }

@@ -160,6 +160,7 @@ void registry__peer_clear(struct http_peer *peer)
     free(peer->authorities);
     free(peer->certificate);
     free(peer->key);
+    free(peer->fault);
     *peer = (struct http_peer){0};
 }
 
@@ -175,6 +176,25 @@ static void append_file(int dir, const char *path, struct str *out)
         str_append_n(out, text, length), str_append_char(out, '\n');
 }
 
+/* One half of NAME.cert and NAME.key; alone it is somebody's mistake, and told in Docker's words. */
+static void take_pair(const char *directory, const char *file, struct http_peer *peer)
+{
+    CLEANUP_FREE char *name = mem_strndup(file, (size_t)(strrchr(file, '.') - file));
+    CLEANUP_FREE char *certificate = mem_printf("%s/%s.cert", directory, name);
+    CLEANUP_FREE char *key = mem_printf("%s/%s.key", directory, name);
+
+    if (access(certificate, R_OK) == 0 && access(key, R_OK) == 0) {
+        if (!peer->certificate) {
+            peer->certificate = TAKE_PTR(certificate);
+            peer->key = TAKE_PTR(key);
+        }
+    } else if (!peer->fault) {
+        peer->fault = str_ends(file, ".cert")
+                          ? mem_printf("missing key %s.key for client certificate %s. CA certificates must use the extension .crt", name, file)
+                          : mem_printf("missing client certificate %s.cert for key %s", name, file);
+    }
+}
+
 /* Docker's convention: below HOST[:PORT] each .crt is an authority's; NAME.cert and NAME.key are ours. */
 static void read_certificates(const struct registry *registry, const char *host, struct http_peer *peer)
 {
@@ -186,14 +206,8 @@ static void read_certificates(const struct registry *registry, const char *host,
     while (dir && (entry = readdir(dir))) {
         if (str_ends(entry->d_name, ".crt")) {
             append_file(dirfd(dir), entry->d_name, &authorities);
-        } else if (str_ends(entry->d_name, ".cert") && !peer->certificate) {
-            CLEANUP_FREE char *name = mem_strndup(entry->d_name, strlen(entry->d_name) - strlen(".cert"));
-            CLEANUP_FREE char *key = mem_printf("%s/%s.key", path, name);
-
-            if (access(key, R_OK) == 0) {
-                peer->certificate = path_join(path, entry->d_name);
-                peer->key = TAKE_PTR(key);
-            }
+        } else if (str_ends(entry->d_name, ".cert") || str_ends(entry->d_name, ".key")) {
+            take_pair(path, entry->d_name, peer);
         }
     }
     if (dir)

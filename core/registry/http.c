@@ -417,6 +417,8 @@ int registry__http_perform(struct http *http, const struct http_call *call, stru
 {
     CLEANUP_FREE char *url = mem_strdup(call->url);
 
+    if (call->peer->fault)
+        return error_set(err, EINVAL, "%s", call->peer->fault);
     if (!http->handle && !(http->handle = curl_easy_init()))
         return error_set(err, EIO, "no connection can be made: %s", curl_missing() ? curl_missing() : "out of memory");
     for (int redirects = 0;; redirects++) {

@@ -32,6 +32,7 @@ struct http_peer {
     bool direct;       /* this machine: no proxy */
     char *authorities; /* PEM, besides the system's; NULL: none */
     char *certificate, *key; /* files; NULL: none */
+    char *fault;       /* why nothing is asked of it; NULL: nothing is wrong */
 };
 
 struct http_answer;

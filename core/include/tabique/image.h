@@ -60,6 +60,7 @@ struct image {
     char *os, *architecture, *variant;
     cJSON *config;          /* the whole OCI config (config.config is Docker's Config) */
     char **diff_ids;        /* bottom first */
+    int64_t *layer_sizes;   /* bytes unpacked, one for each diff id */
     char **layers;          /* names below layers_dir, TOPMOST first: overlay's order */
 };
 void image_free(struct image *image);

@@ -34,16 +34,18 @@ export function makeCertificate(dir, ...names) {
   return { authority: file('ca.crt'), certificate: file('cert.pem'), key: file('key.pem') }
 }
 
-// Debian's docker-registry. tls: of makeCertificate(); password: alice's is "secret".
-export async function startRegistry(dir, { tls, password } = {}) {
+// Debian's docker-registry. tls: of makeCertificate(); clients: the authority that signs theirs;
+// password: alice's is "secret"; tokens: of startTokens().
+export async function startRegistry(dir, { tls, clients, password, tokens } = {}) {
   const port = await freePort()
   fs.mkdirSync(dir, { recursive: true })
   const lines = ['version: 0.1', 'log: {level: warn}', `storage: {filesystem: {rootdirectory: ${dir}/data}, delete: {enabled: true}}`]
-  lines.push(`http: {addr: '127.0.0.1:${port}'${tls ? `, tls: {certificate: ${tls.certificate}, key: ${tls.key}}` : ''}}`)
+  lines.push(`http: {addr: '127.0.0.1:${port}'${tls ? `, tls: {certificate: ${tls.certificate}, key: ${tls.key}${clients ? `, clientcas: [${clients}]` : ''}}` : ''}}`)
   if (password) {
     fs.writeFileSync(path.join(dir, 'htpasswd'), 'alice:$2y$05$J83x4152kNPX5Dky84qEhujH9VPwwhgUf0qgNXjaOODgeB/bEhMBC\n')
     lines.push(`auth: {htpasswd: {realm: test, path: ${dir}/htpasswd}}`)
   }
+  if (tokens) lines.push(`auth: {token: {realm: '${tokens.realm}', service: shelf, issuer: clerk, rootcertbundle: ${tokens.authority}}}`)
   fs.writeFileSync(path.join(dir, 'config.yml'), lines.join('\n') + '\n')
   const child = spawn(BINARY, ['serve', path.join(dir, 'config.yml')], { stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''
@@ -58,6 +60,74 @@ export async function startRegistry(dir, { tls, password } = {}) {
     })
   })
   return { port, log: () => log, stop: () => new Promise((resolve) => { child.once('exit', resolve); child.kill('SIGTERM') }) }
+}
+
+// A token service. may(account, name, action) says who may what; asked: the scopes of each request.
+export async function startTokens({ authority, certificate, key }, may) {
+  const asked = []
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const chain = fs.readFileSync(certificate, 'utf8').replace(/-----[^-]+-----|\s/g, '')
+  const server = http.createServer((request, response) => {
+    const query = new URL(request.url, 'http://x').searchParams
+    const account = /^Basic /.test(request.headers.authorization ?? '') ? Buffer.from(request.headers.authorization.slice(6), 'base64').toString().split(':')[0] : ''
+    const now = Math.floor(Date.now() / 1000)
+    const scopes = query.getAll('scope').flatMap((scope) => scope.split(' '))
+    asked.push(scopes)
+    const access = scopes.map((scope) => scope.split(':')).map(([type, name, actions]) => ({ type, name, actions: actions.split(',').filter((action) => may(account, name, action)) }))
+    const text = `${part({ typ: 'JWT', alg: 'ES256', x5c: [chain] })}.${part({ iss: 'clerk', sub: account, aud: 'shelf', exp: now + 300, nbf: now - 60, iat: now, jti: crypto.randomUUID(), access })}`
+    const signature = crypto.sign('sha256', Buffer.from(text), { key: fs.readFileSync(key), dsaEncoding: 'ieee-p1363' }).toString('base64url')
+    LyingRegistry.json(response, 200, { token: `${text}.${signature}` })
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return { authority, asked, realm: `http://127.0.0.1:${server.address().port}/token`, stop: () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve) }) }
+}
+
+// A wire to a port of this machine that counts what passes. fault {way: 'up' | 'down', after,
+// then: 'cut' | 'clog', times}: the next connections that would carry more than `after` bytes that
+// way carry no more; `met` counts them.
+export async function startWire(port) {
+  const wire = { up: 0, down: 0, met: 0, fault: null }
+  const sockets = new Set()
+  const server = net.createServer((client) => {
+    const far = net.connect(port, '127.0.0.1')
+    const end = () => { client.destroy(); far.destroy() }
+    for (const socket of [client, far]) { sockets.add(socket); socket.on('error', end); socket.on('close', () => { sockets.delete(socket); end() }) }
+    const carry = (way, from, to) => {
+      let passed = 0
+      from.on('data', (chunk) => {
+        const { fault } = wire
+        const met = fault?.way === way && fault.times > 0 && passed + chunk.length > fault.after
+        const part = met ? chunk.subarray(0, Math.max(0, fault.after - passed)) : chunk
+        passed += part.length
+        wire[way] += part.length
+        if (!met) { if (!to.write(part)) { from.pause(); to.once('drain', () => from.resume()) } return }
+        fault.times--
+        wire.met++
+        from.pause()
+        to.write(part, () => { if (fault.then === 'cut') end() })
+      })
+      from.on('end', () => to.end())
+    }
+    carry('up', client, far)
+    carry('down', far, client)
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  wire.port = server.address().port
+  wire.count = () => { wire.up = wire.down = wire.met = 0 }
+  wire.stop = () => new Promise((resolve) => { for (const socket of sockets) socket.destroy(); server.close(resolve) })
+  return wire
+}
+
+// An image (makeImage) or index (makeIndex) into an open registry, by hand. tag null: by digest alone.
+export async function putImage(port, name, tag, image) {
+  const base = `http://127.0.0.1:${port}/v2/${name}`
+  const sent = async (what, answer) => { if (!answer.ok) throw new Error(`${what}: ${answer.status} ${await answer.text()}`); return answer }
+  for (const [digest, bytes] of image.blobs ?? []) {
+    const at = new URL((await sent('upload', await fetch(`${base}/blobs/uploads/`, { method: 'POST' }))).headers.get('location'), base)
+    at.searchParams.set('digest', digest)
+    await sent('blob', await fetch(at, { method: 'PUT', body: bytes, headers: { 'Content-Type': 'application/octet-stream' } }))
+  }
+  await sent('manifest', await fetch(`${base}/manifests/${tag ?? image.digest}`, { method: 'PUT', body: image.manifest, headers: { 'Content-Type': image.type } }))
 }
 
 // --- an image made here ---------------------------------------------------------------

@@ -115,7 +115,6 @@ static void test_certificates(void **state)
     write_file(host, "two.crt", "TWO");
     write_file(host, "me.cert", "C");
     write_file(host, "me.key", "K");
-    write_file(host, "half.cert", "no key beside it");
     write_file(bare, "ca.crt", "BARE");
     struct registry *registry = open_with(NULL, NULL, root);
 
@@ -125,12 +124,15 @@ static void test_certificates(void **state)
     assert_non_null(strstr(peer.authorities, "TWO\n"));
     assert_true(str_ends(peer.certificate, "/me.cert") && str_ends(peer.key, "/me.key"));
     assert_false(peer.insecure);
+    assert_null(peer.fault);
+    write_file(bare, "half.cert", "no key beside it");
     CLEANUP(registry__peer_clear) struct http_peer other = {0};
     registry__peer_for(registry, "https://host.example:5001", &other);
     assert_null(other.authorities);
     CLEANUP(registry__peer_clear) struct http_peer standard = {0};
     registry__peer_for(registry, "https://bare.example:443", &standard);
     assert_non_null(strstr(standard.authorities, "BARE\n"));
+    assert_non_null(strstr(standard.fault, "missing key half.key for client certificate half.cert"));
     CLEANUP(registry__peer_clear) struct http_peer plain = {0};
     registry__peer_for(registry, "http://host.example:5000", &plain);
     assert_null(plain.authorities);
