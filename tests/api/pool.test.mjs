@@ -129,6 +129,48 @@ test('a stopped container\'s files are read by one', { timeout: WAIT }, async ()
   await ok('rm', id)
 })
 
+// An image of its own, which none of the pool has seen.
+async function ownImage(name) {
+  const id = await ok('create', IMAGE, 'true')
+  await ok('commit', '--message', name, id, name)
+  await ok('rm', id)
+  return name
+}
+
+// Files of images that are open, by the pool's machines and their shims.
+const openDisks = () => [...waiting().map(({ pid }) => pid), ...shims()].flatMap((pid) => {
+  try { return fs.readdirSync(`/proc/${pid}/fd`).map((fd) => fs.readlinkSync(`/proc/${pid}/fd/${fd}`)) } catch { return [] }
+}).filter((target) => /\/disks\/[0-9a-f]+\.erofs/.test(target))
+
+test('an image that is removed gives its space back', { timeout: 2 * WAIT }, async () => {
+  const image = await ownImage('pool/removed')
+  const before = new Set(openDisks())
+  await ok('run', '--rm', '--isolation', 'hyperv', image, 'true')
+  const own = () => openDisks().filter((disk) => !before.has(disk))
+  await until('the pool to have its disk', () => own().length > 0, WAIT)
+  const [disk] = own()
+  await full(2)
+  await ok('rmi', image)
+  await until('its disk to be closed', () => openDisks().every((one) => !one.startsWith(disk)), WAIT)
+  await full(2)
+})
+
+test('one whose plan cannot be rehearsed does not empty the pool', { timeout: 2 * WAIT }, async () => {
+  const image = await ownImage('pool/unfit')
+  const profile = `${server.root}/no-pipes.json`
+  fs.writeFileSync(profile, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['pipe', 'pipe2'], action: 'SCMP_ACT_ERRNO' }] }))
+  const run = () => ok('run', '--rm', '--isolation', 'hyperv', '--security-opt', `seccomp=${profile}`, image, 'echo', 'here')
+  const told = () => (server.log.match(/do not rehearse image/g) ?? []).length
+  await full(2)
+  assert.equal(await run(), 'here')
+  await until('it to be given up', () => told() === 1, WAIT)
+  await full(2)
+  assert.equal(await run(), 'here')
+  await full(2)
+  assert.equal(told(), 1)
+  await ok('rmi', image)
+})
+
 test('a server that is killed leaves nothing of it; the next one fills its own', { timeout: 2 * WAIT }, async () => {
   await full(2)
   const id = await ok('run', '-d', '--isolation', 'hyperv', IMAGE, 'sleep', '1000')

@@ -15,10 +15,11 @@ const programs = path.join(top, 'build/bench-programs/tests/bench');
 const peerRoot = path.join(top, 'build/bench/docker');
 const libraries = ['usr/lib/x86_64-linux-gnu', 'lib/x86_64-linux-gnu'].map((p) => path.join(peerRoot, p)).join(':');
 
-const ours = new Engine('tabique', path.join(root, 't'), path.join(release, 'server/tabique'), [
-  '--data-dir', path.join(root, 't/data'), '--run-dir', path.join(root, 't/run'), '--socket', path.join(root, 't/engine.sock'),
+const ourEngine = (dir, ...more) => new Engine('tabique', path.join(root, dir), path.join(release, 'server/tabique'), [
+  '--data-dir', path.join(root, dir, 'data'), '--run-dir', path.join(root, dir, 'run'), '--socket', path.join(root, dir, 'engine.sock'),
   '--listen', '127.0.0.1:9643', '--libexec-dir', path.join(release, 'libexec'), '--web-dir', path.join(top, 'build/web'),
-  '--base-image', path.join(top, 'build/base-image.tar')]);
+  '--base-image', path.join(top, 'build/base-image.tar'), ...more]); // each in a network namespace of its own
+const ours = ourEngine('t');
 const docker = new Engine('docker', path.join(root, 'd'), path.join(peerRoot, 'usr/sbin/dockerd'), [
   '--data-root', path.join(root, 'd/data'), '--exec-root', path.join(root, 'd/run'), '--pidfile', path.join(root, 'd/pid'),
   '-H', `unix://${path.join(root, 'd/engine.sock')}`], {
@@ -312,7 +313,7 @@ async function subscribe(container) {
 const chosen = process.argv.slice(2);
 const wanted = (name) => chosen.length === 0 || chosen.some((one) => name === one || name.startsWith(`${one}-`));
 report.results = results;
-Object.assign(benches, hypervBenches({ ours, docker, dataDir: path.join(root, 't/data'), programs, report, alternate, milliseconds }));
+Object.assign(benches, hypervBenches({ ours, ourEngine, docker, dataDir: path.join(root, 't/data'), programs, report, alternate, milliseconds }));
 try {
   await Promise.all([ours.ready(), docker.ready()]);
   const save = await fs.promises.readFile(path.join(top, 'build/base-image.tar'));

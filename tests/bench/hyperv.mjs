@@ -11,7 +11,7 @@ import { cpuSeconds, median, sleep } from './engines.mjs';
 const MiB = 1 << 20;
 const image = 'tabique/base';
 
-export function hypervBenches({ ours, docker, dataDir, programs, report, alternate, milliseconds }) {
+export function hypervBenches({ ours, ourEngine, docker, dataDir, programs, report, alternate, milliseconds }) {
   const thick = (config = {}) => ({ Image: image, Cmd: ['sleep', '1000000'], ...config, HostConfig: { Isolation: 'hyperv', ...config.HostConfig } });
   const thin = (config = {}) => ({ Image: image, Cmd: ['sleep', '1000000'], ...config });
   const configOf = (engine, config) => (engine === ours ? thick(config) : thin(config));
@@ -23,9 +23,9 @@ export function hypervBenches({ ours, docker, dataDir, programs, report, alterna
   const privateMiB = (pid) => [...fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(/^Private_(?:Clean|Dirty):\s+(\d+)/gm)]
     .reduce((sum, [, kib]) => sum + Number(kib), 0) / 1024;
 
-  async function ready() {
+  async function ready(engine = ours) {
     for (let i = 0; i < 1200; i++) {
-      const info = await ours.call('GET', '/api/v1/info');
+      const info = await engine.call('GET', '/api/v1/info');
       const wall = info.walls.find((one) => one.name === 'hyperv');
       if (!wall.available) throw new Error(`no thick wall here: ${wall.reason}`);
       if (wall.accelerator) return wall.accelerator;
@@ -42,6 +42,25 @@ export function hypervBenches({ ours, docker, dataDir, programs, report, alterna
       if (there && there === wanted) return;
       await sleep(100);
     }
+  }
+
+  // A clone of the template for each, by a server that keeps none ahead.
+  async function withoutPool() {
+    const times = { tabique: [], docker: [] };
+    const bare = ourEngine('t0', '--vm-pool', '0');
+    try {
+      await bare.ready();
+      await ready(bare);
+      for (let i = 0; i < 7; i++)
+        for (const engine of [bare, docker]) {
+          let id;
+          times[engine.name].push(await milliseconds(async () => { id = await engine.run(engine === bare ? thick() : thin()); }));
+          await engine.remove([id]);
+        }
+    } finally {
+      await bare.stop();
+    }
+    report('create+start (REST), pool=0', '300 ms', median(times.tabique), median(times.docker), 'ms');
   }
 
   // A process's output as bytes, by its end; the raw stream of an attached container.
@@ -104,6 +123,7 @@ export function hypervBenches({ ours, docker, dataDir, programs, report, alterna
         total = median(times.tabique);
         report(`create+start (REST)${what}`, '1/2', total, median(times.docker), 'ms');
       }
+      await withoutPool();
       const { stdout } = await promisify(execFile)(path.join(programs, 'machine_parts'), [path.join(dataDir, 'machines'), '9']);
       const parts = Object.fromEntries(stdout.trim().split('\n').map((line) => line.split(' ')).map(([key, value]) => [key, Number(value)]));
       console.log('  without the pool:');
