@@ -42,6 +42,7 @@ struct agent {
     uint64_t oom_kills;
     bool mounted;
     struct launched ahead; /* waits, its surroundings made, for what it is; pid -1: nobody does */
+    struct plan *ahead_plan;
     int root_fd; /* of a machine raised for its files alone (RPC_MOUNT); else -EBADF */
     struct agent_job *jobs;
 };

@@ -361,7 +361,13 @@ int process_disks(struct agent *agent, const struct rpc_frame *frame, struct str
         r = mount_disks(agent, err);
     if (r >= 0 && order.program)
         machine_read_ahead(order.program);
-    return r >= 0 && order.plan ? launch_begin(order.plan, &agent->ahead, err) : r;
+    if (r >= 0 && order.plan)
+        r = launch_begin(order.plan, &agent->ahead, err);
+    if (r >= 0) {
+        plan_free(agent->ahead_plan);
+        agent->ahead_plan = TAKE_PTR(order.plan);
+    }
+    return r;
 }
 
 static bool end_ahead(struct agent *agent)
@@ -405,7 +411,7 @@ static int prepare(struct agent *agent, const struct order *order, struct launch
     agent->ahead = LAUNCHED_INIT;
     limits.device_rule_count = 0; /* they are the same */
     r = cgroup_apply(AGENT_CGROUP, &limits, err);
-    return r < 0 ? r : launch_finish(launched, order->plan, err);
+    return r < 0 ? r : launch_finish(launched, agent->ahead_plan, order->plan, err);
 }
 
 int process_start(struct agent *agent, const struct rpc_frame *frame, struct str *reply,

@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "launch/launch_private.h"
 
 static int check_process(const struct plan_process *process, struct error *err)
@@ -292,7 +293,7 @@ int launch_begin(const struct plan *plan, struct launched *ret, struct error *er
     return prepare_new(plan, true, ret, err);
 }
 
-static int send_plan(int sync, const struct plan *plan, struct error *err)
+static int send_plan(int sync, const struct plan *ahead, const struct plan *plan, struct error *err)
 {
     CLEANUP_STR struct str encoded = STR_INIT;
     CLEANUP_CLOSE int file = memfd_create("plan", MFD_CLOEXEC);
@@ -300,10 +301,25 @@ static int send_plan(int sync, const struct plan *plan, struct error *err)
 
     plan_encode(plan, &encoded);
     r = file < 0 ? -errno : fd_write_all(file, encoded.data, encoded.length);
-    return r < 0 ? error_errno(err, -r, "cannot pass the plan on") : send_order(sync, LAUNCH_PLAN, file, err);
+    if (r < 0)
+        return error_errno(err, -r, "cannot pass the plan on");
+    int fds[1 + LAUNCH_LATE_BINDS] = {file};
+    size_t count = 1, at = 0;
+    for (size_t i = 0; r == 0 && i < plan->mount_count; i++) {
+        if (launch__stands(ahead, &at, plan, i) || !str_equal(plan->mounts[i].type, "bind"))
+            continue;
+        r = count < ARRAY_SIZE(fds) ? launch__bind_open(&plan->mounts[i], &fds[count], err) : error_set(err, EINVAL, "too many late binds");
+        count += r == 0;
+    }
+    const struct launch_message message = {.kind = LAUNCH_PLAN};
+    if (r == 0 && (r = fd_send(sync, &message, sizeof(message), fds, count)) < 0)
+        r = error_errno(err, EIO, "the container's process died while being prepared");
+    for (size_t i = 1; i < count; i++)
+        close(fds[i]);
+    return r < 0 ? r : 0;
 }
 
-int launch_finish(struct launched *l, const struct plan *plan, struct error *err)
+int launch_finish(struct launched *l, const struct plan *ahead, const struct plan *plan, struct error *err)
 {
     int r = check_plan(plan, err);
 
@@ -311,7 +327,7 @@ int launch_finish(struct launched *l, const struct plan *plan, struct error *err
         if (plan->process.tty || (i == 0 && plan->process.no_stdin))
             cleanup_close(&l->stdio[i]);
     if (r == 0)
-        r = send_plan(l->go_fd, plan, err);
+        r = send_plan(l->go_fd, ahead, plan, err);
     if (r == 0)
         r = hear_ready(l, l->go_fd, &plan->process, err);
     if (r < 0) {
@@ -320,6 +336,50 @@ int launch_finish(struct launched *l, const struct plan *plan, struct error *err
             (void)cgroup_remove(plan->cgroup);
     }
     return r;
+}
+
+static bool is_at_or_below(const char *path, const char *dir)
+{
+    size_t length = strlen(dir);
+
+    return strncmp(path, dir, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+static bool covers_any(const char *target, char *const *paths)
+{
+    for (; paths && *paths; paths++)
+        if (is_at_or_below(*paths, target))
+            return true;
+    return false;
+}
+
+/* What comes after everything else would cover what should lie on it. */
+static bool may_be_late(const struct plan *ahead, const struct plan_mount *mount)
+{
+    CLEANUP_FREE char *target = path_clean(mount->target ? mount->target : "/");
+
+    if ((!str_equal(mount->type, "bind") && !str_equal(mount->type, "tmpfs")) || target[0] != '/' || target[1] == '\0' ||
+        is_at_or_below(target, "/proc") || is_at_or_below(target, "/sys"))
+        return false;
+    for (size_t i = 0; i < ahead->mount_count; i++)
+        if (is_at_or_below(ahead->mounts[i].target, target))
+            return false;
+    return !covers_any(target, ahead->masked_paths) && !covers_any(target, ahead->readonly_paths);
+}
+
+/* Leaves out of `like` what comes late. */
+static bool leave_out_late(const struct plan *ahead, const struct plan *plan, struct plan *like)
+{
+    size_t at = 0, binds = 0;
+
+    like->mount_count = 0;
+    for (size_t i = 0; i < plan->mount_count; i++) {
+        if (launch__stands(ahead, &at, plan, i))
+            like->mounts[like->mount_count++] = plan->mounts[i];
+        else if (!may_be_late(ahead, &plan->mounts[i]) || (binds += str_equal(plan->mounts[i].type, "bind")) > LAUNCH_LATE_BINDS)
+            return false;
+    }
+    return true;
 }
 
 static void encode_surroundings(const struct plan *plan, struct str *out)
@@ -348,12 +408,17 @@ static void encode_surroundings(const struct plan *plan, struct str *out)
     free(like.sysctls);
 }
 
-bool launch_same_surroundings(const struct plan *a, const struct plan *b)
+bool launch_same_surroundings(const struct plan *ahead, const struct plan *plan)
 {
     CLEANUP_STR struct str one = STR_INIT, other = STR_INIT;
+    struct plan like = *plan;
 
-    encode_surroundings(a, &one);
-    encode_surroundings(b, &other);
+    like.mounts = mem_array(plan->mount_count + 1, sizeof(*like.mounts));
+    CLEANUP_FREE void *mounts = like.mounts;
+    if (!leave_out_late(ahead, plan, &like))
+        return false;
+    encode_surroundings(ahead, &one);
+    encode_surroundings(&like, &other);
     return one.length == other.length && memcmp(one.data, other.data, one.length) == 0;
 }
 

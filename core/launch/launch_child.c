@@ -53,16 +53,22 @@ static void report(int sync, int code, bool exec_failed, const char *text)
 }
 
 /* Waits for an order; anything else, and the parent's death, is the end. */
-static void await(struct launch_child *c, uint32_t kind)
+static size_t await_fds(struct launch_child *c, uint32_t kind, int *fds, size_t max)
 {
     struct launch_message message = {0};
-    int fd = -EBADF;
     size_t count = 0;
-    ssize_t n = fd_recv(c->sync, &message, sizeof(message), &fd, 1, &count);
+    ssize_t n = fd_recv(c->sync, &message, sizeof(message), fds, max, &count);
 
     if (n != sizeof(message) || message.kind != kind)
         _exit(1);
-    if (count == 1)
+    return count;
+}
+
+static void await(struct launch_child *c, uint32_t kind)
+{
+    int fd = -EBADF;
+
+    if (await_fds(c, kind, &fd, 1) == 1)
         c->root_mount = fd;
 }
 
@@ -77,16 +83,18 @@ static int await_plan(struct launch_child *c, struct error *err)
 
     if (r < 0)
         return error_errno(err, -r, "cannot report to the launcher");
-    await(c, LAUNCH_PLAN);
-    CLEANUP_CLOSE int file = TAKE_FD(c->root_mount);
-    if (fstat(file, &st) < 0 || st.st_size > PLAN_MAX_SIZE)
+    int fds[1 + LAUNCH_LATE_BINDS] = {-EBADF};
+    size_t count = await_fds(c, LAUNCH_PLAN, fds, ARRAY_SIZE(fds));
+    CLEANUP_CLOSE int file = fds[0];
+    if (count == 0 || fstat(file, &st) < 0 || st.st_size > PLAN_MAX_SIZE)
         return error_set(err, EIO, "the launcher gave no plan");
     data = mem_array((size_t)st.st_size + 1, 1);
     if (pread(file, data, (size_t)st.st_size, 0) != st.st_size || plan_decode(data, (size_t)st.st_size, &plan) < 0)
         return error_set(err, EIO, "the launcher's plan is malformed");
+    const struct plan *ahead = c->plan;
     c->plan = plan;
     c->process = &plan->process;
-    return 0;
+    return launch__mounts_late(c, ahead, fds + 1, count - 1, err);
 }
 
 static int become_root(struct error *err)

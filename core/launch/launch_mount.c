@@ -328,6 +328,41 @@ static int place_one(struct launch_child *c, size_t index, struct error *err)
     return r < 0 ? error_errno(err, r, "cannot mount") : 0;
 }
 
+bool launch__stands(const struct plan *ahead, size_t *at, const struct plan *plan, size_t index)
+{
+    const struct plan_mount *mount = &plan->mounts[index];
+    bool stands = *at < ahead->mount_count && str_equal(ahead->mounts[*at].type, mount->type) &&
+                  str_equal(ahead->mounts[*at].target, mount->target);
+
+    *at += stands;
+    return stands;
+}
+
+int launch__mounts_late(struct launch_child *c, const struct plan *ahead, int *binds, size_t count, struct error *err)
+{
+    const struct plan *plan = c->plan;
+    size_t at = 0, next = 0;
+    int r = 0;
+
+    c->mounts = mem_array(plan->mount_count + 1, sizeof(*c->mounts));
+    for (size_t i = 0; r == 0 && i < plan->mount_count; i++) {
+        c->mounts[i] = -EBADF;
+        if (launch__stands(ahead, &at, plan, i))
+            continue;
+        if (!str_equal(plan->mounts[i].type, "bind"))
+            r = make_one(&plan->mounts[i], &c->mounts[i], err);
+        else if (next < count)
+            c->mounts[i] = binds[next++];
+        else
+            r = error_set(err, EIO, "the launcher gave no source");
+        if (r == 0)
+            r = place_one(c, i, err);
+        if (r < 0)
+            return error_prefix(err, "mount at %s", plan->mounts[i].target);
+    }
+    return r;
+}
+
 int launch__mounts_place(struct launch_child *c, struct error *err)
 {
     for (size_t i = 0; i < c->plan->mount_count; i++) {

@@ -21,7 +21,7 @@
 enum launch_message_kind {
     LAUNCH_MAPPED = 1, /* to the child: ids are mapped; carries the root as a mount fd */
     LAUNCH_STANDING,   /* from it, ahead: everything is in place that is known */
-    LAUNCH_PLAN,       /* to it: the rest; carries a file with the plan */
+    LAUNCH_PLAN,       /* to it: the rest; carries a file with the plan, and the binds that come late */
     LAUNCH_READY,      /* from it: everything is in place; carries root_fd and the pty */
     LAUNCH_GO,         /* to it: run */
     LAUNCH_FAILED,     /* from it, and its last */
@@ -121,6 +121,12 @@ int launch__target(int root_fd, const char *path, bool directory, bool strict, i
 uint64_t launch__mount_attributes(uint64_t ms_flags);
 int launch__mounts_make(struct launch_child *c, struct error *err);  /* host's root still visible */
 int launch__mounts_place(struct launch_child *c, struct error *err); /* in the new root */
+/* Those of c->plan that `ahead` has not; binds: of these, in their order. */
+int launch__mounts_late(struct launch_child *c, const struct plan *ahead, int *binds, size_t count, struct error *err);
+#define LAUNCH_LATE_BINDS 6
+/* Whether mount `index` of plan stands already; *at: the next of ahead's, 0 at first. */
+bool launch__stands(const struct plan *ahead, size_t *at, const struct plan *plan, size_t index);
+int launch__bind_open(const struct plan_mount *mount, int *ret, struct error *err); /* launch_source.c */
 int launch__copy_tree(int from, int to, int depth); /* launch_copy.c; both are consumed */
 
 /* launch_dev.c */

@@ -20,7 +20,7 @@
 #include "base/path.h"
 #include "launch/launch_private.h"
 
-static int open_bind(const struct plan_mount *mount, int *ret, struct error *err)
+int launch__bind_open(const struct plan_mount *mount, int *ret, struct error *err)
 {
     unsigned recursive = mount->flags & MS_REC ? AT_RECURSIVE : 0;
     CLEANUP_CLOSE int fd = -EBADF;
@@ -148,7 +148,7 @@ int launch__sources_open(const struct plan *plan, struct launch_sources *ret, st
         if (!mount->type || !mount->target)
             r = error_set(err, EINVAL, "a mount of the plan has no type or no target");
         else if (str_equal(mount->type, "bind"))
-            r = open_bind(mount, &s.binds[i], err);
+            r = launch__bind_open(mount, &s.binds[i], err);
     }
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(standard_nodes); i++) {
         struct launch_node *node = add_node(&s, standard_nodes[i].path);

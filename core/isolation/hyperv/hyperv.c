@@ -221,11 +221,17 @@ static int raise_limited(struct isolation_instance *instance, const struct plan 
     return r < 0 ? r : hyperv__raise(instance, plan, err);
 }
 
-/* Whether what surrounds the container was made ahead as this plan has it. Its binds are
- * small files then, sent by content: a shared directory is opened when it is known. */
+/* Whether what surrounds the container was made ahead as this plan has it. The binds that
+ * stand are small files, sent by content, and no others are. */
 static bool is_standing(const struct isolation_instance *instance, const struct plan *plan)
 {
-    return instance->standing && instance->files_pid == 0 && launch_same_surroundings(instance->standing, plan);
+    size_t binds = 0;
+
+    if (!instance->standing)
+        return false;
+    for (size_t i = 0; i < instance->standing->mount_count; i++)
+        binds += str_equal(instance->standing->mounts[i].type, "bind");
+    return binds == strv_length(instance->files) && launch_same_surroundings(instance->standing, plan);
 }
 
 static int op_start(struct isolation_instance *instance, const struct plan *plan, struct isolation_process *ret,

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -431,12 +432,30 @@ static void test_told_late_of_terminal(void **state)
     assert_string_equal(text, "/dev/pts/0\r\n33 99\r\nbehind-the-wall\r\n");
 }
 
-/* One more mount: what was made ahead does not serve, and nothing of it stays. */
-static void make_other_surroundings(struct plan *plan)
+/* A directory of the host's and a file system more are put in place when they are known. */
+static void make_more_mounts(struct plan *plan)
 {
+    plan_add_bind(plan, fixture_machines, "/shared", MS_RDONLY);
     plan->mounts = mem_grow(plan->mounts, plan->mount_count + 1, sizeof(*plan->mounts));
     plan->mounts[plan->mount_count++] = (struct plan_mount){.type = mem_strdup("tmpfs"), .target = mem_strdup("/extra"),
                                                             .data = mem_strdup("size=64k")};
+}
+
+static void test_more_mounts(void **state)
+{
+    struct guest guest;
+    char text[256];
+
+    move_in_changed(&guest, "cat /etc/note; grep -c ' /extra tmpfs' /proc/mounts; ls /shared | grep -x setup; "
+                            "touch /shared/x 2>/dev/null || echo protected", make_more_mounts, text, sizeof(text));
+    assert_string_equal(text, "its own\n1\nsetup\nprotected\n");
+}
+
+/* One mask more: what was made ahead does not serve, and nothing of it stays. */
+static void make_other_surroundings(struct plan *plan)
+{
+    strv_push(&plan->masked_paths, "/bin/busybox-masked");
+    strv_push(&plan->masked_paths, "/etc");
 }
 
 static void test_other_surroundings(void **state)
@@ -444,9 +463,9 @@ static void test_other_surroundings(void **state)
     struct guest guest;
     char text[256];
 
-    move_in_changed(&guest, "cat /etc/note; hostname; grep -c ' /extra tmpfs' /proc/mounts; echo kept >/file; cat /file; "
-                            "echo $$", make_other_surroundings, text, sizeof(text));
-    assert_string_equal(text, "its own\nbehind-the-wall\n1\nkept\n1\n");
+    move_in_changed(&guest, "ls -A /etc; hostname; echo kept >/file; cat /file; echo $$; grep -c ' / overlay' /proc/mounts",
+                    make_other_surroundings, text, sizeof(text));
+    assert_string_equal(text, "behind-the-wall\nkept\n1\n1\n");
 }
 
 /* Expected as one, then as another, and comes as a third. */
@@ -614,7 +633,7 @@ int main(void)
         cmocka_unit_test(test_limits_hold),       cmocka_unit_test(test_kept_disk),
         cmocka_unit_test(test_expected),          cmocka_unit_test(test_unexpected),
         cmocka_unit_test(test_told_late),         cmocka_unit_test(test_told_late_of_terminal),
-        cmocka_unit_test(test_other_surroundings),
+        cmocka_unit_test(test_more_mounts),       cmocka_unit_test(test_other_surroundings),
         cmocka_unit_test(test_too_small),         cmocka_unit_test(test_killed_while_waiting),
         cmocka_unit_test(test_killed_when_taken), cmocka_unit_test(test_stalled_when_taken),
         cmocka_unit_test(test_shim_killed),       cmocka_unit_test(test_let_go_at_any_time),
