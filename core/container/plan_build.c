@@ -412,6 +412,25 @@ static int add_rule_text(struct plan_limits *limits, const char *text, struct er
     return 0;
 }
 
+/* --gpus and the like want a device driver, and there is none: told at the start, as
+ * Docker does, in the way Go prints [][]string. */
+static int refuse_requests(const cJSON *requests, struct error *err)
+{
+    const cJSON *first = cJSON_GetArrayItem(requests, 0), *all, *one;
+    CLEANUP_STR struct str shown = STR_INIT;
+
+    if (!first)
+        return 0;
+    cJSON_ArrayForEach(all, json_get(first, "Capabilities")) {
+        str_append(&shown, shown.length ? " [" : "[");
+        cJSON_ArrayForEach(one, all)
+            str_printf(&shown, "%s%s", one == all->child ? "" : " ", cJSON_IsString(one) ? one->valuestring : "");
+        str_append_char(&shown, ']');
+    }
+    return error_set(err, EIO, "could not select device driver \"%s\" with capabilities: [%s]",
+                     json_string(first, "Driver", ""), shown.data ? shown.data : "");
+}
+
 static int add_devices(const struct spec *spec, struct plan *plan, struct error *err)
 {
     const cJSON *item;
@@ -515,7 +534,9 @@ static int build(struct container *container, const struct spec *spec, const cha
     add_base_mounts(container, spec, shm, plan);
     add_etc(container, spec, plan);
     if ((r = add_user_mounts(container, spec, plan, sources, err)) < 0 ||
-        (r = plan_build_limits(spec->host_config, &plan->limits, err)) < 0 || (r = add_devices(spec, plan, err)) < 0)
+        (r = plan_build_limits(spec->host_config, &plan->limits, err)) < 0 ||
+        (r = refuse_requests(json_get(spec->host_config, "DeviceRequests"), err)) < 0 ||
+        (r = add_devices(spec, plan, err)) < 0)
         return r;
     set_sysctls(spec, sandbox != NULL && !str_starts(json_string(spec->host_config, "NetworkMode", ""), "container:"), plan);
     set_paths(spec, plan);

@@ -452,7 +452,6 @@ int validate_resources(const struct host_facts *facts, cJSON *r, bool update, ch
                        struct error *err)
 {
     int64_t weight = json_int(r, "BlkioWeight", 0);
-    const cJSON *item;
 
     int result = check_memory(facts, r, update, warnings, err);
     if (result == 0)
@@ -466,18 +465,6 @@ int validate_resources(const struct host_facts *facts, cJSON *r, bool update, ch
     }
     if (weight > 0 && (weight < 10 || weight > 1000))
         return INVALID("Range of blkio weight is from 10 to 1000");
-    if (cJSON_GetArraySize(json_get(r, "DeviceRequests")) > 0) {
-        item = cJSON_GetArrayItem(json_get(r, "DeviceRequests"), 0);
-        CLEANUP_FREE char *capabilities = json_print(json_get(item, "Capabilities"));
-        for (char *c = capabilities; *c; c++) /* as Go prints [][]string */
-            *c = *c == '"' ? ' ' : *c == ',' ? ' ' : *c;
-        CLEANUP_STR struct str shown = STR_INIT;
-        for (char *c = capabilities; *c; c++)
-            if (*c != ' ')
-                str_append_char(&shown, *c);
-        return INVALID("could not select device driver \"%s\" with capabilities: %s",
-                       json_string(item, "Driver", ""), shown.data ? shown.data : "[]");
-    }
     return check_ulimits(r, err);
 }
 
