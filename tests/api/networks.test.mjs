@@ -1,7 +1,7 @@
 // Networks made as users make them: addresses, settings of others, what is kept apart.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { Server } from './lib/server.mjs'
+import { Server, until } from './lib/server.mjs'
 import { asker } from './lib/bad_requests.mjs'
 
 const IMAGE = 'tabique/base'
@@ -73,4 +73,67 @@ test('address pools by configuration: networks come from them, and /info names t
     await other.stop()
   }
   assert.equal((await server.request('GET', '/info')).json.DefaultAddressPools, undefined)
+})
+
+describe('between networks and within one', () => {
+  const walls = ['process', 'hyperv']
+  const run = (name, wall, ...flags) => server.ok('run', '-d', '--name', name, `--isolation=${wall}`, ...flags, IMAGE, 'sleep', '600')
+  const sees = async (name, target) => (await server.docker('exec', name, 'ping', '-c', '1', '-W', '2', target)).code === 0
+  const ip = async (name, network) => (await server.info(name)).NetworkSettings.Networks[network].IPAddress
+
+  before(async () => {
+    await server.ok('network', 'create', 'east')
+    await server.ok('network', 'create', '--subnet', '10.96.0.0/24', 'west')
+    for (const wall of walls) for (const network of ['east', 'west']) await run(`${network}-${wall}`, wall, '--network', network, '--network-alias', 'all')
+  }, { timeout: 300_000 })
+  after(async () => { await server.docker('rm', '-f', ...walls.flatMap((wall) => [`east-${wall}`, `west-${wall}`])) }, { timeout: 60_000 })
+
+  test('what is on another bridge is neither named nor reached; what is on the same is', { timeout: 300_000 }, async () => {
+    const [east, west] = await Promise.all(['east', 'west'].map((network) => Promise.all(walls.map((wall) => ip(`${network}-${wall}`, network)))))
+    for (const [i, wall] of walls.entries()) {
+      const name = `east-${wall}`
+      assert.ok(await sees(name, east[1 - i]), `${name} sees its neighbour`)
+      assert.ok(await sees(name, `east-${walls[1 - i]}`), `${name} sees its neighbour by name`)
+      for (const address of west) assert.ok(!await sees(name, address), `${name} does not see ${address}`)
+      assert.ok(!await sees(name, `west-${wall}`))
+    }
+  })
+
+  test('an alias of several is answered with all of them, not always in the same order', { timeout: 300_000 }, async () => {
+    const all = await Promise.all(walls.map((wall) => ip(`east-${wall}`, 'east')))
+    for (const wall of walls) {
+      const first = new Set()
+      await until('each to come first once', async () => {
+        const said = await server.ok('exec', `east-${wall}`, 'nslookup', 'all.', '127.0.0.11')
+        const found = [...said.slice(said.indexOf('Name:')).matchAll(/Address(?: \d+)?: (\d+\.\d+\.\d+\.\d+)/g)].map((match) => match[1])
+        assert.deepEqual([...found].sort(), [...all].sort(), said)
+        first.add(found[0])
+        return first.size === all.length
+      })
+    }
+  })
+
+  for (const wall of walls) {
+    test(`a second network while it runs: reached, named, and gone again (${wall})`, { timeout: 300_000 }, async () => {
+      const name = `east-${wall}`, target = `west-${walls[0]}`, address = await ip(target, 'west'), wanted = '10.96.0.77'
+      await server.ok('network', 'connect', '--ip', wanted, '--alias', `guest-${wall}`, 'west', name)
+      assert.equal(await ip(name, 'west'), wanted)
+      assert.ok(await sees(name, address) && await sees(name, target))
+      assert.ok(await sees(target, wanted) && await sees(target, `guest-${wall}`))
+      assert.ok(await sees(name, `east-${walls[wall === walls[0] ? 1 : 0]}`), 'the first is still there')
+      await server.ok('network', 'disconnect', 'west', name)
+      assert.ok(!await sees(name, address) && !await sees(name, target))
+      assert.equal((await server.info(name)).NetworkSettings.Networks.west, undefined)
+    })
+  }
+
+  test('prune takes what nobody uses, and a driver that is none is refused in one line', async () => {
+    await server.ok('network', 'create', '--label', 'spare=1', 'spare')
+    assert.equal(await server.ok('network', 'prune', '-f', '--filter', 'label=spare'), 'Deleted Networks:\nspare')
+    assert.equal((await ask('GET', '/networks/east')).status, 200)
+    const { status, json } = await ask('POST', '/networks/create', { body: { Name: 'flat', Driver: 'macvlan', Options: { parent: 'lo' } } })
+    assert.deepEqual([status, Object.keys(json)], [404, ['message']])
+    assert.match(json.message, /macvlan/)
+    assert.equal((await ask('GET', '/networks/flat')).status, 404)
+  })
 })
