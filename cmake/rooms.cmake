@@ -7,7 +7,7 @@ add_library(tabique_flags INTERFACE)
 target_compile_definitions(tabique_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64
   TABIQUE_VERSION="${PROJECT_VERSION}")
 target_compile_options(tabique_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
+  -Wall -Wextra -Werror=implicit-function-declaration -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
   -Wwrite-strings -Wformat=2 -Wvla -Wundef -Wno-unused-parameter -Wno-missing-field-initializers
   -fno-strict-aliasing -fno-common -fvisibility=hidden -fstack-protector-strong)
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")

@@ -86,6 +86,8 @@ static const struct option options[] = {
      "what runs virtual machines; auto: the first that works"},
     {"machines-dir", KIND_PATH, AT(machines_dir), NULL, "DIR",
      "the virtual machines' template, which servers may share (default: DATA-DIR/machines)"},
+    {"userns-remap", KIND_TEXT, AT(userns_remap), "", "USER[:GROUP]",
+     "root of a container is nobody on the host: ids from /etc/subuid and /etc/subgid; 'default': those of tabique"},
     {"image-max-size", KIND_BYTES, AT(image_max_size), "64g", "SIZE",
      "an image or build context that unpacks to more is refused", .min = INT64_C(1) << 20, .max = INT64_C(1) << 50},
     {"image-max-ratio", KIND_NUMBER, AT(image_max_ratio), "200", "TIMES",

@@ -17,7 +17,7 @@ struct config {
     char **listen, **allowed_hosts;
     char *tls_cert, *tls_key, *tls_client_ca;
     char *libexec_dir, *machines_dir, *web_dir, *base_image;
-    char *default_isolation, *accelerator;
+    char *default_isolation, *accelerator, *userns_remap;
     char *bridge, *bip;
     char **address_pools, **dns;
     char **insecure_registries, **registry_mirrors;

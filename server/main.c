@@ -327,6 +327,7 @@ static int run(const struct config *config, struct error *err)
         .bip = config->bip,
         .address_pools = (const char *const *)config->address_pools,
         .dns = (const char *const *)config->dns,
+        .userns_remap = config->userns_remap,
         .image_max_bytes = config->image_max_size,
         .image_max_ratio = config->image_max_ratio,
         .accelerator = config->accelerator,

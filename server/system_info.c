@@ -14,6 +14,7 @@
 #include "shapes.h"
 #include "system_routes.h"
 #include "tabique/engine.h"
+#include "tabique/event.h"
 #include "tabique/registry.h"
 #include "tabique/image.h"
 
@@ -347,7 +348,8 @@ int system_info(struct request *request)
     add_commit(json, "RuncCommit", "none", api_version);
     add_commit(json, "InitCommit", TABIQUE_VERSION, api_version);
     add_strings(json, "SecurityOptions",
-                (const char *const[]){"name=seccomp,profile=builtin", "name=cgroupns", NULL});
+                (const char *const[]){"name=seccomp,profile=builtin", "name=cgroupns",
+                                      options->userns_remap && *options->userns_remap ? "name=userns" : NULL, NULL});
     json_add_string(json, "ProductLicense", "");
     if (api_version >= 149) {
         cJSON *firewall = json_add_object(json, "FirewallBackend");

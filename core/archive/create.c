@@ -15,6 +15,7 @@
 #include <uthash.h>
 
 #include "archive/tar.h"
+#include "archive/view.h"
 #include "archive/xattr.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -82,6 +83,7 @@ static void fill(const struct packing *packing, struct tar_entry *entry, const s
     entry->mode = st->st_mode & 07777;
     entry->uid = st->st_uid;
     entry->gid = st->st_gid;
+    archive__owner_inside(&entry->uid, &entry->gid);
     entry->mtime_ns = packing->flags & ARCHIVE_NO_TIMES ? 0 : mtime_of(st);
 }
 

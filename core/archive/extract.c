@@ -20,6 +20,7 @@
 #include "archive/recipe.h"
 #include "archive/stream.h"
 #include "archive/tar.h"
+#include "archive/view.h"
 #include "archive/xattr.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -75,6 +76,8 @@ static int failed(struct error *err, int r, const char *name)
         return error_set(err, EINVAL, "cannot unpack \"%s\": its place is not inside a directory", name);
     case ENAMETOOLONG:
         return error_set(err, EINVAL, "cannot unpack \"%s\": the name is too long", name);
+    case EOVERFLOW:
+        return error_set(err, EINVAL, "cannot unpack \"%s\": the container's user namespace does not have its owner", name);
     case EROFS:
         return error_set(err, EROFS, "cannot unpack \"%s\": the file system is read-only", name);
     case ENOENT:
@@ -247,12 +250,13 @@ static int set_time(int fd, int64_t mtime_ns)
     return utimensat(fd, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-static void owner_of(const struct extraction *ex, const struct tar_entry *entry, uid_t *ret_uid, gid_t *ret_gid)
+static int owner_of(const struct extraction *ex, const struct tar_entry *entry, uid_t *ret_uid, gid_t *ret_gid)
 {
     bool keep = ex->flags & ARCHIVE_KEEP_OWNER;
 
     *ret_uid = ex->owner ? ex->owner->uid : keep ? entry->uid : 0;
     *ret_gid = ex->owner ? ex->owner->gid : keep ? entry->gid : 0;
+    return archive__owner_outside(ret_uid, ret_gid) ? 0 : -EOVERFLOW;
 }
 
 static mode_t mode_of(const struct extraction *ex, const struct tar_entry *entry)
@@ -267,7 +271,9 @@ static int describe(const struct extraction *ex, int fd, const struct tar_entry 
     uid_t uid;
     gid_t gid;
 
-    owner_of(ex, entry, &uid, &gid);
+    int r = owner_of(ex, entry, &uid, &gid);
+    if (r < 0)
+        return r;
     if (fchown(fd, uid, gid) < 0 || fchmod(fd, mode_of(ex, entry)) < 0)
         return -errno;
     return xattr_set_all(fd, false, entry->xattrs, entry->xattr_count);
@@ -286,7 +292,9 @@ static int describe_special(const struct extraction *ex, const char *base, const
         return -errno;
     if ((st.st_mode & S_IFMT) != kind)
         return -ESTALE; /* somebody put another thing there */
-    owner_of(ex, entry, &uid, &gid);
+    int r = owner_of(ex, entry, &uid, &gid);
+    if (r < 0)
+        return r;
     if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
         return -errno;
     if (kind != S_IFLNK) {
@@ -294,7 +302,7 @@ static int describe_special(const struct extraction *ex, const char *base, const
         if (chmod(path, mode_of(ex, entry)) < 0)
             return -errno;
     }
-    int r = xattr_set_all(fd, true, entry->xattrs, entry->xattr_count);
+    r = xattr_set_all(fd, true, entry->xattrs, entry->xattr_count);
     return r < 0 ? r : set_time(fd, entry->mtime_ns);
 }
 

@@ -1,5 +1,6 @@
 /* list.c - what is in a directory, one level deep. Owner: archive. */
 #include "archive/archive.h"
+#include "archive/view.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -65,6 +66,7 @@ int archive_list(int root_fd, const char *path, archive_entry_fn *fn, void *user
         entry.mode = st.st_mode;
         entry.uid = st.st_uid;
         entry.gid = st.st_gid;
+        archive__owner_inside(&entry.uid, &entry.gid);
         entry.mtime_s = st.st_mtim.tv_sec;
         if (S_ISLNK(st.st_mode))
             follow(root_fd, path, dirfd(dir), &entry, link);

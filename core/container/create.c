@@ -13,6 +13,7 @@
 #include "container/engine_internal.h"
 #include "container/internal.h"
 #include "container/schema.h"
+#include "container/user_namespace.h"
 #include "container/validate.h"
 
 struct request {
@@ -195,6 +196,8 @@ static int create(struct engine *engine, const char *name, const char *platform,
 
     engine_facts(engine, &facts);
     int r = validate_create(&facts, request->config, request->host, request->networks, &request->wall, warnings, err);
+    if (r == 0 && user_namespace_wanted(engine, request->wall, request->host))
+        r = user_namespace_check(request->host, err);
     if (r == 0)
         r = links_check(engine, request->host, err);
     if (r == 0)

@@ -48,6 +48,7 @@ static void copy_options(struct engine_options *to, const struct engine_options 
     to->bridge = mem_strdup(from->bridge);
     to->bip = mem_strdup(from->bip);
     to->accelerator = mem_strdup(from->accelerator);
+    to->userns_remap = mem_strdup(from->userns_remap);
     to->dns = from->dns ? (const char *const *)strv_dup((char *const *)from->dns) : NULL;
     to->address_pools = from->address_pools ? (const char *const *)strv_dup((char *const *)from->address_pools) : NULL;
 }
@@ -56,7 +57,7 @@ static void free_options(struct engine_options *options)
 {
     const char *const texts[] = {options->data_dir, options->run_dir, options->libexec_dir, options->machines_dir,
                                  options->default_isolation, options->cgroup_parent, options->bridge,
-                                 options->bip, options->accelerator};
+                                 options->bip, options->accelerator, options->userns_remap};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         free((void *)texts[i]);
     strv_free((char **)options->address_pools);
@@ -451,6 +452,8 @@ int engine_open(const struct engine_options *options, struct engine **ret, struc
     int r = 0;
     if (!wall_find(engine->options.default_isolation, NULL))
         r = error_set(err, EINVAL, "unknown default isolation: %s", engine->options.default_isolation);
+    if (r == 0 && engine->options.userns_remap && *engine->options.userns_remap)
+        r = id_maps_of_user(engine->options.userns_remap, &engine->ids, err);
     if (r == 0)
         r = make_dirs(&engine->options, err);
     if (r == 0)
@@ -581,6 +584,7 @@ void engine_close(struct engine *engine)
     pthread_rwlock_destroy(&engine->registry);
     pthread_mutex_destroy(&engine->exec_lock);
     pthread_cond_destroy(&engine->exec_changed);
+    id_maps_clear(&engine->ids);
     free(engine->cgroup_parent);
     free_options(&engine->options);
     free(engine);

@@ -17,6 +17,7 @@
 
 #include "archive/archive.h"
 #include "archive/pump.h"
+#include "archive/view.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -38,33 +39,6 @@ static int open_overlay(struct container *container, int *ret_fd, struct error *
     CLEANUP_FREE char *upper = path_join(container->dir, "upper"), *work = path_join(container->dir, "work");
 
     return image_overlay_open(container->engine->images, container->image_id, upper, work, ret_fd, err);
-}
-
-static int open_running(struct container *container, int *ret_fd, struct error *err)
-{
-    CLEANUP_BOX struct shim_box *box = NULL;
-    CLEANUP_CLOSE int root = -EBADF;
-
-    int r = container__running_box(container, &box, err);
-    if (r == 0)
-        r = shim_root(box->shim, &root, err);
-    if (r < 0)
-        return r;
-    pthread_mutex_lock(&container->lock);
-    pid_t pid = container->run.pid;
-    pthread_mutex_unlock(&container->lock);
-    return root_mount_clone(root, pid, ret_fd, err);
-}
-
-int files_image_root(struct container *container, int *ret_fd, struct error *err)
-{
-    if (open_running(container, ret_fd, NULL) == 0)
-        return 0;
-    pthread_mutex_lock(&container->operation);
-    int r = state_is_active(container__state(container)) ? open_running(container, ret_fd, err)
-                                                         : open_overlay(container, ret_fd, err);
-    pthread_mutex_unlock(&container->operation);
-    return r;
 }
 
 /* The mount of the container's that `path` is in, by its text; NULL: the root's. */
@@ -91,6 +65,7 @@ struct place {
     char *path;                      /* below root */
     const struct mount_point *mount; /* NULL: in the container's own root */
     struct container *locked;        /* its operation lock is held: it must not start meanwhile */
+    struct id_maps ids;              /* of root, where it is that of a running container */
     bool guest;                      /* behind a thick wall: no root here, path is the container's */
 };
 
@@ -101,6 +76,7 @@ static void place_clear(struct place *place)
     if (place->root >= 0)
         close(place->root);
     free(place->path);
+    id_maps_clear(&place->ids);
 }
 #define CLEANUP_PLACE CLEANUP(place_clear)
 
@@ -121,12 +97,64 @@ static int enter_mount(const struct mount_point *mount, const char *path, struct
     return 0;
 }
 
+/* --- of a running container ------------------------------------------------------------- */
+
+static int ids_of_running(struct container *container, struct id_maps *ret)
+{
+    pthread_mutex_lock(&container->lock);
+    pid_t pid = container->run.pid;
+    pthread_mutex_unlock(&container->lock);
+    return id_maps_of_process(pid, ret);
+}
+
 static int find_running(struct container *container, struct place *place)
 {
     CLEANUP_BOX struct shim_box *box = NULL;
 
     int r = container__running_box(container, &box, NULL);
+    if (r == 0)
+        r = ids_of_running(container, &place->ids);
     return r < 0 ? r : shim_root(box->shim, &place->root, NULL);
+}
+
+/* Its root without what is mounted in it. */
+static int find_running_image(struct container *container, struct place *place, struct error *err)
+{
+    CLEANUP_BOX struct shim_box *box = NULL;
+    CLEANUP_CLOSE int root = -EBADF;
+
+    int r = container__running_box(container, &box, err);
+    if (r == 0)
+        r = ids_of_running(container, &place->ids);
+    if (r == 0)
+        r = shim_root(box->shim, &root, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&container->lock);
+    pid_t pid = container->run.pid;
+    pthread_mutex_unlock(&container->lock);
+    return root_mount_clone(root, pid, &place->root, err);
+}
+
+/* The container's own root (image and its changes), whether it runs or not. */
+static int find_image(struct container *container, struct place *place, struct error *err)
+{
+    if (find_running_image(container, place, NULL) == 0)
+        return 0;
+    id_maps_clear(&place->ids);
+    pthread_mutex_lock(&container->operation);
+    int r = state_is_active(container__state(container)) ? find_running_image(container, place, err)
+                                                         : open_overlay(container, &place->root, err);
+    pthread_mutex_unlock(&container->operation);
+    return r;
+}
+
+/* From here to archive_view_end() the place is seen as the container sees it. */
+static int look_into(const struct place *place, struct error *err)
+{
+    int r = archive_view_begin(&place->ids);
+
+    return r < 0 ? error_errno(err, r, "cannot act as the container's root") : 0;
 }
 
 static int find_stopped(struct container *container, const char *clean, bool write, struct place *place,
@@ -198,9 +226,12 @@ int container_list(struct container *container, const char *path, container_entr
     CLEANUP_PLACE struct place place = {.root = -EBADF};
 
     int r = find_place(container, path, false, &place, err);
-    if (r == 0)
-        r = place.guest ? guest_files_list(container, place.path, fn, user, err)
-                        : archive_list(place.root, place.path, fn, user, err);
+    if (r == 0 && place.guest) {
+        r = guest_files_list(container, place.path, fn, user, err);
+    } else if (r == 0 && (r = look_into(&place, err)) == 0) {
+        r = archive_list(place.root, place.path, fn, user, err);
+        archive_view_end();
+    }
     return r == -ENOENT ? not_there(container, path, err) : r;
 }
 
@@ -227,8 +258,12 @@ int container_archive_get(struct container *container, const char *path, contain
         name = "/";
     if (strcmp(name, "/") == 0)
         name = ".";
-    r = place.guest ? guest_files_get(container, place.path, name, write, user, err)
-                    : archive_create(place.root, place.path, name, ARCHIVE_KEEP_OWNER, write, user, err);
+    if (place.guest) {
+        r = guest_files_get(container, place.path, name, write, user, err);
+    } else if ((r = look_into(&place, err)) == 0) {
+        r = archive_create(place.root, place.path, name, ARCHIVE_KEEP_OWNER, write, user, err);
+        archive_view_end();
+    }
     if (r == -ENOENT && place.guest)
         return not_there(container, path, err);
     if (r == 0)
@@ -271,7 +306,11 @@ int container_archive_put(struct container *container, const char *path, bool no
     CLEANUP_CLOSE int directory = path_open_in(place.root, place.path, O_PATH | O_DIRECTORY, 0);
     if (directory < 0)
         return error_set(err, EINVAL, "extraction point is not a directory");
-    r = archive_extract(place.root, place.path, read_fn, user, flags, NULL, &result, err);
+    r = look_into(&place, err);
+    if (r == 0) {
+        r = archive_extract(place.root, place.path, read_fn, user, flags, NULL, &result, err);
+        archive_view_end();
+    }
     if (r == 0)
         publish_container(container, "extract-to-dir", NULL);
     return r;
@@ -299,16 +338,20 @@ static bool is_guest(struct container *container)
 
 int container_export(struct container *container, container_write_fn *write, void *user, struct error *err)
 {
-    CLEANUP_CLOSE int root = -EBADF;
+    CLEANUP_PLACE struct place place = {.root = -EBADF};
 
     int r = check_whole(container, "export", err);
     if (r == 0 && is_guest(container)) {
         r = guest_files_export(container, write, user, err);
     } else {
         if (r == 0)
-            r = files_image_root(container, &root, err);
+            r = find_image(container, &place, err);
         if (r == 0)
-            r = archive_create(root, "/", "", ARCHIVE_KEEP_OWNER, write, user, err);
+            r = look_into(&place, err);
+        if (r == 0) {
+            r = archive_create(place.root, "/", "", ARCHIVE_KEEP_OWNER, write, user, err);
+            archive_view_end();
+        }
     }
     if (r == 0)
         publish_container(container, "export", NULL);

@@ -7,9 +7,6 @@ struct container;
 struct error;
 struct wall;
 
-/* The container's own root without what is mounted in it (image + its changes);
- * works whether it runs or not. Read only. */
-int files_image_root(struct container *container, int *ret_fd, struct error *err);
 /* Missing, not a directory, or without entries. */
 bool files_is_empty(int root_fd, const char *path);
 /* The contents of a directory below root_fd into the directory to_fd, with its

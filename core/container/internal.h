@@ -21,6 +21,7 @@
 #define uthash_fatal(message) abort()
 #include <uthash.h>
 
+#include "base/ids.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "container/mounts.h"
@@ -47,6 +48,7 @@ struct engine {
     char id[40];
     char *cgroup_parent;
     int lock_fd;
+    struct id_maps ids;            /* of containers with a user namespace; empty: there are none */
     int data_fd;                   /* data_dir, for relative work */
     struct image_store *images;
     struct registry *registry_client;

@@ -17,6 +17,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "container/internal.h"
+#include "container/user_namespace.h"
 #include "container/validate.h"
 #include "image/disk.h"
 #include "launch/cgroup.h"
@@ -44,10 +45,13 @@ static struct plan_mount *add_mount(struct plan *plan, const char *type, const c
     return mount;
 }
 
-static void add_bind(struct plan *plan, const char *source, const char *target, uint64_t flags,
-                     uint64_t propagation)
+static struct plan_mount *add_bind(struct plan *plan, const char *source, const char *target, uint64_t flags,
+                                   uint64_t propagation)
 {
-    add_mount(plan, "bind", source, target, MS_BIND | flags, NULL)->propagation = propagation;
+    struct plan_mount *mount = add_mount(plan, "bind", source, target, MS_BIND | flags, NULL);
+
+    mount->propagation = propagation;
+    return mount;
 }
 
 static bool taken_by_user(const struct container *container, const struct spec *spec, const char *target)
@@ -103,7 +107,7 @@ static void add_etc(struct container *container, const struct spec *spec, struct
         CLEANUP_FREE char *source = path_join(dir, names[i]), *target = path_join("/etc", names[i]);
 
         if (!mount_list_find(&container->mounts, target))
-            add_bind(plan, source, target, readonly, MS_PRIVATE | MS_REC);
+            add_bind(plan, source, target, readonly, MS_PRIVATE | MS_REC)->own_ids = true;
     }
 }
 
@@ -189,8 +193,10 @@ static int add_user_mounts(const struct container *container, const struct spec 
             if (r < 0)
                 return r;
         }
+        /* A volume is the containers' own; a directory of the host's stays the host's. */
         add_bind(plan, part ? part : mount->source, mount->destination, flags,
-                 mount->type == MOUNT_BIND ? mount_propagation_flag(mount->propagation) : MS_PRIVATE | MS_REC);
+                 mount->type == MOUNT_BIND ? mount_propagation_flag(mount->propagation) : MS_PRIVATE | MS_REC)
+            ->own_ids = mount->type == MOUNT_VOLUME;
     }
     cJSON_ArrayForEach(item, json_get(spec->host_config, "Tmpfs")) {
         CLEANUP_FREE char *data = NULL, *target = path_clean(item->string);
@@ -251,6 +257,12 @@ static int set_namespaces(struct container *container, const struct spec *spec, 
 
     ns[PLAN_NS_MOUNT].mode = PLAN_NS_NEW;
     ns[PLAN_NS_USER].mode = PLAN_NS_HOST;
+    if (user_namespace_wanted(container->engine, spec->wall, spec->host_config)) {
+        r = user_namespace_check(spec->host_config, err);
+        if (r < 0)
+            return r;
+        user_namespace_plan(container->engine, plan);
+    }
     ns[PLAN_NS_UTS].mode = strcmp(json_string(spec->host_config, "UTSMode", ""), "host") == 0 ? PLAN_NS_HOST : PLAN_NS_NEW;
     ns[PLAN_NS_CGROUP].mode = strcmp(json_string(spec->host_config, "CgroupnsMode", ""), "host") == 0 ? PLAN_NS_HOST : PLAN_NS_NEW;
     ns[PLAN_NS_PID].mode = strcmp(pid, "host") == 0 ? PLAN_NS_HOST : PLAN_NS_NEW;

@@ -166,6 +166,8 @@ static int give_birth(struct launch_child *c, uint64_t namespaces, struct launch
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return error_errno(err, errno, "cannot make a socket pair");
     r = launch__join(c->plan, c->exec ? c->target : -EBADF, &joined, err);
+    if (r == 0 && !c->exec)
+        r = launch__network_sysctls(c->plan, err);
     if (r == 0)
         r = launch__clone(c, namespaces, &l->pid, &l->pidfd, err);
     if (r == 0 && l->pid == 0) {
@@ -186,6 +188,15 @@ static int give_birth(struct launch_child *c, uint64_t namespaces, struct launch
     return 0;
 }
 
+/* Pipes of ours are nobody's in there, and /dev/stdout could not be opened: they become its
+ * root's, and the child gives them to its user. */
+static void give_stdio(const struct launch_child *c)
+{
+    for (int i = 0; i < 3; i++)
+        if (c->stdio[i] >= 0 && c->plan->uid_map_count > 0 && c->plan->gid_map_count > 0)
+            (void)!fchown(c->stdio[i], c->plan->uid_map[0].outside, c->plan->gid_map[0].outside);
+}
+
 /* What it cannot do itself. */
 static int help(struct launch_child *c, const struct launched *l, int sync, struct error *err)
 {
@@ -193,8 +204,12 @@ static int help(struct launch_child *c, const struct launched *l, int sync, stru
 
     if (c->cgroup.unified >= 0 && !c->in_unified)
         r = cgroup_attach(c->plan->cgroup, l->pid, err);
+    if (r == 0 && LAUNCH_NEW(c->plan, PLAN_NS_USER))
+        give_stdio(c);
     if (r == 0 && !c->exec && LAUNCH_NEW(c->plan, PLAN_NS_USER)) {
         r = launch__map_ids(c->plan, l->pid, err);
+        if (r == 0)
+            r = launch__sources_map(c->plan, &c->sources, l->pid, err);
         if (r == 0)
             r = launch__root_mapped(c->plan, l->pid, &c->root_mount, err);
         if (r == 0)

@@ -57,32 +57,55 @@ static bool sysctl_is_own(const struct plan *plan, const char *name)
     return false;
 }
 
-int launch__sysctls(struct launch_child *c, struct error *err)
+/* A network namespace that was there before the container's user namespace belongs to the
+ * host's, and only the host's root may write to it. */
+static bool sysctl_is_launchers(const struct plan *plan, const char *name)
 {
-    for (size_t i = 0; i < c->plan->sysctl_count; i++) {
-        const struct plan_pair *sysctl = &c->plan->sysctls[i];
+    return LAUNCH_NEW(plan, PLAN_NS_USER) && plan->namespaces[PLAN_NS_NET].mode == PLAN_NS_JOIN && str_starts(name, "net.");
+}
+
+static int write_sysctls(const struct plan *plan, int proc_fd, bool launchers, struct error *err)
+{
+    for (size_t i = 0; i < plan->sysctl_count; i++) {
+        const struct plan_pair *sysctl = &plan->sysctls[i];
         CLEANUP_FREE char *path = NULL;
         CLEANUP_CLOSE int fd = -EBADF;
         const char *value = sysctl->value ? sysctl->value : "";
 
         if (!sysctl->name)
             return error_set(err, EINVAL, "a sysctl has no name");
+        if (sysctl_is_launchers(plan, sysctl->name) != launchers)
+            continue;
         path = mem_printf("sys/%s", sysctl->name);
         for (char *at = path; *at; at++)
             if (*at == '.')
                 *at = '/';
             else if (*at == '/' && at != path + 3)
                 *at = '.'; /* sysctl(8): "net/ipv4/conf/eth0.1" and back */
-        if (!sysctl_is_own(c->plan, sysctl->name))
+        if (!sysctl_is_own(plan, sysctl->name))
             return error_set(err, EINVAL, "sysctl \"%s\" is not in a separate kernel namespace", sysctl->name);
         /* Through the procfs we made, not through what the image has at /proc. */
-        fd = launch__openat2(c->proc_fd, path, O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+        fd = launch__openat2(proc_fd, path, O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
         if (fd < 0)
             return error_errno(err, fd == -ENOENT ? EINVAL : -fd, "cannot open sysctl \"%s\"", sysctl->name);
         if (write(fd, value, strlen(value)) < 0)
             return error_errno(err, errno, "cannot set sysctl \"%s\" to \"%s\"", sysctl->name, value);
     }
     return 0;
+}
+
+int launch__sysctls(struct launch_child *c, struct error *err)
+{
+    return write_sysctls(c->plan, c->proc_fd, false, err);
+}
+
+int launch__network_sysctls(const struct plan *plan, struct error *err)
+{
+    if (!LAUNCH_NEW(plan, PLAN_NS_USER))
+        return 0;
+    CLEANUP_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    return proc < 0 ? error_errno(err, errno, "cannot open /proc") : write_sysctls(plan, proc, true, err);
 }
 
 /* --- working directory ----------------------------------------------------------------- */

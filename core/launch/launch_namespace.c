@@ -151,7 +151,7 @@ int launch__clone(struct launch_child *c, uint64_t namespaces, pid_t *ret_pid, i
     return 0;
 }
 
-static int write_map(pid_t pid, const char *file, const struct plan_id_map *map, size_t count,
+static int write_map(pid_t pid, const char *file, const struct id_range *map, size_t count,
                      struct error *err)
 {
     CLEANUP_FREE char *path = mem_printf("/proc/%d/%s", (int)pid, file);

@@ -55,6 +55,7 @@ struct launch_sources {
 };
 
 int launch__sources_open(const struct plan *plan, struct launch_sources *ret, struct error *err);
+int launch__sources_map(const struct plan *plan, const struct launch_sources *sources, pid_t pid, struct error *err);
 void launch__sources_close(struct launch_sources *sources);
 
 /* --- the child's state --------------------------------------------------------------- */
@@ -138,6 +139,8 @@ int launch__null(struct launch_child *c); /* the container's own /dev/null */
 
 /* launch_confine.c */
 int launch__sysctls(struct launch_child *c, struct error *err);
+/* What the child could not set; by the parent, while it is in the network namespace. */
+int launch__network_sysctls(const struct plan *plan, struct error *err);
 int launch__names(struct launch_child *c, struct error *err); /* host and domain name */
 int launch__working_directory(struct launch_child *c, struct error *err);
 int launch__keyring(struct error *err);

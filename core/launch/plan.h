@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/ids.h"
 #include "base/str.h"
 
 struct error;
@@ -51,6 +52,7 @@ struct plan_mount {
     char *data;      /* fs options, e.g. "size=64m,mode=1777"; NULL none */
     uint64_t flags;  /* MS_NOSUID|MS_NODEV|MS_NOEXEC|MS_RDONLY|MS_REC (bind: recursive)... */
     uint64_t propagation; /* MS_PRIVATE, MS_RSLAVE ... 0: private */
+    bool own_ids;    /* bind: with a user namespace, owners are what they are on disk, inside */
     bool copy_up;    /* tmpfs over a directory: copy what the image has there */
 };
 
@@ -78,12 +80,6 @@ struct plan_rlimit {
 struct plan_pair {
     char *name;
     char *value;
-};
-
-struct plan_id_map {
-    uint32_t inside;
-    uint32_t outside;
-    uint32_t count;
 };
 
 /* cgroup limits; 0 means "not set" unless said. Values are v1's; the v2
@@ -159,7 +155,7 @@ struct plan {
     char *domainname;
     struct plan_pair *sysctls;
     size_t sysctl_count;
-    struct plan_id_map *uid_map, *gid_map;
+    struct id_range *uid_map, *gid_map; /* PLAN_NS_USER is new; inside's 0 comes first */
     size_t uid_map_count, gid_map_count;
     bool init;              /* our pid 1 reaps and forwards signals */
     char *cgroup;           /* relative, e.g. "tabique/<id>"; made and removed by the launcher */

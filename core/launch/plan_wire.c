@@ -45,6 +45,7 @@ static const struct plan_field mount_fields[] = {
     UINT(5, struct plan_mount, flags),
     UINT(6, struct plan_mount, propagation),
     BOOL(7, struct plan_mount, copy_up),
+    BOOL(8, struct plan_mount, own_ids),
 };
 static SHAPE(mount, struct plan_mount);
 
@@ -78,11 +79,11 @@ static const struct plan_field pair_fields[] = {
 static SHAPE(pair, struct plan_pair);
 
 static const struct plan_field id_map_fields[] = {
-    UINT(1, struct plan_id_map, inside),
-    UINT(2, struct plan_id_map, outside),
-    UINT(3, struct plan_id_map, count),
+    UINT(1, struct id_range, inside),
+    UINT(2, struct id_range, outside),
+    UINT(3, struct id_range, count),
 };
-static SHAPE(id_map, struct plan_id_map);
+static SHAPE(id_map, struct id_range);
 
 static const struct plan_field rootfs_fields[] = {
     STRING(1, struct plan_rootfs, layers_dir),

@@ -30,6 +30,7 @@ struct engine_options {
     const char *libexec_dir;    /* tabique-shim, tabique-agent, kernel */
     const char *machines_dir;   /* the machines' template; NULL: DATA-DIR/machines. Servers may share one */
     const char *default_isolation; /* "process" or "hyperv"; NULL: process */
+    const char *userns_remap;   /* USER[:GROUP] or "default": whose subordinate ids (subuid(5)) containers get; NULL, "": none */
     const char *cgroup_parent;  /* NULL: "tabique", made unique by data_dir where another uses it */
     const char *bridge, *bip;   /* network.h */
     const char *const *address_pools;
