@@ -31,6 +31,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "launch/launch_private.h"
 
 static void reset_signals(void)
