@@ -61,8 +61,6 @@ struct shim_process *shim_process_add(struct shim *shim, const char *exec_id)
     p->input = -EBADF;
     for (int i = 0; i < 2; i++)
         p->output[i] = (struct shim_output){.process = p, .stream = i + 1, .fd = -EBADF};
-    /* An exec's stdin belongs to the one client that made it. */
-    p->input_wanted = *exec_id ? true : shim->options.open_stdin;
     p->next = shim->processes;
     shim->processes = p;
     shim->process_count++;
@@ -238,10 +236,17 @@ bool shim_process_input_full(const struct shim_process *p)
     return p->input_queue.length - p->input_sent >= SHIM_STDIN_LIMIT;
 }
 
+/* Somebody may want to write: an exec's stdin belongs to the one client that made it. Asked for
+ * anew each time: a shim made ahead learns its container's options when it is adopted. */
+static bool input_wanted(const struct shim_process *p)
+{
+    return p->exec_id[0] || p->shim->options.open_stdin;
+}
+
 bool shim_process_input(struct shim_process *p, const void *data, size_t length)
 {
     /* Before its start there is no fd yet: it waits in the queue. */
-    if (!p->input_wanted || p->input_end || (p->started && p->input < 0))
+    if (!input_wanted(p) || p->input_end || (p->started && p->input < 0))
         return false;
     str_append_n(&p->input_queue, data, length);
     if (p->started)
@@ -291,7 +296,7 @@ void shim_process_started(struct shim_process *p, const struct isolation_process
         p->output[0].fd = started->stdio[1];
         p->output[1].fd = started->stdio[2];
     }
-    if (!p->input_wanted)
+    if (!input_wanted(p))
         close_input(p);
     watch(p);
     write_input(p);

@@ -113,7 +113,6 @@ struct shim_process {
     struct str input_queue;
     size_t input_sent;
     bool input_end; /* close it when the queue is empty */
-    bool input_wanted; /* somebody may want to write */
     struct loop_source *linger;
 };
 

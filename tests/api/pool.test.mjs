@@ -65,6 +65,15 @@ test('it fills, and is counted', { timeout: WAIT }, async () => {
   assert.ok(users.every((uid) => uid > 0))
 })
 
+test('what is typed reaches the container that took one', { timeout: WAIT }, async () => {
+  await full(2)
+  const ready = waiting().map(({ pid }) => pid)
+  const said = await server.docker('run', '-i', '--name', 'typed', '--isolation', 'hyperv', IMAGE, 'sh', '-c', 'wc -c; sleep 1', { ...SLOW, input: Buffer.alloc(300_000) })
+  assert.equal(said.stdout.trim(), '300000', said.stderr)
+  await until('a machine of the pool to have gone', () => waiting().filter(({ pid }) => ready.includes(pid)).length < 2)
+  await ok('rm', '-f', 'typed')
+})
+
 test('two starts take them, and are machines of their own', { timeout: WAIT }, async () => {
   await full(2)
   const ready = waiting().map(({ pid }) => pid)
