@@ -126,9 +126,9 @@ enum rpc_tag {
     RPC_TAG_CGROUP = 48,
     RPC_TAG_NOTE = 49,       /* the server's own words about an exec, kept by the shim */
     RPC_TAG_EXECS = 50,      /* bool: RPC_STATUS shall list them */
-    RPC_TAG_AHEAD = 52,      /* bool, before the files: RPC_START's surroundings are those made ahead, its files as many */
     RPC_TAG_EXEC = 51,       /* nested: exec id, note, pids; one that was started, ended or not */
     RPC_TAG_SEEN = 52,       /* bytes of a terminal's output that a client has; in the reply: where its stream goes on, and RPC_TAG_SIZE: how many there are */
+    RPC_TAG_AHEAD = 53,      /* bool, before the files: RPC_START's surroundings are those made ahead, its files as many */
 };
 
 /* Which tree an archive order is about. Its data (GET: a tar; PUT: a tar without
