@@ -2,27 +2,11 @@
 #include "archive/view.h"
 
 #include <errno.h>
-#include <linux/capability.h>
-#include <sys/fsuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <stddef.h>
 
 #include "base/ids.h"
 
 static _Thread_local const struct id_maps *view;
-
-/* Changing the fsuid takes file capabilities away: they are raised again. */
-static int act_as(uid_t uid, gid_t gid)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2];
-
-    if (syscall(SYS_capget, &header, data) < 0)
-        return -errno;
-    setfsgid(gid);
-    setfsuid(uid);
-    return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
-}
 
 int archive_view_begin(const struct id_maps *maps)
 {
@@ -30,10 +14,13 @@ int archive_view_begin(const struct id_maps *maps)
 
     if (maps->uid_count == 0)
         return 0;
-    if (!id_to_outside(maps->uids, maps->uid_count, 0, &uid) || !id_to_outside(maps->gids, maps->gid_count, 0, &gid))
+    if (!id_maps_root(maps, &uid, &gid))
         return -EOVERFLOW;
     view = maps;
-    return act_as(uid, gid);
+    int r = ids_act_as(uid, gid);
+    if (r < 0)
+        archive_view_end();
+    return r;
 }
 
 void archive_view_end(void)
@@ -41,7 +28,7 @@ void archive_view_end(void)
     if (!view)
         return;
     view = NULL;
-    (void)act_as(0, 0);
+    (void)ids_act_as(0, 0);
 }
 
 bool archive__owner_outside(uid_t *uid, gid_t *gid)

@@ -18,7 +18,7 @@
 struct id_maps;
 
 /* maps stay the caller's and must last; empty ones change nothing. -EOVERFLOW: the namespace
- * has no root. End it also then. */
+ * has no root; -errno. There is no view then. */
 int archive_view_begin(const struct id_maps *maps);
 void archive_view_end(void);
 

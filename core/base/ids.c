@@ -4,9 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
@@ -15,7 +19,6 @@
 #include "tabique/error.h"
 
 #define FILE_MAX (1u << 20)
-#define RANGES_MAX 340 /* the kernel's limit of a map */
 #define DEFAULT_USER "tabique"
 
 void id_maps_clear(struct id_maps *maps)
@@ -27,7 +30,7 @@ void id_maps_clear(struct id_maps *maps)
 
 static bool add(struct id_range **ranges, size_t *count, struct id_range range)
 {
-    if (*count == RANGES_MAX || range.count == 0 || range.inside > UINT32_MAX - range.count ||
+    if (*count == ID_RANGES_MAX || range.count == 0 || range.inside > UINT32_MAX - range.count ||
         range.outside > UINT32_MAX - range.count)
         return false;
     *ranges = mem_grow(*ranges, *count + 1, sizeof(**ranges));
@@ -138,4 +141,21 @@ bool id_to_inside(const struct id_range *ranges, size_t count, uint32_t outside,
             return true;
         }
     return count == 0;
+}
+
+bool id_maps_root(const struct id_maps *maps, uint32_t *ret_uid, uint32_t *ret_gid)
+{
+    return id_to_outside(maps->uids, maps->uid_count, 0, ret_uid) && id_to_outside(maps->gids, maps->gid_count, 0, ret_gid);
+}
+
+int ids_act_as(uid_t uid, gid_t gid)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+
+    if (syscall(SYS_capget, &header, data) < 0)
+        return -errno;
+    setfsgid(gid);
+    setfsuid(uid);
+    return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }

@@ -14,6 +14,7 @@
 
 struct error;
 
+#define ID_RANGES_MAX 340 /* the kernel's limit of a map */
 struct id_range {
     uint32_t inside, outside, count;
 };
@@ -35,6 +36,12 @@ int id_maps_of_user(const char *user, struct id_maps *ret, struct error *err);
 /* Of a running process, as seen from here. Empty where it has no user namespace of its own.
  * -errno: it is gone. */
 int id_maps_of_process(pid_t pid, struct id_maps *ret);
+
+/* Outside's ids of the namespace's root. false: it has none. */
+bool id_maps_root(const struct id_maps *maps, uint32_t *ret_uid, uint32_t *ret_gid);
+/* This thread's file-system user and group (setfsuid(2)) with all its capabilities, of which the
+ * change would take those that concern files. By root's threads only. */
+int ids_act_as(uid_t uid, gid_t gid);
 
 /* false: the other side does not know it. Without ranges every id is itself. */
 bool id_to_outside(const struct id_range *ranges, size_t count, uint32_t inside, uint32_t *ret);

@@ -32,15 +32,6 @@
 
 /* --- roots ------------------------------------------------------------------------- */
 
-/* Of a container that does not run, under its operation lock: mounting an upper
- * directory a second time would disturb the first one's. */
-static int open_overlay(struct container *container, int *ret_fd, struct error *err)
-{
-    CLEANUP_FREE char *upper = path_join(container->dir, "upper"), *work = path_join(container->dir, "work");
-
-    return image_overlay_open(container->engine->images, container->image_id, upper, work, ret_fd, err);
-}
-
 /* The mount of the container's that `path` is in, by its text; NULL: the root's. */
 static const struct mount_point *mount_of(const struct container *container, const char *path)
 {
@@ -97,43 +88,47 @@ static int enter_mount(const struct mount_point *mount, const char *path, struct
     return 0;
 }
 
+/* Of a container that does not run, under its operation lock: mounting an upper
+ * directory a second time would disturb the first one's. */
+static int find_overlay(struct container *container, struct place *place, struct error *err)
+{
+    CLEANUP_FREE char *upper = path_join(container->dir, "upper"), *work = path_join(container->dir, "work");
+
+    return image_overlay_open(container->engine->images, container->image_id, upper, work, &place->root, err);
+}
+
 /* --- of a running container ------------------------------------------------------------- */
 
-static int ids_of_running(struct container *container, struct id_maps *ret)
+static int open_running(struct container *container, int *ret_root, struct id_maps *ret_ids, pid_t *ret_pid,
+                        struct error *err)
 {
+    CLEANUP_BOX struct shim_box *box = NULL;
+
+    int r = container__running_box(container, &box, err);
+    if (r < 0)
+        return r;
     pthread_mutex_lock(&container->lock);
-    pid_t pid = container->run.pid;
+    *ret_pid = container->run.pid;
     pthread_mutex_unlock(&container->lock);
-    return id_maps_of_process(pid, ret);
+    r = id_maps_of_process(*ret_pid, ret_ids);
+    return r < 0 ? error_errno(err, ESRCH, "container %s is not running", container->id) : shim_root(box->shim, ret_root, err);
 }
 
 static int find_running(struct container *container, struct place *place)
 {
-    CLEANUP_BOX struct shim_box *box = NULL;
+    pid_t pid;
 
-    int r = container__running_box(container, &box, NULL);
-    if (r == 0)
-        r = ids_of_running(container, &place->ids);
-    return r < 0 ? r : shim_root(box->shim, &place->root, NULL);
+    return open_running(container, &place->root, &place->ids, &pid, NULL);
 }
 
 /* Its root without what is mounted in it. */
 static int find_running_image(struct container *container, struct place *place, struct error *err)
 {
-    CLEANUP_BOX struct shim_box *box = NULL;
     CLEANUP_CLOSE int root = -EBADF;
+    pid_t pid;
 
-    int r = container__running_box(container, &box, err);
-    if (r == 0)
-        r = ids_of_running(container, &place->ids);
-    if (r == 0)
-        r = shim_root(box->shim, &root, err);
-    if (r < 0)
-        return r;
-    pthread_mutex_lock(&container->lock);
-    pid_t pid = container->run.pid;
-    pthread_mutex_unlock(&container->lock);
-    return root_mount_clone(root, pid, &place->root, err);
+    int r = open_running(container, &root, &place->ids, &pid, err);
+    return r < 0 ? r : root_mount_clone(root, pid, &place->root, err);
 }
 
 /* The container's own root (image and its changes), whether it runs or not. */
@@ -141,10 +136,10 @@ static int find_image(struct container *container, struct place *place, struct e
 {
     if (find_running_image(container, place, NULL) == 0)
         return 0;
-    id_maps_clear(&place->ids);
+    id_maps_clear(&place->ids); /* of a run that has ended meanwhile */
     pthread_mutex_lock(&container->operation);
     int r = state_is_active(container__state(container)) ? find_running_image(container, place, err)
-                                                         : open_overlay(container, &place->root, err);
+                                                         : find_overlay(container, place, err);
     pthread_mutex_unlock(&container->operation);
     return r;
 }
@@ -160,13 +155,14 @@ static int look_into(const struct place *place, struct error *err)
 static int find_stopped(struct container *container, const char *clean, bool write, struct place *place,
                         struct error *err)
 {
+    id_maps_clear(&place->ids); /* of a run that has ended meanwhile */
     if (place->mount && place->mount->type != MOUNT_TMPFS) {
         free(TAKE_PTR(place->path));
         return enter_mount(place->mount, clean, place, err);
     }
     pthread_mutex_lock(&container->operation);
     int r = state_is_active(container__state(container)) ? find_running(container, place)
-                                                         : open_overlay(container, &place->root, err);
+                                                         : find_overlay(container, place, err);
     if (r == 0 && write)
         place->locked = container;
     else

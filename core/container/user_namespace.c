@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "container/internal.h"
+#include "container/wall.h"
 #include "launch/plan.h"
 #include "tabique/error.h"
 
@@ -18,9 +19,7 @@ bool user_namespace_wanted(const struct engine *engine, const struct wall *wall,
 }
 
 /* Docker's words where it has them. */
-static const struct {
-    const char *field, *value, *why;
-} conflicts[] = {
+static const struct mode_conflict conflicts[] = {
     {"NetworkMode", "host", "cannot share the host's network namespace when user namespaces are enabled"},
     {"PidMode", "host", "cannot share the host PID namespace when user namespaces are enabled"},
     {"PidMode", "container:", "cannot join another container's PID namespace when user namespaces are enabled; use --userns=host for both"},
@@ -34,14 +33,8 @@ int user_namespace_check(const cJSON *host_config, struct error *err)
     if (json_bool(host_config, "Privileged", false))
         return error_set(err, EINVAL, "privileged mode is incompatible with user namespaces.  You must run the container "
                                       "in the host namespace when running privileged mode");
-    for (size_t i = 0; i < ARRAY_SIZE(conflicts); i++) {
-        const char *mode = json_string(host_config, conflicts[i].field, "");
-        const char *value = conflicts[i].value;
-
-        if (str_ends(value, ":") ? str_starts(mode, value) : str_equal(mode, value))
-            return error_set(err, EINVAL, "%s", conflicts[i].why);
-    }
-    return 0;
+    const char *why = mode_conflict_find(conflicts, ARRAY_SIZE(conflicts), host_config);
+    return why ? error_set(err, EINVAL, "%s", why) : 0;
 }
 
 static struct id_range *copy(const struct id_range *ranges, size_t count)
@@ -57,6 +50,6 @@ void user_namespace_plan(const struct engine *engine, struct plan *plan)
     const struct id_maps *ids = &engine->ids;
 
     plan->namespaces[PLAN_NS_USER].mode = PLAN_NS_NEW;
-    plan->uid_map = copy(ids->uids, plan->uid_map_count = ids->uid_count);
-    plan->gid_map = copy(ids->gids, plan->gid_map_count = ids->gid_count);
+    plan->ids = (struct id_maps){.uids = copy(ids->uids, ids->uid_count), .uid_count = ids->uid_count,
+                                 .gids = copy(ids->gids, ids->gid_count), .gid_count = ids->gid_count};
 }

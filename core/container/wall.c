@@ -27,22 +27,28 @@ const struct wall *wall_find(const char *name, const char *fallback)
 }
 
 /* What needs a kernel shared with the host (or with another container). */
-static const struct {
-    const char *field;
-    const char *value;
-    bool prefix;
-    const char *why;
-} needs_host_kernel[] = {
-    {"PidMode", "host", false, "--pid=host: a container with a kernel of its own cannot see the host's processes"},
-    {"PidMode", "container:", true, "--pid=container: processes of another kernel cannot be shared"},
-    {"IpcMode", "host", false, "--ipc=host: a container with a kernel of its own cannot share the host's memory objects"},
-    {"IpcMode", "container:", true, "--ipc=container: memory objects of another kernel cannot be shared"},
-    {"UTSMode", "host", false, "--uts=host: a container with a kernel of its own has a host name of its own"},
-    {"UsernsMode", "host", false, "--userns=host: a container with a kernel of its own has users of its own"},
-    {"NetworkMode", "host", false, "--network=host: a container with a kernel of its own cannot use the host's network stack"},
-    {"NetworkMode", "container:", true, "--network=container: a network stack cannot be shared across kernels"},
-    {"CgroupnsMode", "host", false, "--cgroupns=host: the control groups of a kernel of its own are not the host's"},
+static const struct mode_conflict needs_host_kernel[] = {
+    {"PidMode", "host", "--pid=host: a container with a kernel of its own cannot see the host's processes"},
+    {"PidMode", "container:", "--pid=container: processes of another kernel cannot be shared"},
+    {"IpcMode", "host", "--ipc=host: a container with a kernel of its own cannot share the host's memory objects"},
+    {"IpcMode", "container:", "--ipc=container: memory objects of another kernel cannot be shared"},
+    {"UTSMode", "host", "--uts=host: a container with a kernel of its own has a host name of its own"},
+    {"UsernsMode", "host", "--userns=host: a container with a kernel of its own has users of its own"},
+    {"NetworkMode", "host", "--network=host: a container with a kernel of its own cannot use the host's network stack"},
+    {"NetworkMode", "container:", "--network=container: a network stack cannot be shared across kernels"},
+    {"CgroupnsMode", "host", "--cgroupns=host: the control groups of a kernel of its own are not the host's"},
 };
+
+const char *mode_conflict_find(const struct mode_conflict *conflicts, size_t count, const cJSON *host_config)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *mode = json_string(host_config, conflicts[i].field, ""), *value = conflicts[i].value;
+
+        if (str_ends(value, ":") ? str_starts(mode, value) : str_equal(mode, value))
+            return conflicts[i].why;
+    }
+    return NULL;
+}
 
 int wall_disk_size(const cJSON *host_config, int64_t *ret, struct error *err)
 {
@@ -75,14 +81,9 @@ int wall_check(const struct wall *wall, const cJSON *config, const cJSON *host_c
 
     if (r < 0 || wall->capabilities & ISOLATION_HOST_NAMESPACES)
         return r;
-    for (size_t i = 0; i < ARRAY_SIZE(needs_host_kernel); i++) {
-        const char *value = json_string(host_config, needs_host_kernel[i].field, "");
-
-        if (needs_host_kernel[i].prefix ? str_starts(value, needs_host_kernel[i].value)
-                                        : strcmp(value, needs_host_kernel[i].value) == 0)
-            return error_set(err, EINVAL, "%s isolation does not support %s", wall->name,
-                             needs_host_kernel[i].why);
-    }
+    const char *why = mode_conflict_find(needs_host_kernel, ARRAY_SIZE(needs_host_kernel), host_config);
+    if (why)
+        return error_set(err, EINVAL, "%s isolation does not support %s", wall->name, why);
     if (cJSON_GetArraySize(json_get(host_config, "Devices")) > 0)
         return error_set(err, EINVAL,
                          "%s isolation does not support --device: the host's devices are not in its kernel",

@@ -192,9 +192,27 @@ static int give_birth(struct launch_child *c, uint64_t namespaces, struct launch
  * root's, and the child gives them to its user. */
 static void give_stdio(const struct launch_child *c)
 {
+    uint32_t uid, gid;
+
+    if (!id_maps_root(&c->plan->ids, &uid, &gid))
+        return;
     for (int i = 0; i < 3; i++)
-        if (c->stdio[i] >= 0 && c->plan->uid_map_count > 0 && c->plan->gid_map_count > 0)
-            (void)!fchown(c->stdio[i], c->plan->uid_map[0].outside, c->plan->gid_map[0].outside);
+        if (c->stdio[i] >= 0)
+            (void)!fchown(c->stdio[i], uid, gid);
+}
+
+/* Who its users are, and what they find of the host's files. */
+static int map_users(struct launch_child *c, pid_t pid, int sync, struct error *err)
+{
+    CLEANUP_FREE char *path = mem_printf("/proc/%d/ns/user", (int)pid);
+    CLEANUP_CLOSE int user_namespace = open(path, O_RDONLY | O_CLOEXEC);
+    int r = user_namespace < 0 ? error_errno(err, EIO, "cannot open the user namespace") : launch__map_ids(c->plan, pid, err);
+
+    if (r == 0)
+        r = launch__sources_map(c->plan, &c->sources, user_namespace, err);
+    if (r == 0)
+        r = launch__root_mapped(c->plan, user_namespace, &c->root_mount, err);
+    return r == 0 ? send_order(sync, LAUNCH_MAPPED, c->root_mount, err) : r;
 }
 
 /* What it cannot do itself. */
@@ -204,18 +222,10 @@ static int help(struct launch_child *c, const struct launched *l, int sync, stru
 
     if (c->cgroup.unified >= 0 && !c->in_unified)
         r = cgroup_attach(c->plan->cgroup, l->pid, err);
-    if (r == 0 && LAUNCH_NEW(c->plan, PLAN_NS_USER))
-        give_stdio(c);
-    if (r == 0 && !c->exec && LAUNCH_NEW(c->plan, PLAN_NS_USER)) {
-        r = launch__map_ids(c->plan, l->pid, err);
-        if (r == 0)
-            r = launch__sources_map(c->plan, &c->sources, l->pid, err);
-        if (r == 0)
-            r = launch__root_mapped(c->plan, l->pid, &c->root_mount, err);
-        if (r == 0)
-            r = send_order(sync, LAUNCH_MAPPED, c->root_mount, err);
-    }
-    return r;
+    if (r < 0 || !LAUNCH_NEW(c->plan, PLAN_NS_USER))
+        return r;
+    give_stdio(c);
+    return c->exec ? 0 : map_users(c, l->pid, sync, err);
 }
 
 static int hear(struct launched *l, int sync, uint32_t kind, size_t fd_count, struct error *err)

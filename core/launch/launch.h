@@ -53,8 +53,9 @@ int launch_prepare(const struct plan *plan, struct launched *ret, struct error *
  * When finish fails nothing is left, as above. */
 int launch_begin(const struct plan *plan, struct launched *ret, struct error *err);
 int launch_finish(struct launched *launched, const struct plan *ahead, const struct plan *plan, struct error *err);
-/* `plan` may have a few binds and tmpfs more, where nothing that stands would be covered. Sources of binds are the caller's to compare, and what lies beyond the wall (layers'
- * names, network) as well. */
+/* `plan` may have a few binds and tmpfs more, where nothing that stands would be covered.
+ * Sources of binds are the caller's to compare, and what lies beyond the wall (layers' names,
+ * network) as well. */
 bool launch_same_surroundings(const struct plan *ahead, const struct plan *plan);
 /* Lets the prepared process exec. Returns when the exec has succeeded, or with
  * the error of it (the process is then gone and reaped, exec_failed set where

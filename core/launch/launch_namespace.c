@@ -158,8 +158,8 @@ static int write_map(pid_t pid, const char *file, const struct id_range *map, si
     CLEANUP_STR struct str text = STR_INIT;
     int r;
 
-    if (count == 0 || count > 340) /* the kernel's limit */
-        return error_set(err, EINVAL, "a user namespace needs 1 to 340 id ranges, not %zu", count);
+    if (count == 0 || count > ID_RANGES_MAX)
+        return error_set(err, EINVAL, "a user namespace needs 1 to %d id ranges, not %zu", ID_RANGES_MAX, count);
     for (size_t i = 0; i < count; i++)
         str_printf(&text, "%u %u %u\n", map[i].inside, map[i].outside, map[i].count);
     r = file_write_text(AT_FDCWD, path, text.data);
@@ -168,7 +168,7 @@ static int write_map(pid_t pid, const char *file, const struct id_range *map, si
 
 int launch__map_ids(const struct plan *plan, pid_t pid, struct error *err)
 {
-    int r = write_map(pid, "uid_map", plan->uid_map, plan->uid_map_count, err);
+    int r = write_map(pid, "uid_map", plan->ids.uids, plan->ids.uid_count, err);
 
-    return r < 0 ? r : write_map(pid, "gid_map", plan->gid_map, plan->gid_map_count, err);
+    return r < 0 ? r : write_map(pid, "gid_map", plan->ids.gids, plan->ids.gid_count, err);
 }

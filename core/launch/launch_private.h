@@ -55,7 +55,7 @@ struct launch_sources {
 };
 
 int launch__sources_open(const struct plan *plan, struct launch_sources *ret, struct error *err);
-int launch__sources_map(const struct plan *plan, const struct launch_sources *sources, pid_t pid, struct error *err);
+int launch__sources_map(const struct plan *plan, const struct launch_sources *sources, int user_namespace, struct error *err);
 void launch__sources_close(struct launch_sources *sources);
 
 /* --- the child's state --------------------------------------------------------------- */
@@ -109,8 +109,8 @@ int launch__map_ids(const struct plan *plan, pid_t pid, struct error *err);
 /* launch_root.c */
 int launch__root_enter(struct launch_child *c, struct error *err);
 int launch__root_readonly(struct launch_child *c, struct error *err);
-/* Parent, user namespaces: the root with its owners mapped for `pid`'s, as a mount fd. */
-int launch__root_mapped(const struct plan *plan, pid_t pid, int *ret_mount, struct error *err);
+/* Parent: the root with its owners mapped for that user namespace, as a mount fd. */
+int launch__root_mapped(const struct plan *plan, int user_namespace, int *ret_mount, struct error *err);
 
 /* launch_mount.c */
 int launch__openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);

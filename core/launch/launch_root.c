@@ -161,18 +161,12 @@ static int map_over(const char *path, int user_namespace, bool recursive, int *r
 }
 
 /* overlayfs works with the credentials of whoever mounts it; its own files in
- * the mapped upper layer must belong to an id that the mapping knows. Changing
- * fsuid takes file capabilities away: they are raised again. */
+ * the mapped upper layer must belong to an id that the mapping knows. */
 static int become_mapped_root(const struct plan *plan)
 {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2];
+    uint32_t uid, gid;
 
-    if (syscall(SYS_capget, &header, data) < 0)
-        return -errno;
-    setfsgid(plan->gid_map[0].outside);
-    setfsuid(plan->uid_map[0].outside);
-    return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+    return id_maps_root(&plan->ids, &uid, &gid) ? ids_act_as(uid, gid) : -EOVERFLOW;
 }
 
 static int map_root(const struct plan *plan, int user_namespace, int *ret_mount, struct error *err)
@@ -201,10 +195,8 @@ static int map_root(const struct plan *plan, int user_namespace, int *ret_mount,
     return *ret_mount < 0 ? error_errno(err, errno, "cannot take the root along") : 0;
 }
 
-int launch__root_mapped(const struct plan *plan, pid_t pid, int *ret_mount, struct error *err)
+int launch__root_mapped(const struct plan *plan, int user_namespace, int *ret_mount, struct error *err)
 {
-    CLEANUP_FREE char *path = mem_printf("/proc/%d/ns/user", (int)pid);
-    CLEANUP_CLOSE int user_namespace = open(path, O_RDONLY | O_CLOEXEC);
     struct launch_child nobody = {.cgroup = CGROUP_ENTRY_INIT};
     struct launch_message message = {0};
     CLEANUP_CLOSE int pidfd = -EBADF;
@@ -215,8 +207,6 @@ int launch__root_mapped(const struct plan *plan, pid_t pid, int *ret_mount, stru
     pid_t helper;
     int r;
 
-    if (user_namespace < 0)
-        return error_errno(err, EIO, "cannot open the user namespace");
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return error_errno(err, errno, "cannot make a socket pair");
     r = launch__clone(&nobody, CLONE_NEWNS, &helper, &pidfd, err);

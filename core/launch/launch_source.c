@@ -179,14 +179,10 @@ int launch__sources_open(const struct plan *plan, struct launch_sources *ret, st
 }
 
 /* On the detached mounts, which the child holds, too; it waits for us meanwhile. */
-int launch__sources_map(const struct plan *plan, const struct launch_sources *s, pid_t pid, struct error *err)
+int launch__sources_map(const struct plan *plan, const struct launch_sources *s, int user_namespace, struct error *err)
 {
-    CLEANUP_FREE char *path = mem_printf("/proc/%d/ns/user", (int)pid);
-    CLEANUP_CLOSE int user_namespace = open(path, O_RDONLY | O_CLOEXEC);
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)user_namespace};
 
-    if (user_namespace < 0)
-        return error_errno(err, EIO, "cannot open the user namespace");
     for (size_t i = 0; i < s->bind_count; i++)
         if (s->binds[i] >= 0 && plan->mounts[i].own_ids &&
             mount_setattr(s->binds[i], "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)

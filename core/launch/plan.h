@@ -155,8 +155,7 @@ struct plan {
     char *domainname;
     struct plan_pair *sysctls;
     size_t sysctl_count;
-    struct id_range *uid_map, *gid_map; /* PLAN_NS_USER is new; inside's 0 comes first */
-    size_t uid_map_count, gid_map_count;
+    struct id_maps ids;     /* where PLAN_NS_USER is new */
     bool init;              /* our pid 1 reaps and forwards signals */
     char *cgroup;           /* relative, e.g. "tabique/<id>"; made and removed by the launcher */
     struct plan_limits limits;

@@ -169,10 +169,10 @@ struct plan *fixture_plan(struct fixture *f, const char *const *argv)
 void fixture_map_users(struct plan *plan)
 {
     plan->namespaces[PLAN_NS_USER].mode = PLAN_NS_NEW;
-    plan->uid_map = mem_new(struct id_range);
-    plan->gid_map = mem_new(struct id_range);
-    *plan->uid_map = *plan->gid_map = (struct id_range){.inside = 0, .outside = 200000, .count = 65536};
-    plan->uid_map_count = plan->gid_map_count = 1;
+    plan->ids.uids = mem_new(struct id_range);
+    plan->ids.gids = mem_new(struct id_range);
+    *plan->ids.uids = *plan->ids.gids = (struct id_range){.inside = 0, .outside = 200000, .count = 65536};
+    plan->ids.uid_count = plan->ids.gid_count = 1;
 }
 
 void fixture_user(struct plan *plan, const char *user)
