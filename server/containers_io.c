@@ -142,7 +142,7 @@ int containers_attach(struct request *request)
     if (r >= 0)
         r = route_container(request, &container, &err);
     if (r >= 0 && stream)
-        r = container_attach(container, streams, &fd, &err);
+        r = container_attach(container, request_param(request, "id"), streams, &fd, &err);
     if (r < 0)
         return route_fail(request, r, &err);
 

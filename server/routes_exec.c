@@ -42,7 +42,7 @@ static int execs_create(struct request *request)
     if (r >= 0)
         r = route_container(request, &container, &err);
     if (r >= 0)
-        r = exec_create(container, body, id, &err);
+        r = exec_create(container, request_param(request, "id"), body, id, &err);
     if (r < 0)
         return route_fail(request, r, &err);
     cJSON *json = cJSON_CreateObject();

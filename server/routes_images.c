@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "images_list.h"
 #include "images_pull.h"
 #include "progress.h"
@@ -170,6 +171,16 @@ static int images_prune(struct request *request)
 
 /* --- out: save ------------------------------------------------------------------------------ */
 
+/* As Docker's: a name with a tag (or a digest) is looked up as a reference, anything else as an image. */
+static int no_such_saved(const char *name, struct error *err)
+{
+    CLEANUP_FREE char *repository = NULL, *tag = NULL, *digest = NULL;
+
+    if (image_name_parse(name, &repository, &tag, &digest, NULL) == 0 && (tag || digest) && !str_equal(repository, "sha256"))
+        return error_set(err, ENOENT, "reference does not exist");
+    return error_set(err, ENOENT, "No such image: %s", name);
+}
+
 static int save(struct request *request, char *const *names)
 {
     struct error err = ERROR_INIT;
@@ -179,7 +190,7 @@ static int save(struct request *request, char *const *names)
         CLEANUP_IMAGE struct image *image = NULL;
         r = image_get(store_of(request), *name, &image, &err);
         if (r == -ENOENT)
-            error_set(&err, ENOENT, "No such image: %s", *name);
+            r = no_such_saved(*name, &err);
         if (r >= 0)
             route_publish(request, "image", "save", image->id, *name);
     }

@@ -335,7 +335,7 @@ int terminal_attach(struct request *request)
         streams = 7;
     int stream = -EBADF;
     if (r >= 0)
-        r = container_attach(container, streams, &stream, &err);
+        r = container_attach(container, request_param(request, "id"), streams, &stream, &err);
     if (r < 0)
         return route_fail(request, r, &err);
     return open_terminal(request, stream, (streams & 1) != 0, NULL, NULL);

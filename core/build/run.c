@@ -171,7 +171,7 @@ static int run(struct build *build, struct container *container, int *ret_status
     CLEANUP_FREE char *failure = NULL;
     struct container_waiter *waiter = NULL;
 
-    int r = container_attach(container, 1u << 1 | 1u << 2, &fd, err);
+    int r = container_attach(container, container_id(container), 1u << 1 | 1u << 2, &fd, err);
     if (r == 0)
         r = container_wait_begin(container, CONTAINER_WAIT_NOT_RUNNING, &waiter, err);
     if (r < 0)

@@ -218,10 +218,26 @@ static void note_health(struct build *build, const struct dockerfile_instruction
         build_say(build, "Note: overriding previous HEALTHCHECK: %s\n", text);
 }
 
+/* As the classic builder, whose step's container takes from its image what the new check leaves open. */
+static void inherit_health(cJSON *check, const cJSON *before)
+{
+    static const char *const keys[] = {"Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        int64_t value = json_int(before, keys[i], 0);
+
+        if (value == 0 || json_int(check, keys[i], 0) != 0)
+            continue;
+        cJSON_DeleteItemFromObjectCaseSensitive(check, keys[i]);
+        json_add_int(check, keys[i], value);
+    }
+}
+
 int build_step(struct build *build, const struct dockerfile_instruction *instruction, struct error *err)
 {
     const char *name = instruction->name;
     CLEANUP_FREE char *text = describe_before(build, instruction);
+    CLEANUP_JSON cJSON *health = NULL;
     int r;
 
     if (strcmp(name, "ARG") == 0) {
@@ -232,12 +248,15 @@ int build_step(struct build *build, const struct dockerfile_instruction *instruc
         r = 0;
     } else {
         note_health(build, instruction);
+        if (strcmp(name, "HEALTHCHECK") == 0)
+            health = cJSON_Duplicate(json_get(build->state.config, "Healthcheck"), true);
         r = apply(build, instruction, err);
     }
     if (r < 0)
         return r;
     if (!text)
         text = describe_after(build, name);
+    inherit_health(json_get(build->state.config, "Healthcheck"), health); /* the history tells what the step said */
     bool directory = strcmp(name, "WORKDIR") == 0;
     CLEANUP_FREE char *created_by = build_no_operation(build, "%s%s %s", directory ? "" : " ", name, text);
     r = build_probe(build, created_by, err);

@@ -114,12 +114,12 @@ void exec_make(struct container *container, const struct exec_request *request, 
     publish_container(container, action, "execID", ret_id, NULL);
 }
 
-static int check_running(struct container *container, struct error *err)
+static int check_running(struct container *container, const char *called, struct error *err)
 {
     enum container_state state = container__state(container);
 
     if (state == CONTAINER_PAUSED)
-        return error_set(err, EBUSY, "Container %s is paused, unpause the container before exec", container->id);
+        return error_set(err, EBUSY, "Container %s is paused, unpause the container before exec", called);
     if (state == CONTAINER_RESTARTING)
         return error_set(err, EBUSY, "Container %s is restarting, wait until the container is running", container->id);
     if (state != CONTAINER_RUNNING)
@@ -127,7 +127,7 @@ static int check_running(struct container *container, struct error *err)
     return 0;
 }
 
-int exec_create(struct container *container, const cJSON *body, char ret_id[65], struct error *err)
+int exec_create(struct container *container, const char *called, const cJSON *body, char ret_id[65], struct error *err)
 {
     CLEANUP_JSON cJSON *options = NULL;
 
@@ -141,7 +141,7 @@ int exec_create(struct container *container, const cJSON *body, char ret_id[65],
     cJSON_ArrayForEach(item, json_get(options, "Env"))
         if (item->valuestring[0] == '\0' || item->valuestring[0] == '=')
             return error_set(err, EINVAL, "invalid environment variable: %s", item->valuestring);
-    r = check_running(container, err);
+    r = check_running(container, called, err);
     if (r < 0)
         return r;
     pthread_mutex_lock(&container->engine->exec_lock);
@@ -292,7 +292,7 @@ static int run(struct exec *exec, unsigned streams, int *ret_fd, struct error *e
     struct plan_process process = {0};
     struct shim_started started = {0};
 
-    int r = check_running(container, err);
+    int r = check_running(container, container->id, err);
     if (r == 0)
         r = container__running_box(container, &box, err);
     if (r == 0)

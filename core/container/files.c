@@ -557,9 +557,8 @@ static int with_layer(struct container *container, layer_fn *make, void *user, s
 
 struct commit {
     struct container *container;
-    const cJSON *config;
+    const cJSON *made_in, *config;
     const char *author, *comment, *name;
-    char *const *changes;
     const struct image_step *step;
     char *id;
 };
@@ -571,8 +570,8 @@ static int commit_image(void *user, image_read_fn *read, void *read_user, struct
 
     if (commit->step)
         return image_step(container->engine->images, container->image_id, read, read_user, commit->step, &commit->id, err);
-    return image_commit(container->engine->images, container->image_id, container->id, read, read_user, commit->config,
-                        commit->author, commit->comment, commit->changes, commit->name, &commit->id, err);
+    return image_commit(container->engine->images, container->image_id, container->id, read, read_user, commit->made_in,
+                        commit->config, commit->author, commit->comment, commit->name, &commit->id, err);
 }
 
 int container_commit_step(struct container *container, const struct image_step *step, char **ret_image_id,
@@ -606,14 +605,16 @@ int container_commit(struct container *container, const char *repo, const char *
     int r = check_whole(container, "commit", err);
     if (r == 0)
         r = schema_complete(&schema_config, cJSON_GetArraySize(config) > 0 ? config : spec->config, "", &merged, err);
+    if (r == 0)
+        r = image_apply_changes(merged, changes, err);
     if (r < 0)
         return r;
-    validate_merge(merged, spec->config);
+    validate_merge(merged, spec->config); /* last: what a change left empty is the container's again */
     if (repo && *repo && (r = image_name_join(repo, tag, &name, err)) < 0)
         return r;
     if (pause && container__state(container) == CONTAINER_RUNNING)
         paused = container_pause(container, NULL) == 0;
-    struct commit commit = {container, merged, author, comment, name, changes, NULL, NULL};
+    struct commit commit = {container, spec->config, merged, author, comment, name, NULL, NULL};
     r = with_layer(container, commit_image, &commit, err);
     id = commit.id;
     if (paused)

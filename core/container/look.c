@@ -199,7 +199,7 @@ int container_stats(struct container *container, struct cgroup_stats *ret, struc
 
 /* --- streams ------------------------------------------------------------------------------------ */
 
-int container_attach(struct container *container, unsigned streams, int *ret_fd, struct error *err)
+int container_attach(struct container *container, const char *called, unsigned streams, int *ret_fd, struct error *err)
 {
     CLEANUP_BOX struct shim_box *box = NULL;
     int r;
@@ -217,9 +217,9 @@ int container_attach(struct container *container, unsigned streams, int *ret_fd,
     if (gone)
         return error_set(err, EBUSY, "container %s is marked for removal", container->id);
     if (state == CONTAINER_PAUSED)
-        return error_set(err, EBUSY, "container %s is paused, unpause the container before attach", container->id);
+        return error_set(err, EBUSY, "container %s is paused, unpause the container before attach", called);
     if (state == CONTAINER_RESTARTING)
-        return error_set(err, EBUSY, "container %s is restarting, wait until the container is running", container->id);
+        return error_set(err, EBUSY, "container %s is restarting, wait until the container is running", called);
     if (!box) {
         r = shim_box_open(container, true, &box, err);
         if (r < 0)

@@ -448,22 +448,46 @@ static int check_cpu(const struct host_facts *facts, cJSON *r, char ***warnings,
     return check_cpusets(facts, r, err);
 }
 
+/* Block I/O limits that the kernel does not know, as Docker says it. */
+static void discard_block(const struct host_facts *facts, cJSON *r, char ***warnings)
+{
+    static const struct {
+        const char *key;
+        unsigned needs;
+        const char *what, *discarded;
+    } limits[] = {
+        {"BlkioWeight", CGROUP_BLKIO_WEIGHT, "Block I/O weight", "Weight"},
+        {"BlkioWeightDevice", CGROUP_BLKIO_WEIGHT_DEVICE, "Block I/O weight_device", "Weight-device"},
+        {"BlkioDeviceReadBps", CGROUP_BLKIO, "BPS Block I/O read limit", "Block I/O BPS read limit"},
+        {"BlkioDeviceWriteBps", CGROUP_BLKIO, "BPS Block I/O write limit", "Block I/O BPS write limit"},
+        {"BlkioDeviceReadIOps", CGROUP_BLKIO, "IOPS Block read limit", "Block I/O IOPS read limit"},
+        {"BlkioDeviceWriteIOps", CGROUP_BLKIO, "IOPS Block write limit", "Block I/O IOPS write limit"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        const cJSON *asked = json_get(r, limits[i].key);
+        bool number = cJSON_IsNumber(asked);
+
+        if ((facts->controllers & limits[i].needs) || (number ? asked->valuedouble <= 0 : cJSON_GetArraySize(asked) == 0))
+            continue;
+        CLEANUP_FREE char *text = mem_printf("Your kernel does not support %s or the cgroup is not mounted. %s discarded.",
+                                             limits[i].what, limits[i].discarded);
+        strv_push(warnings, text);
+        set(r, limits[i].key, number ? cJSON_CreateNumber(0) : cJSON_CreateArray());
+    }
+}
+
 int validate_resources(const struct host_facts *facts, cJSON *r, bool update, char ***warnings,
                        struct error *err)
 {
-    int64_t weight = json_int(r, "BlkioWeight", 0);
-
     int result = check_memory(facts, r, update, warnings, err);
     if (result == 0)
         result = check_cpu(facts, r, warnings, err);
     if (result < 0)
         return result;
-    if (weight > 0 && !(facts->controllers & CGROUP_BLKIO)) {
-        strv_push(warnings, "Your kernel does not support Block I/O weight or the cgroup is not mounted. "
-                            "Weight discarded.");
-        set_int(r, "BlkioWeight", weight = 0);
-    }
-    if (weight > 0 && (weight < 10 || weight > 1000))
+    discard_block(facts, r, warnings);
+    int64_t weight = json_int(r, "BlkioWeight", 0);
+    if (weight != 0 && (weight < 10 || weight > 1000))
         return INVALID("Range of blkio weight is from 10 to 1000");
     return check_ulimits(r, err);
 }

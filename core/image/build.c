@@ -249,29 +249,26 @@ static int add_layer(struct image_store *store, image_read_fn *read, void *user,
 }
 
 int image_commit(struct image_store *store, const char *parent_id, const char *container_id, image_read_fn *read, void *user,
-                 const cJSON *config, const char *author, const char *comment, char *const *changes, const char *name, char **ret_id,
-                 struct error *err)
+                 const cJSON *container, const cJSON *config, const char *author, const char *comment, const char *name,
+                 char **ret_id, struct error *err)
 {
     CLEANUP(pins_clear) struct pins pins = {.store = store};
     CLEANUP(image_freep) struct image *parent = NULL;
-    CLEANUP_JSON cJSON *changed = config ? cJSON_Duplicate(config, true) : cJSON_CreateObject();
-    CLEANUP_FREE char *command = command_text(config);
+    CLEANUP_FREE char *command = command_text(container);
     CLEANUP_STRV char **keys = NULL;
     struct making making = {
-        .created_by = command, .author = author, .comment = comment, .container_id = container_id, .container = config};
+        .created_by = command, .author = author, .comment = comment, .container_id = container_id, .container = container};
     bool added = false;
 
     int r = platform_parse(NULL, &making.platform, err);
     if (r == 0)
         r = name_key(name, NULL, &keys, err);
-    if (r == 0)
-        r = image_apply_changes(changed, changes, err);
     if (r == 0 && parent_id && *parent_id)
         r = take_parent(store, parent_id, pins.layers, &pins.count, &parent, err);
     if (r == 0)
         r = add_layer(store, read, user, &pins, &added, err);
     if (r == 0)
-        r = make_image(store, parent, &pins, added, TAKE_PTR(changed), &making, keys, ret_id, err);
+        r = make_image(store, parent, &pins, added, config ? cJSON_Duplicate(config, true) : cJSON_CreateObject(), &making, keys, ret_id, err);
     image__platform_clear(&making.platform);
     return r;
 }

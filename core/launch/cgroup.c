@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "launch/cgroup_private.h"
 #include "tabique/error.h"
 
@@ -126,6 +127,32 @@ static void add_hierarchy(const char *mount, const char *options, bool unified)
     table.items[table.count++] = h;
 }
 
+/* What a kernel may leave out of a controller, and the file that tells. In v2: /proc/swaps
+ * for the swap (memory.swap.max is in every group but the root's), nothing for the weight. */
+static void add_optional(void)
+{
+    static const struct {
+        unsigned controller, adds;
+        const char *v1, *v2;
+    } optional[] = {
+        {CGROUP_MEMORY, CGROUP_SWAP, "memory.memsw.limit_in_bytes", "/proc/swaps"},
+        {CGROUP_BLKIO, CGROUP_BLKIO_WEIGHT, "blkio.weight", "/"},
+        {CGROUP_BLKIO, CGROUP_BLKIO_WEIGHT_DEVICE, "blkio.weight_device", "/"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(optional); i++) {
+        for (size_t k = 0; k < table.count; k++) {
+            const struct cgroup_hierarchy *h = &table.items[k];
+
+            if (!(h->controllers & optional[i].controller))
+                continue;
+            CLEANUP_FREE char *path = h->unified ? mem_strdup(optional[i].v2) : path_join(h->mount, optional[i].v1);
+            if (access(path, F_OK) == 0)
+                table.supports |= optional[i].adds;
+        }
+    }
+}
+
 static void read_table(void)
 {
     CLEANUP_FREE char *text = NULL;
@@ -170,22 +197,7 @@ static void read_table(void)
         table.supports |= table.items[i].controllers;
     }
     table.version = v1 && unified ? CGROUP_HYBRID : v1 ? CGROUP_V1 : unified ? CGROUP_V2 : CGROUP_NONE;
-    {
-        const struct cgroup_hierarchy *memory = NULL;
-
-        for (size_t i = 0; i < table.count && !memory; i++)
-            memory = table.items[i].controllers & CGROUP_MEMORY ? &table.items[i] : NULL;
-        if (memory && memory->unified) {
-            /* memory.swap.max is in every non-root cgroup where swap is accounted. */
-            if (access("/proc/swaps", F_OK) == 0)
-                table.supports |= CGROUP_SWAP;
-        } else if (memory) {
-            CLEANUP_FREE char *path = mem_printf("%s/memory.memsw.limit_in_bytes", memory->mount);
-
-            if (access(path, F_OK) == 0)
-                table.supports |= CGROUP_SWAP;
-        }
-    }
+    add_optional();
 }
 
 size_t cgroup__hierarchies(const struct cgroup_hierarchy **ret)

@@ -32,6 +32,8 @@ enum cgroup_controller {
     CGROUP_DEVICES = 1 << 5,
     CGROUP_FREEZER = 1 << 6,
     CGROUP_SWAP = 1 << 7,
+    CGROUP_BLKIO_WEIGHT = 1 << 8,
+    CGROUP_BLKIO_WEIGHT_DEVICE = 1 << 9,
 };
 
 enum cgroup_version cgroup_version(void);

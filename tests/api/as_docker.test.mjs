@@ -29,6 +29,18 @@ const isMessage = (answer, status, message) => {
   assert.equal(answer.json.message, message)
 }
 
+describe('a paused container is named as the client called it', () => {
+  let id
+  before(async () => { id = await start('rests'); await ask('POST', `/containers/${id}/pause`) })
+  after(() => remove(id))
+  for (const called of ['name', 'id', 'short id'])
+    test(called, async () => {
+      const it = { name: 'rests', id, 'short id': id.slice(0, 12) }[called]
+      isMessage(await ask('POST', `/containers/${it}/exec`, { Cmd: ['true'] }), 409, `Container ${it} is paused, unpause the container before exec`)
+      isMessage(await ask('POST', `/containers/${it}/attach?stream=1&stdout=1`), 409, `container ${it} is paused, unpause the container before attach`)
+    })
+})
+
 describe('exec', () => {
   // What a stream without a terminal carries: [stream, text] of each frame.
   const frames = (raw) => {
@@ -151,13 +163,39 @@ describe('images', () => {
     assert.match(message, /^conflict: unable to remove repository reference "tabique\/base" \(must force\)/)
     await remove(id)
   })
-  test('CMD [] is none: an ENTRYPOINT behind it takes it away', async () => {
+  test('CMD [] leaves the container\'s command; an ENTRYPOINT behind it takes it away', async () => {
     const id = await create('plain')
-    await commit(id, 'empty', ['CMD []'])
-    assert.deepEqual((await ask('GET', '/images/as-docker:empty/json')).json.Config.Cmd, [])
+    for (const [tag, changes] of [['empty', ['CMD []']], ['none', ['ENTRYPOINT []']], ['user', ['CMD []', 'ENTRYPOINT []', 'USER nobody']]]) {
+      await commit(id, tag, changes)
+      assert.deepEqual((await ask('GET', `/images/as-docker:${tag}/json`)).json.Config.Cmd, ['sleep', '1000'], tag)
+    }
     await commit(id, 'entry', ['CMD []', 'ENTRYPOINT ["echo"]'])
     const { Cmd, Entrypoint } = (await ask('GET', '/images/as-docker:entry/json')).json.Config
     assert.deepEqual([Cmd, Entrypoint], [null, ['echo']])
+    await remove(id)
+  })
+  test('save: a name with a tag is a reference, one without an image', async () => {
+    for (const name of ['nosuch:tag', 'no/such:tag', `nosuch@sha256:${'a'.repeat(64)}`]) {
+      isMessage(await ask('GET', `/images/${name}/get`), 404, 'reference does not exist')
+      isMessage(await ask('GET', `/images/get?names=${I}&names=${name}`), 404, 'reference does not exist')
+    }
+    for (const name of ['nosuch', 'abcdef012345']) isMessage(await ask('GET', `/images/${name}/get`), 404, `No such image: ${name}`)
+  })
+  test('a health check that leaves times open has the image\'s, and the container the check\'s', async () => {
+    const id = await create('checked', { Healthcheck: { Test: ['CMD', 'true'], Interval: 5e9, StartPeriod: 7e9, StartInterval: 1e9, Retries: 2 } })
+    await commit(id, 'checked')
+    await commit(id, 'unchecked', ['HEALTHCHECK NONE'])
+    const made = async (tag, more) => {
+      const at = await create(`health-${tag}`, { Image: `as-docker:${tag}`, ...more })
+      const { json } = await ask('GET', `/containers/${at}/json`)
+      await remove(at)
+      return json.Config.Healthcheck
+    }
+    const times = { Interval: 5e9, StartPeriod: 7e9, StartInterval: 1e9, Retries: 2 }
+    assert.deepEqual(await made('checked'), { Test: ['CMD', 'true'], ...times })
+    assert.deepEqual(await made('checked', { Healthcheck: { StartInterval: 2e9 } }), { Test: ['CMD', 'true'], ...times, StartInterval: 2e9 })
+    assert.deepEqual(await made('checked', { Healthcheck: { Test: ['CMD', 'false'], StartPeriod: 3e9 } }), { Test: ['CMD', 'false'], ...times, StartPeriod: 3e9 })
+    assert.deepEqual(await made('unchecked'), { Test: ['NONE'], ...times })
     await remove(id)
   })
   test('only the names that match a reference are listed', async () => {

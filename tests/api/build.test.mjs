@@ -193,7 +193,12 @@ MAINTAINER Somebody <some@example.org>`)
   test('HEALTHCHECK with its flags, and NONE', async () => {
     const result = await built('HEALTHCHECK --interval=5s --timeout=2s --start-period=1s --retries=4 CMD test -f /ok || exit 1')
     assert.deepEqual((await config(result.tag)).Healthcheck, { Test: ['CMD-SHELL', 'test -f /ok || exit 1'], Interval: 5e9, Timeout: 2e9, StartPeriod: 1e9, Retries: 4 })
-    assert.deepEqual((await config((await built(`FROM ${result.tag}\nHEALTHCHECK NONE`)).tag)).Healthcheck, { Test: ['NONE'] })
+    const times = { Interval: 5e9, Timeout: 2e9, StartPeriod: 1e9, Retries: 4 }
+    for (let i = 0; i < 2; i++) { // built, and from the cache
+      const none = await built(`FROM ${result.tag}\nHEALTHCHECK NONE\nHEALTHCHECK --retries=1 CMD ["true"]\nHEALTHCHECK NONE`)
+      assert.deepEqual((await config(none.tag)).Healthcheck, { Test: ['NONE'], ...times, Retries: 1 })
+      assert.match(await ok('history', '--no-trunc', '--format', '{{.CreatedBy}}', none.tag), /HEALTHCHECK &\{\["NONE"\] "0s" "0s" "0s" (?:"0s" )?'\\x00'\}/)
+    }
   })
 
   test('parser directives, comments, continued lines, here-strings', async () => {

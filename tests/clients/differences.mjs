@@ -44,11 +44,6 @@ export const differences = [
   { where: /cli, hyperv: run: bad options/, docker: /No such container: nosuch/, ours: 'hyperv isolation does not support --pid=container: processes of another kernel cannot be shared', why: 'whoever it names, no other container\'s processes can be seen behind the thick wall' },
 
   // Owed.
-  { where: /commit with changes\/5/, docker: /^\["sh"\]/, ours: '[]', why: 'open: Docker takes the container\'s command where a change leaves none' },
-  { where: /cli, \w+: build\/4/, docker: /"Test":\["NONE"\],"Interval":5000000000,"Retries":2/, ours: '"Test":["NONE"]', why: 'open: Docker keeps the times of the earlier check' },
-  { where: /limits and options\/result\/0\/BlkioWeight/, docker: 0, ours: 500, why: 'open: Docker discards a weight where v1 has no blkio.weight' },
-  { where: /pause/, docker: /Container paused is paused/, ours: 'Container <id> is paused', why: 'open: the container is named by its id, not as the client called it' },
-  { where: /save and load/, docker: /reference does not exist/, ours: 'No such image: nosuch:image', why: 'open: Docker has this message for a name with a tag only' },
   { where: /published ports/, docker: /\n\d+\/\w+ -> (?::::|\[::\]:)\d+|,\{"HostIp":"::","HostPort":"\d+"\}|, (?::::|\[::\]:)\d+->\d+\/\w+/g, ours: '', why: ipv6Ports },
   { where: /dockerpy, process: ports\/result\/53\/udp\/1/, docker: ['HostIp', 'HostPort'], ours: undefined, why: ipv6Ports },
   { where: /cli, hyperv: network details\/9 .*\/code/, docker: 0, ours: 1, why: 'open: the guest is given an interface\'s first IPv4 address, not its further link-local ones' },

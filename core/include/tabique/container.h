@@ -151,8 +151,9 @@ int container_stats(struct container *container, struct cgroup_stats *ret, struc
 
 /* --- streams --------------------------------------------------------------------------- */
 /* fd speaks RPC_STREAM frames (rpc/rpc.h, shim/client.h); streams: 1 stdin, 2 stdout, 4 stderr.
+ * called: the container, as the client named it; refusals say it so. exec_create()'s too.
  * A container that is not yet running is waited for (attach before start). */
-int container_attach(struct container *container, unsigned streams, int *ret_fd, struct error *err);
+int container_attach(struct container *container, const char *called, unsigned streams, int *ret_fd, struct error *err);
 int container_resize(struct container *container, uint16_t rows, uint16_t cols, struct error *err);
 bool container_tty(struct container *container);
 bool container_stdin_once(struct container *container); /* its input ends with the first client's */
@@ -180,7 +181,7 @@ int container_logs(struct container *container, const struct container_log_query
                    container_log_fn *fn, bool (*cancelled)(void *user), void *user, struct error *err);
 
 /* --- exec ---------------------------------------------------------------------------------- */
-int exec_create(struct container *container, const cJSON *body, char ret_id[65], struct error *err);
+int exec_create(struct container *container, const char *called, const cJSON *body, char ret_id[65], struct error *err);
 /* Starts; ret_fd as attach's (streams by the exec's own Attach flags), or NULL for detached. */
 int exec_start(struct engine *engine, const char *exec_id, bool detach, bool tty, uint16_t rows,
                uint16_t cols, int *ret_fd, struct error *err);

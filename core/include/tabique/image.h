@@ -119,10 +119,11 @@ int image_import(struct image_store *store, image_read_fn *read, void *user, con
                  const char *tag, const char *message, char *const *changes, const char *platform,
                  char **ret_id, struct error *err);
 /* A new layer over `parent` (NULL: none) read as a tar with OCI whiteouts, and
- * the container Config given, become an image. container_id (NULL: none) is noted. */
+ * the Config given, become an image. What it was made in is noted: the container's id
+ * (NULL: none) and Config, whose command the history shows. */
 int image_commit(struct image_store *store, const char *parent_id, const char *container_id,
-                 image_read_fn *read, void *user, const cJSON *config, const char *author,
-                 const char *comment, char *const *changes, const char *name, char **ret_id, struct error *err);
+                 image_read_fn *read, void *user, const cJSON *container, const cJSON *config,
+                 const char *author, const char *comment, const char *name, char **ret_id, struct error *err);
 int image_tag(struct image_store *store, const char *ref, const char *name, struct error *err);
 
 /* --- builds: steps, and the cache that they are ------------------------------------- */

@@ -283,7 +283,7 @@ int exec_in(struct bench *bench, struct container *container, const char *comman
     json_push_string(argv, command);
     json_add_bool(body, "AttachStdout", true);
     json_add_bool(body, "AttachStderr", true);
-    if (exec_create(container, body, id, &err) < 0 ||
+    if (exec_create(container, "it", body, id, &err) < 0 ||
         exec_start(bench->engine, id, false, false, 0, 0, &fd, &err) < 0)
         fail_msg("%s", err.message);
     char *text = read_stream(fd);

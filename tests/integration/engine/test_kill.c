@@ -56,7 +56,7 @@ static void *work(void *user)
             if (i % 3 == 0) {
                 container_pause(c, NULL);
                 container_unpause(c, NULL);
-            } else if (exec_create(c, body_json, id, NULL) == 0) {
+            } else if (exec_create(c, "it", body_json, id, NULL) == 0) {
                 exec_start(load->bench->engine, id, true, false, 0, 0, NULL, NULL);
             }
             container_put(c);

@@ -170,7 +170,7 @@ static void attaches_before_start(void **state)
     struct container *c = make(bench, NULL, "{'Cmd':['sh','-c','read x; echo got $x; read y || echo end'],'OpenStdin':true,'StdinOnce':true}");
     int fd = -1;
 
-    assert_int_equal(container_attach(c, 7, &fd, NULL), 0);
+    assert_int_equal(container_attach(c, "it", 7, &fd, NULL), 0);
     write_stdin(fd, "hello\n");
     assert_int_equal(container_start(c, NULL, NULL), 0);
     write_stdin(fd, NULL);
@@ -178,7 +178,7 @@ static void attaches_before_start(void **state)
     assert_string_equal(text, "got hello\nend\n");
     assert_int_equal(wait_exit(c), 0);
     /* And once more: an attach to one that has ended waits for its next run. */
-    assert_int_equal(container_attach(c, 7, &fd, NULL), 0);
+    assert_int_equal(container_attach(c, "it", 7, &fd, NULL), 0);
     assert_int_equal(container_start(c, NULL, NULL), 0);
     write_stdin(fd, "again\n");
     write_stdin(fd, NULL);
@@ -193,7 +193,7 @@ static void terminal(void **state)
     struct container *c = make(bench, NULL, "{'Cmd':['sh'],'OpenStdin':true,'Tty':true}");
     int fd = -1;
 
-    assert_int_equal(container_attach(c, 7, &fd, NULL), 0);
+    assert_int_equal(container_attach(c, "it", 7, &fd, NULL), 0);
     assert_int_equal(container_start(c, NULL, NULL), 0);
     assert_int_equal(container_resize(c, 40, 100, NULL), 0);
     write_stdin(fd, "echo $((6*7)) $TERM; exit 9\n");
@@ -220,7 +220,7 @@ static void execs(void **state)
     assert_int_equal(exec_in(bench, c, "seq 1 20000 | wc -l", &text), 0);
     assert_string_equal(text, "20000\n");
     free(text);
-    assert_int_equal(exec_create(c, missing, id, &err), 0);
+    assert_int_equal(exec_create(c, "it", missing, id, &err), 0);
     assert_int_equal(exec_start(bench->engine, id, false, false, 0, 0, &fd, &err), -EINVAL);
     assert_non_null(strstr(err.message, "executable file not found in $PATH"));
     assert_int_equal(exec_info(bench->engine, id, &info, &err), 0);
@@ -228,12 +228,12 @@ static void execs(void **state)
     assert_int_equal(info->exit_code, 126);
     exec_info_free(info);
     assert_int_equal(exec_start(bench->engine, id, true, false, 0, 0, NULL, &err), -EBUSY);
-    assert_int_equal(exec_create(c, empty, id, &err), -EINVAL);
+    assert_int_equal(exec_create(c, "it", empty, id, &err), -EINVAL);
     assert_string_equal(err.message, "No exec command specified");
     assert_int_equal(exec_info(bench->engine, "0123", &info, &err), -ENOENT);
     assert_string_equal(err.message, "No such exec instance: 0123");
     assert_int_equal(container_pause(c, &err), 0);
-    assert_int_equal(exec_create(c, missing, id, &err), -EBUSY);
+    assert_int_equal(exec_create(c, "it", missing, id, &err), -EBUSY);
     assert_non_null(strstr(err.message, "is paused, unpause the container before exec"));
     assert_int_equal(container_unpause(c, &err), 0);
     drop(c);

@@ -142,7 +142,7 @@ static void exec_something(struct bench *bench, struct container *c)
     CLEANUP_JSON cJSON *body = cJSON_Parse("{\"Cmd\":[\"true\"]}");
     char id[65];
 
-    if (exec_create(c, body, id, NULL) == 0)
+    if (exec_create(c, "it", body, id, NULL) == 0)
         exec_start(bench->engine, id, true, false, 0, 0, NULL, NULL);
 }
 

@@ -8,7 +8,7 @@
 
 static const struct host_facts facts = {
     .controllers = CGROUP_MEMORY | CGROUP_CPU | CGROUP_CPUSET | CGROUP_PIDS | CGROUP_BLKIO | CGROUP_DEVICES |
-                   CGROUP_FREEZER | CGROUP_SWAP,
+                   CGROUP_FREEZER | CGROUP_SWAP | CGROUP_BLKIO_WEIGHT | CGROUP_BLKIO_WEIGHT_DEVICE,
     .cgroup_version = 1,
     .cpus = 2,
     .memory_nodes = 1,
@@ -206,6 +206,47 @@ static void names(void **state)
     }
 }
 
+/* What the kernel lacks is left out and told, whatever was asked of it. */
+static void block_limits(void **state)
+{
+    static const struct {
+        unsigned lacks;
+        const char *asked, *left, *warning;
+    } cases[] = {
+        {CGROUP_BLKIO_WEIGHT, "{'BlkioWeight':500}", "{'BlkioWeight':0}",
+         "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded."},
+        {CGROUP_BLKIO_WEIGHT, "{'BlkioWeight':2000}", "{'BlkioWeight':0}",
+         "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded."},
+        {CGROUP_BLKIO_WEIGHT_DEVICE, "{'BlkioWeightDevice':[{'Path':'/dev/null','Weight':500}]}", "{'BlkioWeightDevice':[]}",
+         "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded."},
+        {CGROUP_BLKIO, "{'BlkioDeviceWriteIOps':[{'Path':'/dev/null','Rate':5}]}", "{'BlkioDeviceWriteIOps':[]}",
+         "Your kernel does not support IOPS Block write limit or the cgroup is not mounted. Block I/O IOPS write limit discarded."},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP_JSON cJSON *asked = json_of(cases[i].asked);
+        CLEANUP_JSON cJSON *kept = json_of(cases[i].asked);
+        CLEANUP_JSON cJSON *left = json_of(cases[i].left);
+        CLEANUP_STRV char **warnings = NULL;
+        CLEANUP_STRV char **none = NULL;
+        struct host_facts lacking = facts;
+        struct error err = ERROR_INIT;
+
+        lacking.controllers &= ~cases[i].lacks;
+        assert_int_equal(validate_resources(&lacking, asked, false, &warnings, &err), 0);
+        assert_true(cJSON_Compare(asked, left, true));
+        assert_int_equal(strv_length(warnings), 1);
+        assert_string_equal(warnings[0], cases[i].warning);
+        if (i != 1)
+            assert_int_equal(validate_resources(&facts, kept, false, &none, &err), 0);
+        else
+            assert_int_equal(validate_resources(&facts, kept, false, &none, &err), -EINVAL);
+        assert_int_equal(strv_length(none), 0);
+        assert_true(cJSON_Compare(kept, left, true) == false);
+    }
+}
+
 static void capabilities(void **state)
 {
     CLEANUP_JSON cJSON *all = json_of("['all']");
@@ -267,6 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refused), cmocka_unit_test(filled_in),    cmocka_unit_test(hyperv), cmocka_unit_test(merge),
         cmocka_unit_test(names),   cmocka_unit_test(capabilities), cmocka_unit_test(ports),  cmocka_unit_test(signals),
+        cmocka_unit_test(block_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

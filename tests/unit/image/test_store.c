@@ -343,16 +343,19 @@ static void test_commit_and_history(void **state)
     char *changes[] = {(char *)"WORKDIR /work", (char *)"LABEL a=b", NULL};
     char base[DIGEST_TEXT_MAX];
 
+    CLEANUP_JSON cJSON *changed = cJSON_Duplicate(config, true);
+
+    assert_int_equal(image_apply_changes(changed, changes, &err), 0);
     make_simple(f, "base", "\"base\"", base);
     add(&tar, TAR_FILE, ".wh.file", NULL);
     add(&tar, TAR_FILE, "new", "12345");
     add_end(&tar);
     struct memory memory = {tar.data, tar.length, 0, 0};
-    if (image_commit(f->store, "base", NULL, from_memory, &memory, config, "somebody", "for a reason", changes, "child:1", &first, &err) < 0)
+    if (image_commit(f->store, "base", NULL, from_memory, &memory, config, changed, "somebody", "for a reason", "child:1", &first, &err) < 0)
         fail_msg("%s", err.message);
     add_end(&empty);
     memory = (struct memory){empty.data, empty.length, 0, 0};
-    assert_int_equal(image_commit(f->store, first, NULL, from_memory, &memory, config, NULL, NULL, NULL, NULL, &second, &err), 0);
+    assert_int_equal(image_commit(f->store, first, NULL, from_memory, &memory, config, config, NULL, NULL, NULL, &second, &err), 0);
     assert_null(json_get(config, "WorkingDir")); /* the container's own is not touched */
 
     CLEANUP(image_freep) struct image *image = NULL;
@@ -390,7 +393,7 @@ static void test_commit_and_history(void **state)
     check_nothing_left(f);
     memory = (struct memory){tar.data, tar.length, 0, 0};
     CLEANUP_FREE char *orphan = NULL;
-    assert_int_equal(image_commit(f->store, "base", NULL, from_memory, &memory, config, NULL, NULL, NULL, NULL, &orphan, &err), -ENOENT);
+    assert_int_equal(image_commit(f->store, "base", NULL, from_memory, &memory, config, config, NULL, NULL, NULL, &orphan, &err), -ENOENT);
     check_nothing_left(f);
 }
 
