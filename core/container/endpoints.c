@@ -161,7 +161,7 @@ static void add_ports(cJSON *settings, const struct container *container, const 
             cJSON_DeleteItemFromObjectCaseSensitive(ports, key);
             list = json_add_array(ports, key);
         }
-        add_binding(list, port->host_ip && *port->host_ip ? port->host_ip : "0.0.0.0", port->host_port);
+        add_binding(list, port->host_ip, port->host_port);
     }
 }
 

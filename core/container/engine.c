@@ -324,12 +324,14 @@ static int open_rooms(struct engine *engine, struct error *err)
         .retain_audit_ns = options->audit_retain_ns,
         .max_bytes = options->history_max_bytes,
     };
+    CLEANUP_FREE char *forwarder = path_join(options->libexec_dir, "tabique-forward");
     struct network_options network = {
         .data_dir = networks,
         .run_dir = options->run_dir,
         .bridge = options->bridge,
         .bip = options->bip,
         .address_pools = options->address_pools,
+        .forwarder = forwarder,
     };
     struct sampler_options sampler = {
         .cgroup_prefix = prefix,

@@ -258,7 +258,7 @@ static void collect_ports(const struct spec *spec, struct ports *ports)
             const char *host_ip = json_string(binding, "HostIp", "");
 
             if (port_range_parse(json_string(binding, "HostPort", ""), &first, &last) == 0)
-                add_port(ports, item->string, strcmp(host_ip, "0.0.0.0") == 0 ? "" : host_ip, first, last);
+                add_port(ports, item->string, host_ip, first, last);
         }
     }
     if (!json_bool(spec->host_config, "PublishAllPorts", false))
@@ -266,6 +266,24 @@ static void collect_ports(const struct spec *spec, struct ports *ports)
     cJSON_ArrayForEach(item, json_get(spec->config, "ExposedPorts"))
         if (cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(bindings, item->string)) == 0)
             add_port(ports, item->string, "", 0, 0);
+}
+
+/* An entry for each address of the host that a port was bound on. */
+static void show_bound(struct ports *ports)
+{
+    struct ports all = {0};
+
+    for (size_t i = 0; i < ports->count; i++) {
+        struct network_port *port = &ports->items[i];
+        free(TAKE_PTR(port->host_ip));
+        for (size_t h = 0; h < ARRAY_SIZE(port->bound) && port->bound[h][0]; h++) {
+            all.items = mem_grow(all.items, all.count + 1, sizeof(*all.items));
+            all.items[all.count] = *port;
+            all.items[all.count++].host_ip = mem_strdup(port->bound[h]);
+        }
+    }
+    free(ports->items);
+    *ports = all;
 }
 
 static int publish_ports(struct container *container, const struct spec *spec, struct error *err)
@@ -282,6 +300,7 @@ static int publish_ports(struct container *container, const struct spec *spec, s
         free(ports.items);
         return r;
     }
+    show_bound(&ports);
     pthread_mutex_lock(&container->lock);
     container->ports = ports.items;
     container->port_count = ports.count;

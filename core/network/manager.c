@@ -233,6 +233,7 @@ int network_manager_open(const struct network_options *options, struct network_m
     m->run_dir = mem_strdup(options->run_dir);
     m->netns_dir = path_join(m->run_dir, "netns");
     m->state_dir = path_join(m->run_dir, "network");
+    m->forwarder = mem_strdup(options->forwarder);
     r = address_pools(options->address_pools, &m->pools, &m->pool_count, err);
     for (const char *const *dir = (const char *const[]){m->data_dir, m->netns_dir, m->state_dir, NULL};
          r == 0 && *dir; dir++) {
@@ -287,6 +288,7 @@ void network_manager_close(struct network_manager *m)
     free(m->run_dir);
     free(m->netns_dir);
     free(m->state_dir);
+    free(m->forwarder);
     free(m);
 }
 

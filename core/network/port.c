@@ -121,8 +121,9 @@ static int try_port(struct port_table *table, const struct port_request *request
         if (r < 0) {
             for (size_t j = 0; j < i; j++)
                 cleanup_close(&fds[j]);
-            return error_set(err, r, "failed to bind host port %s:%u/%s: %s",
-                             address_format(&request->hosts[i], text), port,
+            bool v6 = request->hosts[i].family == AF_INET6;
+            return error_set(err, r, "failed to bind host port %s%s%s:%u/%s: %s", v6 ? "[" : "",
+                             address_format(&request->hosts[i], text), v6 ? "]" : "", port,
                              protocol_name(request->protocol),
                              r == -EADDRINUSE ? "address already in use"
                              : r == -EADDRNOTAVAIL ? "cannot assign requested address" : strerror(-r));
@@ -175,6 +176,27 @@ void port_release(struct port_table *table, uint8_t protocol, const struct addre
             return;
         }
     }
+}
+
+int port_socket(struct port_table *table, uint8_t protocol, const struct address *host, uint16_t port)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        struct port_lease *l = &table->leases[i];
+        if (l->port == port && l->protocol == protocol && address_equal(&l->host, host)) {
+            if (l->fd < 0)
+                (void)hold(protocol, host, port, &l->fd);
+            return l->fd;
+        }
+    }
+    return -EBADF;
+}
+
+bool port_host_has_ipv6(void)
+{
+    const struct sockaddr_in6 loopback = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    CLEANUP_CLOSE int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    return fd >= 0 && bind(fd, (const struct sockaddr *)&loopback, sizeof(loopback)) == 0;
 }
 
 void port_table_clear(struct port_table *table)

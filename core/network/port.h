@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,7 +42,12 @@ int port_reserve(struct port_table *table, const struct port_request *request, u
 /* What ran before a restart: recorded whether or not it can be bound. */
 void port_restore(struct port_table *table, uint8_t protocol, const struct address *host, uint16_t port);
 void port_release(struct port_table *table, uint8_t protocol, const struct address *host, uint16_t port);
+/* The socket that holds it, made where it could not be before. -EBADF: there is none (SCTP). */
+int port_socket(struct port_table *table, uint8_t protocol, const struct address *host, uint16_t port);
 void port_table_clear(struct port_table *table);
+
+/* Whether this host speaks IPv6 at all. */
+bool port_host_has_ipv6(void);
 
 int protocol_parse(const char *name, uint8_t *ret); /* "tcp", "udp", "sctp", any case */
 const char *protocol_name(uint8_t protocol);

@@ -5,6 +5,7 @@
  * bridge.c    a network's bridge device and what the host must have set for it
  * sandbox.c   namespaces and interfaces of containers; statistics
  * publish.c   published ports
+ * forward.c   those that the kernel cannot translate
  * names.c     what the name server answers
  * restore.c   after a restart of the server
  * watch.c     rules that others remove
@@ -106,7 +107,7 @@ struct sandbox {
 
 struct network_manager {
     pthread_mutex_t lock;
-    char *data_dir, *run_dir, *netns_dir, *state_dir;
+    char *data_dir, *run_dir, *netns_dir, *state_dir, *forwarder;
     char alias[40];           /* "tabique:<hash of run_dir>": whose our interfaces are */
     int mtu;
     struct address_pool *pools;
@@ -169,6 +170,11 @@ void network__nat_ports(const struct sandbox *sandbox, struct nat_port **ports, 
 int network__ports_apply(struct network_manager *manager, struct sandbox *sandbox, bool add, struct error *err);
 void network__ports_forget(struct network_manager *manager, struct sandbox *sandbox);
 struct endpoint *network__gateway(const struct sandbox *sandbox);
+
+/* forward.c */
+int network__forward_start(struct network_manager *manager, const struct sandbox *sandbox, struct error *err);
+void network__forward_stop(struct network_manager *manager, const char *id);
+void network__forward_restore(struct network_manager *manager, const struct sandbox *sandbox);
 
 /* state.c */
 int network__save_net(struct network_manager *manager, const struct net *net, struct error *err);

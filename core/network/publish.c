@@ -74,14 +74,18 @@ int network__ports_apply(struct network_manager *m, struct sandbox *sandbox, boo
     size_t count = 0;
     int r;
 
-    network__nat_ports(sandbox, &ports, &count);
-    if (count == 0)
+    if (sandbox->port_count == 0 || !network__gateway(sandbox))
         return 0;
+    network__nat_ports(sandbox, &ports, &count);
     r = add ? nat_ports_add(m->nat, ports, count, NULL) : nat_ports_remove(m->nat, ports, count, NULL);
     if (r < 0 && add) /* somebody flushed the rule set: put all back */
         r = network__nat_rebuild(m, err);
     if (add)
         allow_hairpin(m, network__gateway(sandbox));
+    if (!add)
+        network__forward_stop(m, sandbox->id);
+    else if (r == 0)
+        r = network__forward_start(m, sandbox, err);
     forget_conversations(ports, count);
     return r;
 }
@@ -102,8 +106,8 @@ void network__ports_forget(struct network_manager *m, struct sandbox *sandbox)
     sandbox->port_count = 0;
 }
 
-static int parse_port(const struct endpoint *e, const struct network_port *wanted, struct published *ret,
-                      struct error *err)
+static int parse_port(struct network_manager *m, const struct endpoint *e, const struct network_port *wanted,
+                      struct published *ret, struct error *err)
 {
     struct address host = {.family = AF_INET};
     bool all = !wanted->host_ip || !*wanted->host_ip;
@@ -118,11 +122,14 @@ static int parse_port(const struct endpoint *e, const struct network_port *wante
     if (all && e->net->binding.family)
         host = e->net->binding;
     all = all && address_is_any(&host);
-    if (host.family == AF_INET && e->v4.family)
-        ret->hosts[ret->host_count++] = host;
-    /* Where the network has no IPv6 there is nothing to translate to: left out. */
-    if ((host.family == AF_INET6 || all) && e->v6.family)
-        ret->hosts[ret->host_count++] = host.family == AF_INET6 ? host : (struct address){.family = AF_INET6};
+    /* Not every kernel has sockets for SCTP, through which it would be carried on. */
+    bool to_v6 = e->v6.family || (m->forwarder && ret->protocol != IPPROTO_SCTP);
+    if ((host.family == AF_INET && !e->v4.family) || (host.family == AF_INET6 && !to_v6))
+        return error_set(err, EINVAL, "port %u/%s cannot be published on %s: the container has no such address",
+                         wanted->container_port, protocol_name(ret->protocol), wanted->host_ip);
+    ret->hosts[ret->host_count++] = host;
+    if (all && to_v6 && port_host_has_ipv6())
+        ret->hosts[ret->host_count++] = (struct address){.family = AF_INET6};
     return 0;
 }
 
@@ -145,8 +152,8 @@ static int publish_locked(struct network_manager *m, const char *container_id, s
     list = mem_array(count, sizeof(*list));
     for (; done < count && r == 0; done++) {
         struct published *p = &list[done];
-        r = parse_port(e, &ports[done], p, err);
-        if (r == 0 && p->host_count > 0) {
+        r = parse_port(m, e, &ports[done], p, err);
+        if (r == 0) {
             struct port_request request = {.protocol = p->protocol,
                                            .host_count = p->host_count,
                                            .first = ports[done].host_port,
@@ -168,8 +175,7 @@ static int publish_locked(struct network_manager *m, const char *container_id, s
     before = sandbox->port_count;
     sandbox->ports = mem_grow(sandbox->ports, before + count, sizeof(*sandbox->ports));
     for (size_t i = 0; i < count; i++)
-        if (list[i].host_count > 0)
-            sandbox->ports[sandbox->port_count++] = list[i];
+        sandbox->ports[sandbox->port_count++] = list[i];
     network__nat_ports(sandbox, &elements, &element_count);
     /* The sandbox's earlier ports come first and are there already; adding them
      * again would be harmless but slow. */
@@ -181,6 +187,10 @@ static int publish_locked(struct network_manager *m, const char *container_id, s
     if (r < 0)
         r = network__nat_rebuild(m, err);
     if (r == 0) {
+        network__forward_stop(m, sandbox->id);
+        r = network__forward_start(m, sandbox, err);
+    }
+    if (r == 0) {
         allow_hairpin(m, e);
         forget_conversations(elements + skip, element_count - skip);
         r = network__save_sandbox(m, sandbox);
@@ -191,11 +201,15 @@ static int publish_locked(struct network_manager *m, const char *container_id, s
         nat_ports_remove(m->nat, elements + skip, element_count - skip, NULL);
         while (sandbox->port_count > before)
             release(m, &sandbox->ports[--sandbox->port_count]);
+        network__forward_stop(m, sandbox->id);
+        network__forward_restore(m, sandbox); /* what was published before */
         return r;
     }
-    for (size_t i = 0; i < count; i++)
-        if (list[i].host_port)
-            ports[i].host_port = ports[i].host_port_end = list[i].host_port;
+    for (size_t i = 0; i < count; i++) {
+        ports[i].host_port = ports[i].host_port_end = list[i].host_port;
+        for (size_t h = 0; h < list[i].host_count; h++)
+            address_format(&list[i].hosts[h], ports[i].bound[h]);
+    }
     return 0;
 }
 

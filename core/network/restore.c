@@ -82,6 +82,7 @@ static void restore_sandbox(struct network_manager *m, const char *id)
             port_restore(&m->ports, sandbox->ports[i].protocol, &sandbox->ports[i].hosts[h],
                          sandbox->ports[i].host_port);
     network__gateway_update(m, sandbox, anew, NULL);
+    network__forward_restore(m, sandbox);
     network__dns_update(m, sandbox);
 }
 
@@ -90,6 +91,7 @@ static void discard(struct network_manager *m, const char *id)
 {
     CLEANUP_FREE char *path = path_join(m->netns_dir, id);
 
+    network__forward_stop(m, id);
     netns_unpin(path);
     network__unlink_sandbox(m, id);
 }

@@ -135,6 +135,7 @@ void network__sandbox_drop(struct network_manager *m, struct sandbox *sandbox, b
     HASH_DEL(m->sandboxes, sandbox);
     if (!forget_only) {
         network__ports_forget(m, sandbox);
+        network__forward_stop(m, sandbox->id); /* also where the state file was lost */
         if (sandbox->dns)
             dns_remove(m->dns, sandbox->id);
         silence(sandbox);

@@ -8,7 +8,6 @@ const anywhere = /^/
 // as they do: see tests/api/bad_requests.json for the same requests put to 26.1.
 const newer = 'newer engines of Docker\'s say it so'
 const newerStatus = 'newer engines of Docker\'s refuse it so: the fault is the request\'s'
-const ipv6Ports = 'open: a published port is bound on IPv4 only'
 
 export const differences = [
   { where: anywhere, docker: /\bfailed to create shim task: OCI runtime create failed: runc create failed: (.*): unknown/, ours: 'failed to create task for container: $1', why: 'neither containerd nor runc stands between' },
@@ -44,8 +43,6 @@ export const differences = [
   { where: /cli, hyperv: run: bad options/, docker: /No such container: nosuch/, ours: 'hyperv isolation does not support --pid=container: processes of another kernel cannot be shared', why: 'whoever it names, no other container\'s processes can be seen behind the thick wall' },
 
   // Owed.
-  { where: /published ports/, docker: /\n\d+\/\w+ -> (?::::|\[::\]:)\d+|,\{"HostIp":"::","HostPort":"\d+"\}|, (?::::|\[::\]:)\d+->\d+\/\w+/g, ours: '', why: ipv6Ports },
-  { where: /dockerpy, process: ports\/result\/53\/udp\/1/, docker: ['HostIp', 'HostPort'], ours: undefined, why: ipv6Ports },
   { where: /cli, hyperv: network details\/9 .*\/code/, docker: 0, ours: 1, why: 'open: the guest is given an interface\'s first IPv4 address, not its further link-local ones' },
   { where: /cli, hyperv: network details\/9 .*\/stdout/, docker: /^1/, ours: '0', why: 'open: the same, told in words' },
 ]

@@ -35,6 +35,7 @@ struct network_options {
     const char *bip;         /* its address "172.31.0.1/16"; NULL: first free pool */
     const char *const *address_pools; /* "BASE/LEN:SIZE"; NULL: built in */
     int mtu;                 /* 0: 1500 or the default route's */
+    const char *forwarder;   /* tabique-forward; NULL: IPv6 leads only to containers that have it */
 };
 
 int network_manager_open(const struct network_options *options, struct network_manager **ret,
@@ -116,6 +117,7 @@ struct network_port {
     char *host_ip;         /* "": all addresses */
     uint16_t host_port;    /* 0: chosen; first of a range otherwise */
     uint16_t host_port_end;/* last of the range; = host_port for one */
+    char bound[2][48];     /* out: the host's addresses it was bound on; "" none */
 };
 
 /* --- sandboxes ------------------------------------------------------------------ */
@@ -129,8 +131,8 @@ int network_attach(struct network_manager *manager, const char *container_id, co
                    struct error *err);
 int network_detach(struct network_manager *manager, const char *container_id, const char *network,
                    struct error *err);
-/* Publishes; host_port of each entry is filled in with what was chosen. All or
- * none. "driver failed programming external connectivity ...: port is already
+/* Publishes; host_port and bound of each entry are filled in with what was chosen.
+ * All or none. "driver failed programming external connectivity ...: port is already
  * allocated" as -EADDRINUSE. */
 int network_publish(struct network_manager *manager, const char *container_id,
                     struct network_port *ports, size_t count, struct error *err);

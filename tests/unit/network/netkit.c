@@ -31,7 +31,7 @@ struct echo_run {
 static struct network_manager *open_manager(struct kit *kit)
 {
     CLEANUP_FREE char *data = mem_printf("%s/data", kit->root), *run = mem_printf("%s/run", kit->root);
-    struct network_options options = {.data_dir = data, .run_dir = run};
+    struct network_options options = {.data_dir = data, .run_dir = run, .forwarder = TEST_FORWARDER};
     struct network_manager *manager = NULL;
     struct error err = ERROR_INIT;
 

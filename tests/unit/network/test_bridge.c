@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -297,6 +298,85 @@ static void published(int protocol, struct kit *kit)
     free(p2);
 }
 
+/* To a container that has IPv4 only. */
+static void published_six(int protocol, struct kit *kit)
+{
+    const char *name = protocol == KIT_TCP ? "tcp" : "udp";
+    struct machine *machine = &kit->machine;
+    struct error err = ERROR_INIT;
+    char *p1 = kit_container(kit, "one", "bridge", NULL), one[] = "one", *running[] = {one, NULL};
+    struct echo echo = {.protocol = protocol, .path = p1, .address = "0.0.0.0", .port = 80};
+    struct network_port ports[] = {port(name, 80, "", 0), port(name, 80, "::1", 0), port(name, 80, "0.0.0.0", 0)};
+
+    machine_open(machine);
+    assert_int_equal(echo_start(&echo), 0);
+    if (network_publish(kit->manager, "one", ports, 3, &err) < 0)
+        fail_msg("%s", err.message);
+    assert_string_equal(ports[0].bound[0], "0.0.0.0");
+    assert_string_equal(ports[0].bound[1], "::");
+    assert_string_equal(ports[1].bound[0], "::1");
+    assert_string_equal(ports[1].bound[1], "");
+    assert_string_equal(ports[2].bound[0], "0.0.0.0");
+    assert_string_equal(ports[2].bound[1], "");
+    uint16_t all = ports[0].host_port, local = ports[1].host_port, four = ports[2].host_port;
+    for (int round = 0; round < 3; round++) { /* 1: as it was left; 2: and found dead */
+        assert_int_equal(ask(protocol, NULL, "::1", all), 0);
+        assert_int_equal(ask(protocol, NULL, machine->host_address6, all), 0);
+        assert_int_equal(ask(protocol, machine->path, machine->host_address6, all), 0);
+        assert_int_equal(ask(protocol, NULL, "127.0.0.1", all), 0);
+        assert_int_equal(ask(protocol, NULL, "::1", local), 0);
+        assert_true(ask(protocol, machine->path, machine->host_address6, local) < 0);
+        assert_true(ask(protocol, NULL, "127.0.0.1", local) < 0);
+        assert_true(ask(protocol, NULL, "::1", four) < 0);
+        assert_int_equal(ask(protocol, NULL, "127.0.0.1", four), 0);
+        if (round == 1) {
+            CLEANUP_FREE char *path = mem_printf("%s/run/network/one.forward", kit->root);
+            struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+            int fd = open(path, O_RDWR | O_CLOEXEC);
+            assert_int_equal(fcntl(fd, F_GETLK, &whole), 0);
+            assert_int_equal(whole.l_type, F_WRLCK);
+            assert_int_equal(kill(whole.l_pid, SIGKILL), 0);
+            while (whole.l_type != F_UNLCK)
+                assert_int_equal(fcntl(fd, F_GETLK, &whole), 0);
+            close(fd);
+        }
+        if (round < 2) {
+            kit_reopen(kit);
+            assert_int_equal(network_restore(kit->manager, running, &err), 0);
+        }
+    }
+    /* With another container behind it the numbers are free at once; also where the
+     * first ended while there was no server. */
+    echo_stop(&echo);
+    kit_reopen(kit);
+    running[0] = NULL;
+    assert_int_equal(network_restore(kit->manager, running, &err), 0);
+    assert_true(ask(protocol, NULL, "::1", all) < 0);
+    char *p2 = kit_container(kit, "two", "bridge", NULL);
+    struct echo next = {.protocol = protocol, .path = p2, .address = "0.0.0.0", .port = 81};
+    struct network_port again = port(name, 81, "::", all);
+    assert_int_equal(echo_start(&next), 0);
+    assert_int_equal(network_publish(kit->manager, "two", &again, 1, &err), 0);
+    assert_string_equal(again.bound[0], "::");
+    assert_int_equal(ask(protocol, NULL, "::1", all), 0);
+    assert_true(ask(protocol, NULL, "127.0.0.1", all) < 0);
+    network_sandbox_remove(kit->manager, "two");
+    assert_true(ask(protocol, NULL, "::1", all) < 0);
+    echo_stop(&next);
+    free(p1);
+    free(p2);
+}
+
+static void published_six_tcp(void **state)
+{
+    published_six(KIT_TCP, *state);
+}
+
+static void published_six_udp(void **state)
+{
+    published_six(KIT_UDP, *state);
+}
+
 static void published_tcp(void **state)
 {
     published(KIT_TCP, *state);
@@ -360,9 +440,13 @@ static void port_choices(void **state)
     assert_int_equal(network_publish(kit->manager, "one", bad, 1, &err), -EINVAL);
     bad[0] = port("tcp", 80, "203.0.113.7", 8080);
     assert_int_equal(network_publish(kit->manager, "one", bad, 1, &err), -EADDRNOTAVAIL);
-    /* IPv6 on a network without: nothing to do. */
-    bad[0] = port("tcp", 80, "::1", 0);
-    assert_int_equal(network_publish(kit->manager, "one", bad, 1, &err), 0);
+    /* Nothing is left out silently: SCTP is not carried from IPv6 to IPv4. */
+    bad[0] = port("sctp", 80, "::1", 0);
+    assert_int_equal(network_publish(kit->manager, "one", bad, 1, &err), -EINVAL);
+    assert_non_null(strstr(err.message, "port 80/sctp cannot be published on ::1"));
+    bad[0] = port("tcp", 80, "2001:db8::7", 8080);
+    assert_int_equal(network_publish(kit->manager, "one", bad, 1, &err), -EADDRNOTAVAIL);
+    assert_non_null(strstr(err.message, "failed to bind host port [2001:db8::7]:8080/tcp: cannot assign requested address"));
     /* Without a network that leads out: likewise. */
     char *p2 = kit_container(kit, "two", "none", NULL);
     bad[0] = port("tcp", 80, "", 0);
@@ -655,7 +739,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opens_and_leaves), WITH_KIT(two_side_by_side), WITH_KIT(builtin_networks),
-        WITH_KIT(sandbox_is_furnished), WITH_KIT(traffic), WITH_KIT(published_tcp), WITH_KIT(published_udp),
+        WITH_KIT(sandbox_is_furnished), WITH_KIT(traffic), WITH_KIT(published_tcp), WITH_KIT(published_udp), WITH_KIT(published_six_tcp), WITH_KIT(published_six_udp),
         WITH_KIT(port_choices), WITH_KIT(loopback_stays_closed), WITH_KIT(addresses_are_reused_at_once),
         WITH_KIT(namespace_held_by_others), WITH_KIT(restored), WITH_KIT(many_at_once), cmocka_unit_test(resolv),
         WITH_KIT(timing),
