@@ -66,6 +66,8 @@ static int add_entropy(const uint8_t *data, size_t length, struct error *err)
 
 /* --- interfaces ------------------------------------------------------------------ */
 
+#define ADDRESSES_MAX 256 /* IPv4; those after the first are aliases "eth0:1" ... */
+
 struct interface {
     char *name;
     uint8_t mac[6];
@@ -106,8 +108,10 @@ static int add_address4(int fd, const char *name, struct in_addr address, int pr
     return interface_request(fd, SIOCSIFNETMASK, &ifr, "its netmask", err);
 }
 
-static int add_address(const char *name, const char *text, struct error *err)
+/* place: how many IPv4 addresses came before. */
+static int add_address(const char *name, const char *text, int *place, struct error *err)
 {
+    char alias[IFNAMSIZ];
     char address[INET6_ADDRSTRLEN];
     const char *slash = strchr(text, '/');
     struct in6_addr six;
@@ -120,7 +124,11 @@ static int add_address(const char *name, const char *text, struct error *err)
     address[slash - text] = '\0';
     if (inet_pton(AF_INET, address, &four) == 1 && prefix <= 32) {
         CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        return add_address4(fd, name, four, prefix, err);
+        if (*place >= ADDRESSES_MAX ||
+            snprintf(alias, sizeof(alias), *place ? "%s:%d" : "%s", name, *place) >= (int)sizeof(alias))
+            return error_set(err, EINVAL, "%s: too many addresses", name);
+        ++*place;
+        return add_address4(fd, alias, four, prefix, err);
     }
     if (inet_pton(AF_INET6, address, &six) == 1) {
         CLEANUP_CLOSE int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -175,11 +183,26 @@ static int interface_up(const char *name, struct error *err)
     return interface_request(fd, SIOCSIFFLAGS, &ifr, "it up", err);
 }
 
+/* As the container's own namespace has it: off where no address was given, and what was
+ * given is ours at once (it was looked for on the host's side). */
+static void interface_ipv6(const struct interface *interface)
+{
+    bool wanted = false;
+    const char *const names[] = {"accept_ra", "accept_dad", "disable_ipv6"};
+
+    for (char **address = interface->addresses; address && *address; address++)
+        wanted = wanted || strchr(*address, ':');
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        CLEANUP_FREE char *path = mem_printf("/proc/sys/net/ipv6/conf/%s/%s", interface->name, names[i]);
+        (void)file_write_text(AT_FDCWD, path, i == ARRAY_SIZE(names) - 1 && !wanted ? "1" : "0");
+    }
+}
+
 static int interface_apply(const struct interface *interface, struct error *err)
 {
     CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct ifreq ifr = {0};
-    int r = 0;
+    int r = 0, place = 0;
 
     if (!interface->name || strlen(interface->name) >= IFNAMSIZ)
         return error_set(err, EINVAL, "an interface needs a name of at most %d characters", IFNAMSIZ - 1);
@@ -187,6 +210,7 @@ static int interface_apply(const struct interface *interface, struct error *err)
     if (interface->has_mac) {
         ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
         memcpy(ifr.ifr_hwaddr.sa_data, interface->mac, sizeof(interface->mac));
+        interface_ipv6(interface);
         r = interface_request(fd, SIOCSIFHWADDR, &ifr, "its MAC address", err);
     }
     if (r >= 0 && interface->mtu) {
@@ -196,7 +220,7 @@ static int interface_apply(const struct interface *interface, struct error *err)
     if (r >= 0)
         r = interface_up(interface->name, err);
     for (char **address = interface->addresses; r >= 0 && address && *address; address++)
-        r = add_address(interface->name, *address, err);
+        r = add_address(interface->name, *address, &place, err);
     for (char **gateway = interface->gateways; r >= 0 && gateway && *gateway; gateway++)
         r = add_gateway(interface->name, *gateway, err);
     return r;
@@ -208,8 +232,15 @@ static void interface_reset(const char *name)
     CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct ifreq ifr = {0};
 
+    for (int place = 1, gone = 0; place < ADDRESSES_MAX && !gone; place++) {
+        snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%.9s:%d", name, place);
+        gone = ioctl(fd, SIOCGIFADDR, &ifr) < 0;
+        ifr.ifr_addr = (struct sockaddr){.sa_family = AF_INET};
+        if (!gone)
+            (void)ioctl(fd, SIOCSIFADDR, &ifr);
+    }
+    ifr = (struct ifreq){.ifr_addr = {.sa_family = AF_INET}};
     snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-    ifr.ifr_addr.sa_family = AF_INET;
     (void)ioctl(fd, SIOCSIFADDR, &ifr);
     if (ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && ifr.ifr_flags & IFF_UP) {
         ifr.ifr_flags = (short)(ifr.ifr_flags & ~IFF_UP);

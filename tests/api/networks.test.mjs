@@ -127,6 +127,21 @@ describe('between networks and within one', () => {
     })
   }
 
+  for (const wall of walls) {
+    test(`further link-local addresses, and none after the network has gone (${wall})`, { timeout: 300_000 }, async () => {
+      const name = `east-${wall}`
+      const shown = () => server.ok('exec', name, 'ip', '-4', '-o', 'addr')
+      await server.ok('network', 'connect', '--link-local-ip', '169.254.8.9', '--link-local-ip', '169.254.8.10', 'west', name)
+      assert.match(await shown(), /inet 169\.254\.8\.9\/16[^]*inet 169\.254\.8\.10\/16/)
+      await server.ok('run', '--rm', '--network', 'west', '--cap-add', 'NET_ADMIN', IMAGE, 'sh', '-c', 'ip route add 169.254.8.0/24 dev eth0 && ping -c 1 -W 5 169.254.8.9 && ping -c 1 -W 5 169.254.8.10')
+      await server.ok('network', 'disconnect', 'west', name)
+      assert.doesNotMatch(await shown(), /169\.254\./)
+      await server.ok('network', 'connect', 'west', name)
+      assert.doesNotMatch(await shown(), /169\.254\./)
+      await server.ok('network', 'disconnect', 'west', name)
+    })
+  }
+
   test('prune takes what nobody uses, and a driver that is none is refused in one line', async () => {
     await server.ok('network', 'create', '--label', 'spare=1', 'spare')
     assert.equal(await server.ok('network', 'prune', '-f', '--filter', 'label=spare'), 'Deleted Networks:\nspare')

@@ -43,6 +43,4 @@ export const differences = [
   { where: /cli, hyperv: run: bad options/, docker: /No such container: nosuch/, ours: 'hyperv isolation does not support --pid=container: processes of another kernel cannot be shared', why: 'whoever it names, no other container\'s processes can be seen behind the thick wall' },
 
   // Owed.
-  { where: /cli, hyperv: network details\/9 .*\/code/, docker: 0, ours: 1, why: 'open: the guest is given an interface\'s first IPv4 address, not its further link-local ones' },
-  { where: /cli, hyperv: network details\/9 .*\/stdout/, docker: /^1/, ours: '0', why: 'open: the same, told in words' },
 ]

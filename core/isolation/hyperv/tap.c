@@ -23,6 +23,8 @@
 #include "rpc/rpc.h"
 #include "tabique/error.h"
 
+#define ADDRESSES_MAX 256 /* of all interfaces of a container */
+
 /* One of the container's interfaces, and what joins it to the machine's. */
 struct nic {
     char link[IFNAMSIZ], bridge[IFNAMSIZ], tap[IFNAMSIZ];
@@ -56,22 +58,42 @@ static int set_up(int socket_fd, const char *name, bool up, struct error *err)
 
 /* --- what eth0 is ------------------------------------------------------------------- */
 
-static int describe_address4(const struct nic *nic, int socket_fd, struct str *out)
+/* All of them: each is entered under the interface's name, which alone names the first only;
+ * its mask is found by name and address. */
+static int describe_addresses4(const struct nic *nic, int socket_fd, struct str *out)
 {
-    struct ifreq ifr = named(nic->link);
-    struct sockaddr_in address, mask;
-    char text[INET_ADDRSTRLEN + 4];
+    struct ifreq entries[ADDRESSES_MAX];
+    struct ifconf list = {.ifc_len = sizeof(entries), .ifc_req = entries};
 
-    if (ioctl(socket_fd, SIOCGIFADDR, &ifr) < 0)
-        return 0;
-    memcpy(&address, &ifr.ifr_addr, sizeof(address));
-    if (ioctl(socket_fd, SIOCGIFNETMASK, &ifr) < 0)
+    if (ioctl(socket_fd, SIOCGIFCONF, &list) < 0)
         return -errno;
-    memcpy(&mask, &ifr.ifr_netmask, sizeof(mask));
-    inet_ntop(AF_INET, &address.sin_addr, text, INET_ADDRSTRLEN);
-    snprintf(text + strlen(text), 4, "/%d", __builtin_popcount(mask.sin_addr.s_addr));
-    wire_put_string(out, RPC_TAG_ADDRESS, text);
+    for (size_t i = 0; i < (size_t)list.ifc_len / sizeof(entries[0]); i++) {
+        struct sockaddr_in address, mask;
+        char text[INET_ADDRSTRLEN + 4];
+        if (strncmp(entries[i].ifr_name, nic->link, sizeof(entries[i].ifr_name)) != 0)
+            continue;
+        memcpy(&address, &entries[i].ifr_addr, sizeof(address));
+        if (ioctl(socket_fd, SIOCGIFNETMASK, &entries[i]) < 0)
+            return -errno;
+        memcpy(&mask, &entries[i].ifr_netmask, sizeof(mask));
+        inet_ntop(AF_INET, &address.sin_addr, text, INET_ADDRSTRLEN);
+        snprintf(text + strlen(text), 4, "/%d", __builtin_popcount(mask.sin_addr.s_addr));
+        wire_put_string(out, RPC_TAG_ADDRESS, text);
+    }
     return 0;
+}
+
+/* Or the bridge would answer for them: a zero takes the first one away. */
+static void take_addresses4(const struct nic *nic, int socket_fd)
+{
+    const struct sockaddr_in none = {.sin_family = AF_INET};
+    struct ifreq ifr = named(nic->link);
+
+    for (int i = 0; i < ADDRESSES_MAX && ioctl(socket_fd, SIOCGIFADDR, &ifr) == 0; i++) {
+        memcpy(&ifr.ifr_addr, &none, sizeof(none));
+        if (ioctl(socket_fd, SIOCSIFADDR, &ifr) < 0)
+            return;
+    }
 }
 
 /* "/proc/net/route": Iface Destination Gateway ...; the default has destination 0. */
@@ -103,8 +125,16 @@ static bool parse_hex6(const char *hex, struct in6_addr *ret)
     return strlen(hex) == 32 && hex_decode(hex, ret, sizeof(*ret)) == 0;
 }
 
-/* Global addresses from "/proc/net/if_inet6"; they are taken off as they are told. */
-static void take_addresses6(const struct nic *nic, int socket6, int index, struct str *out)
+/* What the kernel gives itself for the interface's MAC. */
+static bool is_automatic(const struct in6_addr *address, const uint8_t mac[6])
+{
+    const uint8_t made[16] = {0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
+
+    return memcmp(address, made, sizeof(made)) == 0;
+}
+
+/* What was given of "/proc/net/if_inet6"; it is taken off as it is told. */
+static void take_addresses6(const struct nic *nic, int socket6, int index, const uint8_t mac[6], struct str *out)
 {
     CLEANUP_FREE char *text = NULL;
     char *line, *rest;
@@ -119,8 +149,8 @@ static void take_addresses6(const struct nic *nic, int socket6, int index, struc
         rest = strchr(line, '\n');
         if (rest)
             *rest++ = '\0';
-        if (sscanf(line, "%32s %x %x %x %x %15s", hex, &number, &prefix, &scope, &flags, name) != 6 || scope != 0 ||
-            !str_equal(name, nic->link) || !parse_hex6(hex, &ifr.ifr6_addr))
+        if (sscanf(line, "%32s %x %x %x %x %15s", hex, &number, &prefix, &scope, &flags, name) != 6 ||
+            !str_equal(name, nic->link) || !parse_hex6(hex, &ifr.ifr6_addr) || is_automatic(&ifr.ifr6_addr, mac))
             continue;
         inet_ntop(AF_INET6, &ifr.ifr6_addr, shown, INET6_ADDRSTRLEN);
         snprintf(shown + strlen(shown), 5, "/%u", prefix);
@@ -162,7 +192,7 @@ static int take_identity(const struct nic *nic, int socket4, struct str *out, st
 {
     CLEANUP_CLOSE int socket6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct ifreq ifr = named(nic->link);
-    struct sockaddr_in none = {.sin_family = AF_INET};
+    uint8_t mac[6];
     size_t mark = wire_begin(out, RPC_TAG_INTERFACE);
     int r;
 
@@ -170,17 +200,18 @@ static int take_identity(const struct nic *nic, int socket4, struct str *out, st
     r = request(socket4, SIOCGIFHWADDR, &ifr, "read the MAC address", err);
     if (r < 0)
         return r;
-    wire_put_bytes(out, RPC_TAG_MAC, ifr.ifr_hwaddr.sa_data, 6);
+    memcpy(mac, ifr.ifr_hwaddr.sa_data, sizeof(mac));
+    wire_put_bytes(out, RPC_TAG_MAC, mac, sizeof(mac));
     r = request(socket4, SIOCGIFMTU, &ifr, "read the MTU", err);
     if (r < 0)
         return r;
     wire_put_u64(out, RPC_TAG_MTU, (uint64_t)ifr.ifr_mtu);
-    r = describe_address4(nic, socket4, out);
+    r = describe_addresses4(nic, socket4, out);
     if (r < 0)
-        return error_errno(err, -r, "cannot read the address of %s", nic->link);
+        return error_errno(err, -r, "cannot read the addresses of %s", nic->link);
     describe_gateway4(nic, out);
     describe_gateway6(nic, out);
-    take_addresses6(nic, socket6, (int)if_nametoindex(nic->link), out);
+    take_addresses6(nic, socket6, (int)if_nametoindex(nic->link), mac, out);
     wire_end(out, mark);
 
     /* The bridge would keep for itself what is addressed to a member's own MAC. */
@@ -191,9 +222,7 @@ static int take_identity(const struct nic *nic, int socket4, struct str *out, st
     ifr.ifr_hwaddr.sa_data[0] = 0x06;
     if (r >= 0)
         r = request(socket4, SIOCSIFHWADDR, &ifr, "set the MAC address", err);
-    ifr = named(nic->link);
-    memcpy(&ifr.ifr_addr, &none, sizeof(none));
-    (void)ioctl(socket4, SIOCSIFADDR, &ifr);
+    take_addresses4(nic, socket4);
     if (r >= 0)
         r = set_up(socket4, nic->link, true, err);
     return r;
