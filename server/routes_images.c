@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/str.h"
 #include "images_list.h"
 #include "images_pull.h"
 #include "progress.h"
@@ -171,35 +170,37 @@ static int images_prune(struct request *request)
 
 /* --- out: save ------------------------------------------------------------------------------ */
 
-/* As Docker's: a name with a tag (or a digest) is looked up as a reference, anything else as an image. */
-static int no_such_saved(const char *name, struct error *err)
-{
-    CLEANUP_FREE char *repository = NULL, *tag = NULL, *digest = NULL;
+struct saving {
+    struct request *request;
+    bool begun;
+};
 
-    if (image_name_parse(name, &repository, &tag, &digest, NULL) == 0 && (tag || digest) && !str_equal(repository, "sha256"))
-        return error_set(err, ENOENT, "reference does not exist");
-    return error_set(err, ENOENT, "No such image: %s", name);
+/* Every name has been looked up before the first byte: afterwards there is no status left. */
+static int save_write(void *user, const void *data, size_t length)
+{
+    struct saving *saving = user;
+    int r = saving->begun ? 0 : respond_begin(saving->request, 200, "application/x-tar");
+
+    saving->begun = true;
+    return r < 0 ? r : respond_write(saving->request, data, length);
 }
 
 static int save(struct request *request, char *const *names)
 {
     struct error err = ERROR_INIT;
+    struct saving saving = {.request = request};
     int r = names && names[0] ? 0 : error_set(&err, EINVAL, "no images to save");
-    /* Every name is looked up before the first byte: afterwards there is no status left. */
-    for (char *const *name = names; r >= 0 && name && *name; name++) {
+
+    if (r >= 0)
+        r = image_save(store_of(request), names, save_write, &saving, &err);
+    if (r < 0)
+        return saving.begun ? r : route_fail(request, r, &err);
+    for (char *const *name = names; *name; name++) {
         CLEANUP_IMAGE struct image *image = NULL;
-        r = image_get(store_of(request), *name, &image, &err);
-        if (r == -ENOENT)
-            r = no_such_saved(*name, &err);
-        if (r >= 0)
+        if (image_get(store_of(request), *name, &image, NULL) >= 0) /* a repository is no one image */
             route_publish(request, "image", "save", image->id, *name);
     }
-    if (r < 0)
-        return route_fail(request, r, &err);
-    r = respond_begin(request, 200, "application/x-tar");
-    if (r >= 0)
-        r = image_save(store_of(request), names, respond_write, request, &err);
-    return r < 0 ? r : respond_end(request);
+    return respond_end(request);
 }
 
 static int save_several(struct request *request, void *user)

@@ -34,11 +34,21 @@ void transfer_prepare(CURL *handle, const char *url, struct transfer *transfer)
     curl_easy_setopt(handle, CURLOPT_BUFFERSIZE, 256L << 10);
 }
 
+/* Why the other side broke off the handshake, in the words of TLS alone: of
+ * "... SSL routines::tlsv13 alert certificate required, errno 0" what follows "alert". */
+static char *alert(const char *detail)
+{
+    const char *at = strstr(detail, " alert ");
+
+    return at ? mem_strndup(at + strlen(" alert "), strcspn(at + strlen(" alert "), ",;:")) : NULL;
+}
+
 int transfer_explain(CURL *handle, CURLcode code, const char *method, const char *url, const struct transfer *transfer,
                      struct error *err)
 {
     CLEANUP_FREE char *origin = transfer_origin(url);
     const char *host = origin ? strstr(origin, "://") + 3 : "", *port = strrchr(host, ':');
+    CLEANUP_FREE char *refusal = alert(transfer->detail);
     long number = 0;
 
     curl_easy_getinfo(handle, CURLINFO_OS_ERRNO, &number);
@@ -47,6 +57,8 @@ int transfer_explain(CURL *handle, CURLcode code, const char *method, const char
     if (code == CURLE_COULDNT_RESOLVE_HOST)
         return error_set(err, EIO, "%s \"%s\": dial tcp: lookup %.*s: no such host", method, url,
                          (int)(port ? port - host : 0), host);
+    if (refusal)
+        return error_set(err, EIO, "%s \"%s\": remote error: tls: %s", method, url, refusal);
     return error_set(err, code == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EIO, "%s \"%s\": %s", method, url,
                      transfer->detail[0] ? transfer->detail : curl_easy_strerror(code));
 }

@@ -100,6 +100,11 @@ static int select_one(struct saving *saving, const char *ref, struct error *err)
             return 0;
     }
     int r = image__resolve(store, ref, &record, &key, err);
+    /* As Docker: a name with a tag or a digest is a reference, all else an image. */
+    if (r == -ENOENT && (tag || digest) && strcmp(repository, "sha256") != 0)
+        return error_set(err, ENOENT, "reference does not exist");
+    if (r == -ENOENT)
+        return error_set(err, ENOENT, "No such image: %s", ref);
     if (r < 0)
         return r;
     struct saved *image = take(saving, record);

@@ -181,6 +181,14 @@ describe('images', () => {
     }
     for (const name of ['nosuch', 'abcdef012345']) isMessage(await ask('GET', `/images/${name}/get`), 404, `No such image: ${name}`)
   })
+  test('save: a repository is all of its tags, also without a latest one', async () => {
+    const id = await create('tagged')
+    for (const tag of ['a', 'b']) await ask('POST', `/commit?container=${id}&repo=as-docker/saved&tag=${tag}`)
+    const { status, raw } = await ask('GET', '/images/as-docker/saved/get')
+    assert.equal(status, 200)
+    for (const tag of ['a', 'b']) assert.ok(raw.includes(`"as-docker/saved:${tag}"`), tag)
+    await remove(id)
+  })
   test('a health check that leaves times open has the image\'s, and the container the check\'s', async () => {
     const id = await create('checked', { Healthcheck: { Test: ['CMD', 'true'], Interval: 5e9, StartPeriod: 7e9, StartInterval: 1e9, Retries: 2 } })
     await commit(id, 'checked')

@@ -35,9 +35,10 @@ export function makeCertificate(dir, ...names) {
 }
 
 // Debian's docker-registry. tls: of makeCertificate(); clients: the authority that signs theirs;
-// password: alice's is "secret"; tokens: of startTokens().
-export async function startRegistry(dir, { tls, clients, password, tokens } = {}) {
-  const port = await freePort()
+// password: alice's is "secret"; tokens: of startTokens(); within: at port 5000 of this process's
+// network, and not waited for.
+export async function startRegistry(dir, { tls, clients, password, tokens, within } = {}) {
+  const port = within ? 5000 : await freePort()
   fs.mkdirSync(dir, { recursive: true })
   const lines = ['version: 0.1', 'log: {level: warn}', `storage: {filesystem: {rootdirectory: ${dir}/data}, delete: {enabled: true}}`]
   lines.push(`http: {addr: '127.0.0.1:${port}'${tls ? `, tls: {certificate: ${tls.certificate}, key: ${tls.key}${clients ? `, clientcas: [${clients}]` : ''}}` : ''}}`)
@@ -47,12 +48,13 @@ export async function startRegistry(dir, { tls, clients, password, tokens } = {}
   }
   if (tokens) lines.push(`auth: {token: {realm: '${tokens.realm}', service: shelf, issuer: clerk, rootcertbundle: ${tokens.authority}}}`)
   fs.writeFileSync(path.join(dir, 'config.yml'), lines.join('\n') + '\n')
-  const child = spawn(BINARY, ['serve', path.join(dir, 'config.yml')], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const [program, ...prefix] = [...(within ? ['nsenter', '-t', String(within), '--net'] : []), BINARY]
+  const child = spawn(program, [...prefix, 'serve', path.join(dir, 'config.yml')], { stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''
   child.stdout.on('data', (chunk) => { log += chunk })
   child.stderr.on('data', (chunk) => { log += chunk })
   child.on('error', (error) => { log += error })
-  await until('docker-registry', () => {
+  if (!within) await until('docker-registry', () => {
     if (child.exitCode !== null) throw new Error(`docker-registry ended: ${log}`)
     return new Promise((resolve) => {
       const probe = net.connect(port, '127.0.0.1', () => { probe.destroy(); resolve(true) })
