@@ -63,13 +63,19 @@ make_base_image() {
   fi
 }
 
-# unpack_debs DIR PACKAGE...: Debian's packages, unpacked and not installed.
+packages_of() { # packages_of GROUP: by name, of tools/packages.txt
+  awk -v group="$1" '$1 == group { print $2 }' tools/packages.txt
+}
+
+# unpack_debs DIR GROUP: Debian's packages of a group, unpacked and not installed, so that
+# none of their services is started.
 unpack_debs() {
-  local dir=$1 debs=$1.debs
-  shift
+  local dir=$1 debs=$1.debs packages
+  mapfile -t packages < <(packages_of "$2")
   rm -rf "$dir" "$debs"
   mkdir -p "$debs" "$dir"
-  (cd "$debs" && apt-get -q -o APT::Sandbox::User=root download "$@" >/dev/null) || return 1
+  download() { (cd "$debs" && apt-get -q -o APT::Sandbox::User=root download "${packages[@]}" >/dev/null); }
+  download || { apt-get -q update >/dev/null && download; } || return 1
   for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$dir"; done
   rm -rf "$debs"
 }
@@ -79,8 +85,7 @@ unpack_docker() {
   local peer=$1
   [ ! -x "$peer/usr/sbin/dockerd" ] || return 0
   step "unpacking docker.io, containerd and runc for comparison"
-  unpack_debs "$peer" docker.io containerd runc tini iptables libdevmapper1.02.1 libnetfilter-conntrack3 \
-    libnfnetlink0 libip6tc2 libip4tc2 libxtables12 libnftnl11
+  unpack_debs "$peer" peer || return 1
   ln -sf iptables-nft "$peer/usr/sbin/iptables"
   ln -sf ip6tables-nft "$peer/usr/sbin/ip6tables"
 }
@@ -119,5 +124,5 @@ CONF
 unpack_sshd() {
   [ ! -x "$1/usr/sbin/sshd" ] || return 0
   step "unpacking Debian's sshd for the tests"
-  unpack_debs "$1" openssh-server libwrap0 libnsl2 libtirpc3
+  unpack_debs "$1" sshd
 }

@@ -1,13 +1,15 @@
 // clients.test.mjs - the stock clients against Docker's engine and against Tabique, in one
 // run; see run. Every client drives every engine by itself and in its own time, and what
 // they answered is compared afterwards, scenario by scenario: the same, but for what
-// differences.mjs states. The CLI drives a third engine too: ours, with every container
-// behind the thick wall.
+// differences.mjs states. Where ours differs Docker is asked twice more: it has races of its
+// own. The CLI and docker-compose drive a third engine too: ours, with every container behind
+// the thick wall.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
+import { startRegistry } from '../api/lib/registry.mjs'
 import { Engine } from '../bench/engines.mjs'
 import { scenarios as cli, words } from './cli.mjs'
 import { projects } from './compose.mjs'
@@ -21,6 +23,8 @@ const build = process.env.TABIQUE_BUILD || path.join(top, 'build/release')
 const docker = process.env.CLIENTS_DOCKER || path.join(peer, 'usr/bin/docker')
 const wanted = (process.env.CLIENTS || '').split(' ').filter(Boolean)
 const engines = {}
+const registries = []
+const controls = path.basename(root) // Docker's control group
 let all // clients that are asked
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -34,8 +38,10 @@ before(async () => {
       '--listen', '127.0.0.1:9643', '--libexec-dir', path.join(build, 'libexec'), '--base-image', path.join(top, 'build/base-image.tar'), ...more])
   }
   const dir = path.join(root, 'docker')
+  fs.mkdirSync(dir)
+  fs.writeFileSync(path.join(dir, 'config.json'), JSON.stringify({ 'deprecated-key-path': path.join(dir, 'key.json') }))
   engines.docker = new Engine('docker', dir, path.join(peer, 'usr/sbin/dockerd'), [
-    '--data-root', path.join(dir, 'data'), '--exec-root', path.join(dir, 'run'), '--pidfile', path.join(dir, 'pid'),
+    '--config-file', path.join(dir, 'config.json'), '--cgroup-parent', controls, '--data-root', path.join(dir, 'data'), '--exec-root', path.join(dir, 'run'), '--pidfile', path.join(dir, 'pid'),
     '-H', `unix://${path.join(dir, 'engine.sock')}`, '--init-path', path.join(peer, 'usr/bin/tini-static')], {
     LD_LIBRARY_PATH: libraries, XTABLES_LIBDIR: path.join(peer, 'usr/lib/x86_64-linux-gnu/xtables'),
     PATH: `${peer}/usr/sbin:${peer}/usr/bin:${process.env.PATH}` })
@@ -44,11 +50,15 @@ before(async () => {
   await Promise.all(Object.values(engines).map((engine) => engine.ready()))
   const loaded = await command(engines.docker, [docker, 'load', '-q', '-i', path.join(top, 'build/base-image.tar')])
   assert.equal(loaded.code, 0, loaded.stderr)
+  for (const engine of Object.values(engines))
+    registries.push(await startRegistry(path.join(engine.root, 'registry'), { password: true, within: engine.child.pid }))
   all = askAll()
 }, { timeout: 120_000 })
 
 after(async () => {
   for (const engine of Object.values(engines)) if (engine.child.exitCode === null) await engine.stop().catch(() => {})
+  for (const registry of registries) await registry.stop()
+  for (const mount of fs.readFileSync('/proc/self/mounts', 'utf8').matchAll(/^\S+ (\S+) cgroup2? /gm)) try { fs.rmdirSync(path.join(mount[1], controls)) } catch { /* not there */ }
   fs.rmSync(root, { recursive: true, force: true })
 }, { timeout: 120_000 })
 
@@ -101,21 +111,22 @@ async function each(table, fn) {
   return answers
 }
 
-// What each client does to one engine: the answers by scenario.
+// What each client does to one engine: the answers by scenario; all of them, or one.
+const table = (all, name) => (name === undefined ? all : { [name]: all[name] })
 const clients = {
-  cli: (engine) => each(cli, (lines) => session(engine, lines, path.join(engine.root, 'dir'), [docker])),
-  compose: (engine) => each(projects, ({ files, steps }) => {
+  cli: (engine, name) => each(table(cli, name), (lines) => session(engine, lines, path.join(engine.root, 'dir'), [docker])),
+  compose: (engine, name) => each(table(projects, name), ({ files, steps }) => {
     const lines = steps.map((step) => ({ sorted: true, ...(typeof step === 'string' ? { line: step } : step) }))
     lines[0] = { ...lines[0], files: { ...files, ...lines[0].files } }
     return session(engine, lines, path.join(engine.root, 'project'), ['docker-compose', '--no-ansi'])
   }),
-  dockerpy: async (engine) => {
+  dockerpy: async (engine, name) => {
     const script = path.join(top, 'tests/clients/dockerpy.py')
-    const answer = await command(engine, ['/usr/bin/python3', script, engine.socket, '1.41'], { timeout: 500_000 })
+    const answer = await command(engine, ['/usr/bin/python3', script, engine.socket, '1.41', ...(name === undefined ? [] : [name])], { timeout: 500_000 })
     assert.equal(answer.code, 0, answer.stderr)
-    return Object.fromEntries(answer.stdout.trim().split('\n').map((line) => JSON.parse(line)).map(({ name, ...entry }) => [name, entry]))
+    return Object.fromEntries(answer.stdout.trim().split('\n').map((line) => JSON.parse(line)).map(({ name: scenario, ...entry }) => [scenario, entry]))
   },
-  dockerode: (engine) => each(dockerode, (fn) => fn(engine.socket).then((result) => ({ result: result ?? null }),
+  dockerode: (engine, name) => each(table(dockerode, name), (fn) => fn(engine.socket).then((result) => ({ result: result ?? null }),
     (error) => ({ error: [error.statusCode, error.reason, error.json?.message ?? String(error)] }))),
 }
 
@@ -124,7 +135,7 @@ const clients = {
 const asked = {} // client -> promise of { docker, process, ... }: the answers of each engine
 const time = (fn) => { const begun = Date.now(); return fn().then((answers) => ({ answers, seconds: (Date.now() - begun) / 1000 })) }
 async function ask(client) {
-  const names = client === 'cli' ? ['docker', 'process', 'hyperv'] : ['docker', 'process']
+  const names = client === 'cli' || client === 'compose' ? ['docker', 'process', 'hyperv'] : ['docker', 'process']
   const found = await Promise.all(names.map((name) => time(() => clients[client](engines[name]))))
   return Object.fromEntries(names.map((name, i) => [name, found[i]]))
 }
@@ -148,8 +159,12 @@ for (const client of Object.keys(clients)) {
     t.diagnostic(`seconds: docker ${docker.seconds}, ${Object.entries(walls).map(([wall, { seconds }]) => `${wall} ${seconds}`).join(', ')}`)
     for (const [wall, { answers }] of Object.entries(walls))
       for (const name of new Set([...Object.keys(docker.answers), ...Object.keys(answers)]))
-        await t.test(`${wall}: ${name}`, () => {
-          const found = judge.differences(`${client}, ${wall}: ${name}`, docker.answers[name], answers[name], roots)
+        await t.test(`${wall}: ${name}`, async () => {
+          let found = judge.differences(`${client}, ${wall}: ${name}`, docker.answers[name], answers[name], roots)
+          for (let i = 0; found.length > 0 && i < 2; i++) {
+            t.diagnostic(`${wall}: ${name}: Docker is asked again\n${found.join('\n')}`)
+            found = judge.differences(`${client}, ${wall}: ${name}`, (await clients[client](engines.docker, name))[name], answers[name], roots)
+          }
           assert.equal(found.length, 0, `\n${found.join('\n')}`)
         })
   })
@@ -160,6 +175,7 @@ if (wanted.length === 0)
   test('every stated difference was seen', () => { assert.deepEqual(judge.unseen(), []) })
 
 test('no engine leaves a process behind', async () => {
+  for (const registry of registries.splice(0)) await registry.stop()
   await Promise.all(Object.values(engines).map((engine) => engine.stop()))
   const left = fs.readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)).map((pid) => {
     try { return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ') } catch { return '' }

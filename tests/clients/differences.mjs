@@ -8,6 +8,7 @@ const anywhere = /^/
 // as they do: see tests/api/bad_requests.json for the same requests put to 26.1.
 const newer = 'newer engines of Docker\'s say it so'
 const newerStatus = 'newer engines of Docker\'s refuse it so: the fault is the request\'s'
+const isolation = 'Docker\'s engine has one wall on Linux, this one two'
 
 export const differences = [
   { where: anywhere, docker: /\bfailed to create shim task: OCI runtime create failed: runc create failed: (.*): unknown/, ours: 'failed to create task for container: $1', why: 'neither containerd nor runc stands between' },
@@ -38,9 +39,15 @@ export const differences = [
   { where: /limits and options/, docker: /(search example.org\n)(nameserver 8.8.8.8\n)/, ours: '$2$1', why: 'newer engines of Docker\'s write resolv.conf in this order' },
 
   // By design.
-  { where: /cli, \w+: build/, docker: /(Step \d+\/\d+ : (?!RUN)[^\n]*\n(?:Note:[^\n]*\n)?) ---> Running in <short>\nRemoving intermediate container <short>\n/g, ours: '$1', why: 'steps that only change the configuration need no container' },
+  { where: /(cli|compose), \w+: build/, docker: /(Step \d+\/\d+ : (?!RUN)[^\n]*\n(?:Note:[^\n]*\n)?) ---> Running in <short>\nRemoving intermediate container <short>\n/g, ours: '$1', why: 'steps that only change the configuration need no container' },
   { where: /archives?( of stopped)?\/result/, docker: '0o100640', ours: '0o640', why: 'an entry\'s type stands in its own field, as POSIX has it; Go before 1.9 wrote it into the mode too' },
   { where: /cli, hyperv: run: bad options/, docker: /No such container: nosuch/, ours: 'hyperv isolation does not support --pid=container: processes of another kernel cannot be shared', why: 'whoever it names, no other container\'s processes can be seen behind the thick wall' },
+  { where: /compose, \w+: isolation\/4 .*\/code/, docker: 1, ours: 0, why: isolation },
+  { where: /compose, \w+: isolation\/4/, docker: /^\n\n(\n--no-ansi [^\n]*\n[^]*)\.\.\. error\n[^]*Invalid isolation: "hyperv" - linux only supports 'default'[^]*/, ours: '$1... done\r', why: isolation },
+  { where: /compose, \w+: isolation\/5/, docker: /\nRemoving network project_default$/, ours: '$&\nRemoving project_one_1 ...\nRemoving project_one_1 ... done\r', why: isolation },
+  { where: /run: isolation\/[23] .*\/code/, docker: 125, ours: 0, why: isolation },
+  { where: /run: isolation/, docker: /[^]*Invalid isolation: "(hyperv|process)" - linux only supports 'default'[^]*/, ours: '', why: isolation },
+  { where: /run: isolation/, docker: /Invalid isolation: "nosuch" - linux only supports 'default'/, ours: 'invalid isolation mode: "nosuch": one of default, process and hyperv is expected', why: isolation },
 
   // Owed.
 ]
