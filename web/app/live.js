@@ -4,8 +4,8 @@
  * visible; watchers of the same source share it. Where the server's stream
  * carries its topic, that feeds it instead (stream.js), and asking stops.
  */
-import { createStore, useStore } from './store.js';
-import { useEffect, useState } from 'preact/hooks';
+import { createStore } from './store.js';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { session } from './session.js';
 import { serverNow, skew } from './api.js';
 
@@ -129,13 +129,29 @@ export function refreshAll(prefix) {
 
 if (globalThis.document) document.addEventListener('visibilitychange', () => { if (!document.hidden) refreshAll(''); });
 
-/** A moment that moves, for ages. @param {number} [every] */
+/** A moment that moves, for ages. */
 const ticks = createStore(serverNow());
 skew.watch(() => ticks.set(serverNow()));
 let ticking = 0;
-export function useNow() {
+function useTicks(take) {
+  const latest = useRef(take);
+  latest.current = take;
   useEffect(() => {
     if (!ticking) ticking = setInterval(() => { if (!document.hidden) ticks.set(serverNow()); }, 1000);
+    return ticks.watch((now) => latest.current(now));
   }, []);
-  return useStore(ticks);
+}
+/** The present moment, as often as it matters. @param {number} [every] ms */
+export function useNow(every = 1000) {
+  const step = (time) => Math.floor(time / every) * every;
+  const [now, setNow] = useState(() => step(ticks.get()));
+  useTicks((time) => setNow(step(time)));
+  return now;
+}
+/** What is said of the present moment; whoever says it is drawn anew only when it reads differently.
+ * @param {(now: number) => string} say @returns {string} */
+export function useSaid(say) {
+  const [, setText] = useState('');
+  useTicks((now) => setText(say(now)));
+  return say(ticks.get());
 }

@@ -1,16 +1,17 @@
 /* bits.js - the small parts views are made of. */
 import { html, useEffect, useMemo, useRef, useState } from '../app/html.js';
 import { t, age, dateTime, percent } from '../app/i18n.js';
-import { useNow } from '../app/live.js';
+import { useSaid } from '../app/live.js';
 import { go, link } from '../app/router.js';
 import { toast } from './overlay.js';
 import { Icon } from './icons.js';
 
 export function Age({ since }) {
-  const now = useNow();
-  if (!since) return '–';
-  return html`<time datetime=${since} title=${dateTime(since)}>${age((now - Date.parse(since)) / 1000)}</time>`;
+  const text = useSaid((now) => (since ? age((now - Date.parse(since)) / 1000) : '–'));
+  return since ? html`<time datetime=${since} title=${dateTime(since)}>${text}</time>` : text;
 }
+/** Without a title of its own, where the cell has one. */
+export const Since = ({ since }) => useSaid((now) => age((now - Date.parse(since)) / 1000));
 
 /** A line of the last values; the whole is decoration, the number stands beside it. */
 export function Sparkline({ values, max = 1, width = 72, height = 18 }) {
@@ -50,7 +51,9 @@ export function Choice({ value, options, onChange, label }) {
 
 /* Of thousands of containers, and drawn anew with every turn of a live page: only when one has changed. */
 export function Select({ value, options, onChange, label }) {
-  const drawn = useMemo(() => options.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`), [value, options.join('\n')]);
+  const kept = useRef(options);
+  if (kept.current !== options && (kept.current.length !== options.length || options.some(([key, text], i) => key !== kept.current[i][0] || text !== kept.current[i][1]))) kept.current = options;
+  const drawn = useMemo(() => kept.current.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`), [value, kept.current]);
   return html`<select aria-label=${label} value=${value} onChange=${(event) => onChange(event.target.value)}>${drawn}</select>`;
 }
 

@@ -4,29 +4,34 @@ import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from '../
 import { t, bytes, number, age, dateTime, language, percent } from '../app/i18n.js';
 import { visible, fold } from '../app/text.js';
 import { by, matches, processKey, rowKey, treeOrder } from '../app/processes.js';
-import { Table, TreeCell } from './table.js';
+import { Since } from './bits.js';
+import { Table, TreeCell, useKept } from './table.js';
 import { isThick } from './wall.js';
 
 /** The rows of one side as they stand there. @param {any[]} rows @param {'container'|'host'} side */
-export function useSide(rows, side, { tree, sort, search, closed }) {
-  return useMemo(() => {
-    const text = fold(search.trim());
-    const [key, descending] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
-    const order = by(key, descending);
-    const list = rows.filter((row) => row[side]);
-    const own = (row) => (row.relation === 'host-only' ? 1 : 0);
-    if (!tree || text) {
-      return list.filter((row) => matches(row[side], text)).sort((a, b) => own(a) - own(b) || order(a[side], b[side]))
-        .map((row) => ({ row, depth: 0, children: 0 }));
-    }
-    return treeOrder(list, { pid: (r) => r[side].pid, ppid: (r) => r[side].ppid, compare: (a, b) => own(a) - own(b) || order(a[side], b[side]), closed, key: rowKey })
-      .map(({ item, depth, children }) => ({ row: item, depth, children }));
-  }, [rows, side, tree, sort, search, closed]);
+export function useSide(rows, side, how) {
+  const { tree, sort, search, closed } = how;
+  return useKept(useMemo(() => inOrder(rows, side, how), [rows, side, tree, sort, search, closed]), entryRow);
+}
+const entryRow = (e) => e.row;
+
+function inOrder(rows, side, { tree, sort, search, closed }) {
+  const text = fold(search.trim());
+  const [key, descending] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
+  const order = by(key, descending);
+  const list = rows.filter((row) => row[side]);
+  const own = (row) => (row.relation === 'host-only' ? 1 : 0);
+  if (!tree || text) {
+    return list.filter((row) => matches(row[side], text)).sort((a, b) => own(a) - own(b) || order(a[side], b[side]))
+      .map((row) => ({ row, depth: 0, children: 0 }));
+  }
+  return treeOrder(list, { pid: (r) => r[side].pid, ppid: (r) => r[side].ppid, compare: (a, b) => own(a) - own(b) || order(a[side], b[side]), closed, key: rowKey })
+    .map(({ item, depth, children }) => ({ row: item, depth, children }));
 }
 
 /* The same as long as nothing in them differs: what only lights up leaves the rows alone.
  * Made outside the pane, whose markup they would keep (see table.js). */
-function useColumns(side, closed, marks, at, moment, toggle) {
+function useColumns(side, closed, marks, moment, toggle) {
   return useMemo(() => [
     { key: 'pid', label: t('process.pid'), width: (w) => (w < 260 ? 54 : 72), align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.row[side].pid}</span>` },
     { key: 'name', label: t('process.name'), sort: true, render: (e) => {
@@ -42,21 +47,20 @@ function useColumns(side, closed, marks, at, moment, toggle) {
     { key: 'cpuPercent', label: t('cpu'), width: 66, min: 390, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : percent(e.row[side].cpuPercent)) },
     { key: 'memoryBytes', label: t('memory'), width: 84, min: 450, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : bytes(e.row[side].memoryBytes)) },
     { key: 'threads', label: t('process.threads'), width: 62, min: 680, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => number(e.row[side].threads || 0) },
-    { key: 'startedAt', label: t('process.age'), width: 82, min: 570, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => age((at - Date.parse(e.row[side].startedAt)) / 1000), title: (e) => dateTime(e.row[side].startedAt) },
-  ], [side, closed, marks, at, moment, language.get()]);
+    { key: 'startedAt', label: t('process.age'), width: 82, min: 570, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? age((moment - Date.parse(e.row[side].startedAt)) / 1000) : html`<${Since} since=${e.row[side].startedAt} />`), title: (e) => dateTime(e.row[side].startedAt) },
+  ], [side, closed, marks, moment, language.get()]);
 }
 
 /**
  * @param {{title: any, label: string, side: 'container'|'host', entries: any[], api: any, onView: () => void, lit: string|null, chosen: string|null,
  *   onHover: (key: string|null) => void, onChoose: (row: any) => void, onOpen?: (row: any) => void, closed: Set<string>, onClose: (key: string) => void,
- *   sort: string, onSort: (key: string) => void, empty: any, loading: boolean, fresh: (key: string) => boolean, marks?: Map<string, string>, now: number, moment: number|null}} props
+ *   sort: string, onSort: (key: string) => void, empty: any, loading: boolean, fresh: (key: string) => boolean, marks?: Map<string, string>, moment: number|null}} props
  */
 export function Pane(props) {
   const { side, entries, lit, fresh, marks, moment, closed } = props;
-  const at = moment ?? props.now;
   const toggle = useRef(props.onClose);
   toggle.current = props.onClose;
-  const columns = useColumns(side, closed, marks, at, moment, toggle);
+  const columns = useColumns(side, closed, marks, moment, toggle);
   return html`<section class=${'pane ' + side} aria-label=${props.label}>
     <header class="pane-head">${props.title}<span class="pane-count">${t('processes.count', { n: entries.length })}</span></header>
     <${Table} label=${props.label} columns=${columns} rows=${entries} rowKey=${entryKey} api=${props.api} onView=${props.onView} sort=${props.sort} onSort=${props.onSort}

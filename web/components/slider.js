@@ -22,7 +22,7 @@ export function stops(marks) {
 /** @param {{span: string, at: number|null, marks: any, playing: boolean, speed: number, pinned: number|null, onSpan: (s: string) => void,
  *   onAt: (at: number|null) => void, onPlaying: (p: boolean) => void, onSpeed: (s: number) => void, range: {since: number, until: number}}} props */
 export function TimeSlider({ span, at, marks, playing, speed, pinned, onSpan, onAt, onPlaying, onSpeed, range }) {
-  const now = useNow();
+  const now = useNow(5000);
   const { since, until } = range;
   const place = (time) => Math.max(0, Math.min(1000, ((time - since) / (until - since)) * 1000));
   const points = useMemo(() => stops(marks), [marks]);

@@ -19,8 +19,9 @@ export function useRowHeight() {
 
 let serial = 0;
 const none = {};
-/* So many rows at a time come and go, and stand ready above and below what is in sight. */
-const STEP = 4, AHEAD = 8;
+/* So many rows at a time come and go, and stand ready above and below what is in sight: each
+ * change costs style, layout and paint of the whole table, whether one row comes or eight. */
+const STEP = 8, AHEAD = 12;
 
 /* One row. While one scrolls it is given the same again and again, and is left alone. */
 const Row = memo(({ row, id, i, active, selected, look, shown, selects, hovers, hands }) => html`<tr id=${id} aria-rowindex=${i + 2} aria-selected=${active ? 'true' : 'false'} class=${(active ? 'active ' : '') + (selected ? 'selected ' : '') + look}
@@ -30,6 +31,23 @@ const Row = memo(({ row, id, i, active, selected, look, shown, selects, hovers, 
     ${selects && html`<td class="check"><input type="checkbox" tabindex="-1" aria-label=${t('table.select')} checked=${selected} onChange=${() => hands.current.toggle(row)} /></td>`}
     ${shown.map((column) => html`<td key=${column.key} class=${column.align ?? ''} title=${column.title?.(row)}>${column.render(row, i)}</td>`)}
   </tr>`);
+
+/** A list whose entries ({depth, children} and what `of` tells) are made anew with every turn: one that says what it said
+ * is the same again, and so is the whole list, so that nothing is drawn again for it.
+ * @param {any[]} list @param {(entry: any) => any} of */
+export function useKept(list, of) {
+  const before = useRef({ list: /** @type {any[]} */ ([]), by: new Map() });
+  return useMemo(() => {
+    const old = before.current;
+    const kept = list.map((entry) => {
+      const was = old.by.get(of(entry));
+      return was && was.depth === entry.depth && was.children === entry.children ? was : entry;
+    });
+    if (kept.length === old.list.length && kept.every((entry, i) => entry === old.list[i])) return old.list;
+    before.current = { list: kept, by: new Map(kept.map((entry) => [of(entry), entry])) };
+    return kept;
+  }, [list]);
+}
 
 /* What lives longer than one turn is made here, out of reach of a table's properties: a
  * function that is kept keeps all that stood around it, and markup among that (a title, say)

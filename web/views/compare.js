@@ -1,10 +1,10 @@
 /* compare.js - container and host, side by side: what is the same process, what
  * only one side sees, and why. Now, or at a moment that is past. */
-import { html, useEffect, useMemo, useRef, useState } from '../app/html.js';
-import { t, has, bytes, dateTime, percent, number } from '../app/i18n.js';
+import { html, memo, useEffect, useMemo, useRef, useState } from '../app/html.js';
+import { t, has, bytes, dateTime, language, percent, number } from '../app/i18n.js';
 import { tabique } from '../app/api.js';
 import { useLive, useNow } from '../app/live.js';
-import { useContainers } from '../app/sources.js';
+import { useNames } from '../app/sources.js';
 import { link, setQuery, go } from '../app/router.js';
 import { can } from '../app/session.js';
 import { csv, visible, imageName } from '../app/text.js';
@@ -34,21 +34,21 @@ function useComparison(id, scope, at) {
 const moment = (text) => { const time = text ? Date.parse(text) : NaN; return Number.isNaN(time) ? null : time; };
 
 export default function Compare({ id = '', query }) {
-  const containers = useContainers();
-  const list = containers.data?.containers ?? [];
+  const { names: list, known } = useNames();
   useEffect(() => {
     if (id || !list.length) return;
     const first = list.find((c) => c.state === 'running') ?? list[0];
     go(link('/compare/' + encodeURIComponent(first.name), query), { replace: true });
-  }, [id, containers.data]);
-  if (!id) return containers.data && !list.length
+  }, [id, list]);
+  if (!id) return known && !list.length
     ? html`<div class="view"><${Head} title=${t('nav.compare')} /><${Empty} title=${t('compare.nothing')} text=${t('compare.nothing.text')}><a class="button primary" href=${link('/containers/new')}>${t('create.title')}</a></${Empty}></div>`
     : html`<div class="view"><${Head} title=${t('nav.compare')} /></div>`;
   return html`<${Comparison} id=${id} query=${query} containers=${list} />`;
 }
 
-function Comparison({ id, query, containers }) {
-  const now = useNow();
+/* What the list of containers tells every second is nothing to a comparison, as long as they are called and stand as before. */
+const Comparison = memo(({ id, query, containers }) => {
+  const now = useNow(5000);
   const { kernelThreads } = useStore(settings);
   const at = moment(query.at), pin = moment(query.pin);
   const scope = query.others === 'shown' ? 'host' : 'container';
@@ -71,7 +71,7 @@ function Comparison({ id, query, containers }) {
     const end = Math.ceil(Date.now() / 5000) * 5000;
     const until = at !== null && at < end - width ? Math.min(end, at + width / 2) : end;
     return (frozen.current = { span, since: until - width, until });
-  }, [span, at === null ? Math.floor(now / 5000) : at]);
+  }, [span, at === null ? now : at]);
   const marks = useLive(['marks', id, span, at !== null ? range.until : 0], () => tabique.marks({ container: id, since: new Date(range.since).toISOString(), until: new Date(range.until).toISOString(), buckets: 240 }), { interval: at === null ? 5000 : 0 });
   const lastMarks = useRef(/** @type {any} */ (null));
   if (marks.data) lastMarks.current = marks.data;
@@ -153,20 +153,22 @@ function Comparison({ id, query, containers }) {
     { keys: ']', label: t('compare.focusRight'), run: () => hostApi.current?.focus() },
   ]);
   const wallLabel = t('compare.wall.' + (isolation === 'hyperv' ? 'hyperv' : 'process'));
-  const paneProps = { lit, chosen: chosenKey, onHover: setLit, onChoose: choose, closed, sort, fresh, marks: diffMarks, now, moment: at,
+  const paneProps = { lit, chosen: chosenKey, onHover: setLit, onChoose: choose, closed, sort, fresh, marks: diffMarks, moment: at,
     onClose: (key) => { const next = new Set(closed); if (!next.delete(key)) next.add(key); setClosed(next); },
     onSort: (key) => setQuery({ sort: key, flat: '1' }), onView: redraw, loading: one.loading && !data };
   const emptySide = (side) => found.text ? html`<span class="not-here">${t(side === 'container' ? 'search.notInside' : 'search.notOnHost', { text: visible(search) })}</span>`
     : side === 'container' ? t('compare.empty.' + (data?.container.state === 'running' ? 'running' : 'stopped')) : isolation === 'hyperv' ? t('compare.empty.host.vm') : t('compare.empty.host');
   const others = containers.filter((c) => c.name !== id && c.id !== id);
-  const picker = (value, onChange, label, extra = []) => html`<${Select} label=${label} value=${value} onChange=${onChange} options=${[...extra, ...containers.map((c) => [c.name, `${visible(c.name)} · ${t('wall.' + c.isolation)}${c.state === 'running' ? '' : ' · ' + t('state.' + c.state)}`])]} />`;
+  const choices = useMemo(() => containers.map((c) => [c.name, `${visible(c.name)} · ${t('wall.' + c.isolation)}${c.state === 'running' ? '' : ' · ' + t('state.' + c.state)}`]), [containers, language.get()]);
+  const seconds = useMemo(() => [['', t('compare.onlyHost')], ...choices], [choices]);
+  const picker = (value, onChange, label, options) => html`<${Select} label=${label} value=${value} onChange=${onChange} options=${options} />`;
   const image = (ref) => containers.find((c) => c.name === ref || c.id === ref)?.imageId;
   const sameImage = query.with && image(id) && image(id) === image(query.with);
   const nameOf = containers.find((c) => c.id === id || c.id.startsWith(id) && id.length >= 12)?.name ?? id;
 
   return html`<div class=${'view compare-view' + (at !== null ? ' past' : '')}>
-    <${Head} title=${t('nav.compare')} sub=${html`<span class="compare-pick">${picker(nameOf, (name) => go(link('/compare/' + encodeURIComponent(name), { ...query, with: query.with === name ? '' : query.with })), t('compare.pick'))}
-        ${others.length > 0 && html`<span class="quiet-text words">${t('compare.and')}</span>${picker(query.with ?? '', (name) => setQuery({ with: name === nameOf ? '' : name }), t('compare.second'), [['', t('compare.onlyHost')]])}`}</span>`}>
+    <${Head} title=${t('nav.compare')} sub=${html`<span class="compare-pick">${picker(nameOf, (name) => go(link('/compare/' + encodeURIComponent(name), { ...query, with: query.with === name ? '' : query.with })), t('compare.pick'), choices)}
+        ${others.length > 0 && html`<span class="quiet-text words">${t('compare.and')}</span>${picker(query.with ?? '', (name) => setQuery({ with: name === nameOf ? '' : name }), t('compare.second'), seconds)}`}</span>`}>
       <button type="button" onClick=${() => data && copyText(ticket(), t('compare.ticket.done'))} title=${t('compare.ticket')} aria-label=${t('compare.ticket')}><${Icon} name="copy" /><span class="words">${t('compare.ticket')}</span></button>
       <${Menu} quiet=${false} title=${t('export')} label=${html`<${Icon} name="download" /><span class="words">${t('export')}</span>`} items=${[
         { label: t('compare.link'), icon: 'link', run: () => data && copyText(shareLink(), t('compare.link.done')) },
@@ -198,7 +200,7 @@ function Comparison({ id, query, containers }) {
     <${Detail} row=${current} gone=${gone && at === null} id=${id} containers=${containers} past=${at !== null} onClose=${() => setChosen(null)} diff=${diff} pin=${pin} at=${at} onUnpin=${pinNow} data=${data} />
     <${TimeSlider} span=${span} at=${at} range=${range} marks=${lastMarks.current} playing=${playing} speed=${speed} pinned=${pin} onSpan=${(s) => setQuery({ span: s === '1h' ? '' : s })} onAt=${setAt} onPlaying=${setPlaying} onSpeed=${setSpeed} />
   </div>`;
-}
+});
 
 /** The strip below: the process that is chosen, or what changed between two moments, or what is counted. */
 function Detail({ row, gone, id, containers, past, onClose, diff, pin, at, onUnpin, data }) {

@@ -1,33 +1,34 @@
 /* host.js - every process of the host, and whose it is. */
-import { html, useMemo, useState } from '../app/html.js';
-import { t, bytes, percent, number, age, dateTime, localInput } from '../app/i18n.js';
+import { html, useMemo, useRef, useState } from '../app/html.js';
+import { t, bytes, percent, number, age, dateTime, language, localInput } from '../app/i18n.js';
 import { tabique } from '../app/api.js';
-import { useLive, useNow } from '../app/live.js';
-import { useContainers } from '../app/sources.js';
+import { useLive } from '../app/live.js';
+import { useNames } from '../app/sources.js';
 import { link, setQuery } from '../app/router.js';
 import { fold, visible, csv } from '../app/text.js';
 import { by, matches, processKey, treeOrder } from '../app/processes.js';
 import { settings, changeSettings } from '../app/settings.js';
 import { useStore } from '../app/store.js';
-import { Choice, CopyButton, Filterbar, Head, Problem, Search, Select, Toggle, openView, saveAs, useFresh } from '../components/bits.js';
-import { Columns, Table, TreeCell } from '../components/table.js';
+import { Choice, CopyButton, Filterbar, Head, Problem, Search, Select, Since, Toggle, openView, saveAs, useFresh } from '../components/bits.js';
+import { Columns, Table, TreeCell, useKept } from '../components/table.js';
 import { Menu } from '../components/overlay.js';
 import { WallBadge } from '../components/wall.js';
 import { Icon } from '../components/icons.js';
 import { argumentsOf } from '../components/panes.js';
 
+const entryProcess = (e) => e.p;
+
 export default function Host({ query }) {
-  const now = useNow();
   const { kernelThreads } = useStore(settings);
   const at = query.at && !Number.isNaN(Date.parse(query.at)) ? query.at : '';
   const live = useLive(['host-processes', at], () => tabique.hostProcesses(at ? { at } : undefined), { interval: at ? 0 : 2000, topic: at ? null : { topic: 'host-processes', interval_ms: 2000 } });
-  const containers = useContainers();
-  const owners = useMemo(() => new Map((containers.data?.containers ?? []).map((c) => [c.id, c])), [containers.data]);
+  const { names } = useNames();
+  const owners = useMemo(() => new Map(names.map((c) => [c.id, c])), [names]);
   const [closed, setClosed] = useState(/** @type {Set<string>} */ (new Set()));
   const [active, setActive] = useState(/** @type {any} */ (null));
   const flat = query.flat === '1', sort = query.sort ?? 'pid', owner = query.owner ?? '';
   const all = live.data?.processes ?? [];
-  const entries = useMemo(() => {
+  const entries = useKept(useMemo(() => {
     const text = fold((query.q ?? '').trim());
     const found = all.filter((p) => (kernelThreads || !p.kernelThread) && matches(p, text) &&
       (owner === '' || (owner === 'none' ? !p.containerId : owner === 'container' ? p.containerId && !p.worker : owner === 'vm' ? p.worker : p.containerId === owner)));
@@ -35,7 +36,7 @@ export default function Host({ query }) {
     const order = by(key, descending);
     if (flat || text || owner) return [...found].sort(order).map((p) => ({ p, depth: 0, children: 0 }));
     return treeOrder(found, { pid: (p) => p.pid, ppid: (p) => p.ppid, compare: order, closed, key: processKey }).map(({ item, depth, children }) => ({ p: item, depth, children }));
-  }, [all, query.q, owner, sort, flat, closed, kernelThreads]);
+  }, [all, query.q, owner, sort, flat, closed, kernelThreads]), entryProcess);
   const fresh = useFresh(all, processKey, !!live.data && !at);
   const ownerOf = (p) => {
     const c = p.containerId ? owners.get(p.containerId) : null;
@@ -43,11 +44,12 @@ export default function Host({ query }) {
     if (p.containerId) return html`<a class="owner" href=${link('/compare/' + encodeURIComponent(c?.name ?? p.containerId))}><${WallBadge} isolation=${c?.isolation ?? 'process'} word=${false} /> ${visible(c?.name ?? p.containerId.slice(0, 12))}</a>`;
     return html`<span class="quiet-text">${p.kernelThread ? t('owner.kernel') : '–'}</span>`;
   };
-  const toggle = (key) => { const next = new Set(closed); if (!next.delete(key)) next.add(key); setClosed(next); };
+  const toggle = useRef(/** @type {any} */ (null));
+  toggle.current = (key) => { const next = new Set(closed); if (!next.delete(key)) next.add(key); setClosed(next); };
   const shown = active && all.find((p) => processKey(p) === processKey(active));
-  const columns = [
+  const columns = useMemo(() => [
     { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.p.pid}</span>` },
-    { key: 'name', label: t('process.name'), sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(processKey(e.p))} onToggle=${() => toggle(processKey(e.p))} label=${visible(e.p.name)}
+    { key: 'name', label: t('process.name'), sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(processKey(e.p))} onToggle=${() => toggle.current(processKey(e.p))} label=${visible(e.p.name)}
         body=${html`<span class="process-name">${visible(e.p.name)}</span><span class="process-args">${argumentsOf(e.p)}</span>`} />`, title: (e) => visible(e.p.command) },
     { key: 'containerId', label: t('owner'), width: (w) => (w < 520 ? 120 : 190), sort: true, min: 340, render: (e) => ownerOf(e.p) },
     { key: 'ppid', label: t('process.parent'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, off: true, render: (e) => html`<span class="mono">${e.p.ppid}</span>` },
@@ -56,8 +58,8 @@ export default function Host({ query }) {
     { key: 'cpuPercent', label: t('cpu'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 420, render: (e) => (at ? '–' : percent(e.p.cpuPercent)) },
     { key: 'memoryBytes', label: t('memory'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 600, render: (e) => (at ? '–' : bytes(e.p.memoryBytes)) },
     { key: 'threads', label: t('process.threads'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 1000, render: (e) => number(e.p.threads) },
-    { key: 'startedAt', label: t('process.age'), width: 88, align: /** @type {'end'} */ ('end'), sort: true, min: 820, render: (e) => age(((at ? Date.parse(at) : now) - Date.parse(e.p.startedAt)) / 1000), title: (e) => dateTime(e.p.startedAt) },
-  ];
+    { key: 'startedAt', label: t('process.age'), width: 88, align: /** @type {'end'} */ ('end'), sort: true, min: 820, render: (e) => (at ? age((Date.parse(at) - Date.parse(e.p.startedAt)) / 1000) : html`<${Since} since=${e.p.startedAt} />`), title: (e) => dateTime(e.p.startedAt) },
+  ], [owners, closed, at, language.get()]);
   return html`<div class=${'view' + (at ? ' past' : '')}>
     <${Head} title=${t('nav.host')} sub=${live.data ? t('host.shown', { n: entries.length, all: all.length }) : ''}>
       ${at && html`<button type="button" class="primary" onClick=${() => setQuery({ at: '' })}>${t('slider.goLive')}</button>`}

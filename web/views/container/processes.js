@@ -1,50 +1,53 @@
 /* processes.js - a container's processes as a live tree. */
-import { html, useMemo, useState } from '../../app/html.js';
-import { t, bytes, percent, number, age, dateTime } from '../../app/i18n.js';
+import { html, useMemo, useRef, useState } from '../../app/html.js';
+import { t, bytes, percent, number, dateTime, language } from '../../app/i18n.js';
 import { tabique } from '../../app/api.js';
-import { useLive, useNow } from '../../app/live.js';
+import { useLive } from '../../app/live.js';
 import { link, setQuery } from '../../app/router.js';
 import { can } from '../../app/session.js';
 import { fold, visible } from '../../app/text.js';
 import { by, matches, processKey, treeOrder } from '../../app/processes.js';
-import { Choice, CopyButton, Empty, Filterbar, Problem, Search, useFresh } from '../../components/bits.js';
-import { Table, TreeCell } from '../../components/table.js';
+import { Choice, CopyButton, Empty, Filterbar, Problem, Search, Since, useFresh } from '../../components/bits.js';
+import { Table, TreeCell, useKept } from '../../components/table.js';
 import { Menu, attempt, confirm } from '../../components/overlay.js';
 import { Icon } from '../../components/icons.js';
 import { argumentsOf } from '../../components/panes.js';
 
+const entryProcess = (e) => e.p;
+
 export default function Processes({ container: c, query }) {
-  const now = useNow();
   const running = c.state === 'running' || c.state === 'paused';
   const live = useLive(running ? ['processes', c.id] : null, () => tabique.processes(c.id), { interval: 1000, topic: { topic: 'processes', container: c.id } });
   const [closed, setClosed] = useState(/** @type {Set<string>} */ (new Set()));
   const [active, setActive] = useState(/** @type {any} */ (null));
   const flat = query.flat === '1', sort = query.sort ?? 'pid';
   const all = live.data?.processes ?? [];
-  const entries = useMemo(() => {
+  const entries = useKept(useMemo(() => {
     const text = fold((query.q ?? '').trim());
     const found = all.filter((p) => matches(p, text));
     const [key, descending] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
     if (flat || text) return [...found].sort(by(key, descending)).map((p) => ({ p, depth: 0, children: 0 }));
     return treeOrder(found, { pid: (p) => p.pid, ppid: (p) => p.ppid, compare: by(key, descending), closed, key: processKey }).map(({ item, depth, children }) => ({ p: item, depth, children }));
-  }, [all, query.q, sort, flat, closed]);
+  }, [all, query.q, sort, flat, closed]), entryProcess);
   const fresh = useFresh(all, processKey, !!live.data);
+  const hand = useRef(/** @type {any} */ (null));
   const signal = async (p, name) => {
     const ok = name !== 'KILL' || await confirm({ title: t('signal.title', { name: visible(p.name), pid: p.pid }), text: t('signal.kill'), action: t('signal.send', { signal: name }), danger: true });
     if (ok) attempt(() => tabique.signal(c.id, p.pid, p.startedAt, name), t('signal.done', { signal: name, name: visible(p.name) }));
   };
-  const columns = [
+  hand.current = { signal, toggle: (key) => { const next = new Set(closed); if (!next.delete(key)) next.add(key); setClosed(next); } };
+  const columns = useMemo(() => [
     { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.p.pid}</span>` },
-    { key: 'name', label: t('process.name'), sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(processKey(e.p))} label=${visible(e.p.name)} onToggle=${() => { const next = new Set(closed); if (!next.delete(processKey(e.p))) next.add(processKey(e.p)); setClosed(next); }} body=${html`<span class="process-name">${visible(e.p.name)}</span><span class="process-args">${argumentsOf(e.p)}</span>`} />`, title: (e) => visible(e.p.command) },
+    { key: 'name', label: t('process.name'), sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(processKey(e.p))} label=${visible(e.p.name)} onToggle=${() => hand.current.toggle(processKey(e.p))} body=${html`<span class="process-name">${visible(e.p.name)}</span><span class="process-args">${argumentsOf(e.p)}</span>`} />`, title: (e) => visible(e.p.command) },
     { key: 'hostPid', label: t('process.onHost'), width: 90, align: /** @type {'end'} */ ('end'), sort: true, min: 560, render: (e) => html`<span class="mono">${c.isolation === 'hyperv' ? '–' : e.p.hostPid ?? '–'}</span>` },
     { key: 'user', label: t('process.user'), width: 90, sort: true, min: 680, render: (e) => html`<span class="cut">${visible(e.p.user)}</span>` },
     { key: 'state', label: t('process.state'), width: 62, sort: true, min: 860, render: (e) => html`<span title=${t('processState.' + e.p.state)}>${e.p.state}</span>` },
     { key: 'cpuPercent', label: t('cpu'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 380, render: (e) => percent(e.p.cpuPercent) },
     { key: 'memoryBytes', label: t('memory'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 480, render: (e) => bytes(e.p.memoryBytes) },
     { key: 'threads', label: t('process.threads'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 940, render: (e) => number(e.p.threads) },
-    { key: 'startedAt', label: t('process.age'), width: 88, align: /** @type {'end'} */ ('end'), sort: true, min: 760, render: (e) => age((now - Date.parse(e.p.startedAt)) / 1000), title: (e) => dateTime(e.p.startedAt) },
-    { key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (e) => can('operate') && html`<${Menu} title=${t('signal.menu') + ' ' + visible(e.p.name)} label=${html`<${Icon} name="signal" />`} items=${['TERM', 'HUP', 'INT', 'STOP', 'CONT', 'KILL'].map((name) => ({ label: 'SIG' + name, danger: name === 'KILL', run: () => signal(e.p, name) }))} />` },
-  ];
+    { key: 'startedAt', label: t('process.age'), width: 88, align: /** @type {'end'} */ ('end'), sort: true, min: 760, render: (e) => html`<${Since} since=${e.p.startedAt} />`, title: (e) => dateTime(e.p.startedAt) },
+    { key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (e) => can('operate') && html`<${Menu} title=${t('signal.menu') + ' ' + visible(e.p.name)} label=${html`<${Icon} name="signal" />`} items=${['TERM', 'HUP', 'INT', 'STOP', 'CONT', 'KILL'].map((name) => ({ label: 'SIG' + name, danger: name === 'KILL', run: () => hand.current.signal(e.p, name) }))} />` },
+  ], [c.id, c.isolation, closed, language.get()]);
   if (!running) return html`<${Empty} title=${t('compare.empty.stopped')} text=${t('processes.past')}><a class="button" href=${link('/compare/' + encodeURIComponent(c.name), { at: c.finishedAt ? new Date(Date.parse(c.finishedAt) - 1000).toISOString() : '' })}>${t('processes.look')}</a></${Empty}>`;
   return html`<${Filterbar}><${Search} value=${query.q ?? ''} label=${t('host.search')} onChange=${(q) => setQuery({ q })} />
       <${Choice} label=${t('compare.layout')} value=${flat ? 'flat' : 'tree'} onChange=${(v) => setQuery({ flat: v === 'flat' ? '1' : '' })} options=${[['tree', t('compare.tree'), 'tree'], ['flat', t('compare.flat'), 'list']]} /><span class="quiet-text">${t('processes.count', { n: all.length })}</span></${Filterbar}>
