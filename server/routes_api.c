@@ -74,6 +74,7 @@ static int api_info(struct request *request)
     json_add_int(pool, "wanted", machines.wanted);
     json_add_int(pool, "ready", machines.ready);
     json_add_int(pool, "memoryBytes", (int64_t)machines.memory_bytes);
+    json_add_int(pool, "stagedBytes", (int64_t)machines.staged_bytes);
     json_add_string(json, "defaultIsolation", info.default_isolation);
     json_add_string(json, "samplerSource", sampler_source(engine_sampler(engine)));
     json_add_int(json, "sampleIntervalMs",

@@ -262,6 +262,8 @@ int system_metrics(struct request *request)
     single(&out, "tabique_vm_pool_wanted", "gauge", "Virtual machines to be kept warm", pool.wanted);
     single(&out, "tabique_vm_pool_ready", "gauge", "Virtual machines that wait for a container", pool.ready);
     single(&out, "tabique_vm_pool_memory_bytes", "gauge", "Memory that they share with nobody", (double)pool.memory_bytes);
+    single(&out, "tabique_vm_staged_bytes", "gauge", "Memory of the template staged for the image started last",
+           (double)pool.staged_bytes);
     single(&out, "machine_cpu_cores", "gauge", "CPUs of the host", machine.cpus);
     single(&out, "machine_memory_bytes", "gauge", "Memory of the host", (double)machine.memory);
     write_http(&out, request_server(request));

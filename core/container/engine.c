@@ -677,7 +677,8 @@ void engine_pool(struct engine *engine, struct engine_pool *ret)
     struct machine_pool_info info;
 
     machine_pool_info(engine->machine_pool, &info);
-    *ret = (struct engine_pool){.wanted = info.wanted, .ready = info.ready, .memory_bytes = info.memory_bytes};
+    *ret = (struct engine_pool){.wanted = info.wanted, .ready = info.ready, .memory_bytes = info.memory_bytes,
+                                .staged_bytes = info.staged_bytes};
 }
 
 void engine_info(struct engine *engine, struct engine_info *ret)

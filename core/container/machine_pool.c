@@ -30,6 +30,7 @@
 #define MAKE_NS (300 * NS_PER_SEC) /* at a small share of a busy host's time */
 #define PAUSE_FIRST_NS NS_PER_SEC
 #define PAUSE_MAX_NS (300 * NS_PER_SEC)
+#define FIXED_FDS 3 /* polled before the members' */
 #define REHEARSALS 2 /* that may fail for a reason of their own; then it is what they rehearse */
 
 struct member {
@@ -57,6 +58,11 @@ struct machine_pool {
     char *unfit;   /* the image of one that could not be rehearsed: it is not expected again */
     int removals;  /* inotify: on the disk of the image that is expected */
     int watched;
+    struct shim_stage *staged; /* what those start from for whom no machine waits; NULL: none */
+    struct shim_stage *staging; /* the pool's thread only, as the three below */
+    char *staging_cgroup;
+    unsigned staging_for; /* the expectation that was staged last, however it ended */
+    int64_t staging_ns;
 };
 
 static void wake(struct machine_pool *pool)
@@ -171,9 +177,14 @@ static struct plan *plan_copy(const struct plan *plan)
     return plan_decode(encoded.data, encoded.length, &copy) < 0 ? NULL : copy;
 }
 
-/* Takes next; NULL: nobody knows. */
+/* Takes next; NULL: nobody knows. What is staged stays until there is another: its image
+ * may come again. */
 static void expect_locked(struct machine_pool *pool, struct plan *next)
 {
+    if (!next) {
+        shim_stage_put(pool->staged);
+        pool->staged = NULL;
+    }
     plan_free(pool->next);
     pool->next = next;
     pool->expectation++;
@@ -235,14 +246,11 @@ static struct plan *expected(struct machine_pool *pool, unsigned *ret_number)
 
 /* --- keeping it full; in the pool's thread ------------------------------------------------ */
 
-static int begin_one(struct machine_pool *pool, const struct machines_info *machines, struct error *err)
+/* Of a shim without a container. */
+static struct shim_spec nobodys_spec(const struct machine_pool *pool, const struct machines_info *machines, char id[ID_LENGTH + 1])
 {
-    struct member member = {0};
-    char id[ID_LENGTH + 1];
-    int r;
-
     random_id(id);
-    const struct shim_spec spec = {
+    return (struct shim_spec){
         .program = pool->shim_program,
         .id = id,
         .dir = "/",
@@ -252,6 +260,15 @@ static int begin_one(struct machine_pool *pool, const struct machines_info *mach
         .machines_dir = machines->dir,
         .machine_memory_fd = machines->memory_fd,
     };
+}
+
+static int begin_one(struct machine_pool *pool, const struct machines_info *machines, struct error *err)
+{
+    struct member member = {0};
+    char id[ID_LENGTH + 1];
+    const struct shim_spec spec = nobodys_spec(pool, machines, id);
+    int r;
+
     member.cgroup = mem_printf("%s/pool-%.12s", pool->cgroup_parent, id);
     CLEANUP(plan_freep) struct plan *next = expected(pool, &member.rehearsed);
     r = shim_warm_spawn(&spec, member.cgroup, next, pool->state_dir, &member.shim, err);
@@ -314,13 +331,68 @@ static int hear_all(struct machine_pool *pool, const struct pollfd *fds, int cou
     return ends;
 }
 
+/* --- what is staged; in the pool's thread --------------------------------------------------- */
+
+/* When all that wait are ready: they serve the next start, this one those after it. */
+static void stage_begin(struct machine_pool *pool, const struct machines_info *machines)
+{
+    struct error err = ERROR_INIT;
+    char id[ID_LENGTH + 1];
+    unsigned number;
+    CLEANUP(plan_freep) struct plan *plan = expected(pool, &number);
+
+    if (pool->staging || !plan || number == pool->staging_for)
+        return;
+    const struct shim_spec spec = nobodys_spec(pool, machines, id);
+    pool->staging_for = number;
+    pool->staging_ns = clock_mono_ns();
+    pool->staging_cgroup = mem_printf("%s/stage-%.12s", pool->cgroup_parent, id);
+    if (shim_stage_begin(&spec, pool->staging_cgroup, plan, pool->state_dir, &pool->staging, &err) >= 0)
+        return;
+    log_warning("no template could be staged: %s", err.message);
+    free(TAKE_PTR(pool->staging_cgroup));
+}
+
+static void stage_end(struct machine_pool *pool)
+{
+    struct error err = ERROR_INIT;
+    struct shim_stage *made = TAKE_PTR(pool->staging);
+    bool late = clock_mono_ns() - pool->staging_ns > MAKE_NS;
+    struct pollfd ended = {.fd = shim_stage_fd(made), .events = POLLIN};
+
+    if (!late && !pool->stopping && poll(&ended, 1, 0) <= 0) {
+        pool->staging = made;
+        return;
+    }
+    if (late || ended.revents == 0 || shim_stage_end(made, &err) < 0) {
+        /* The reason was said by the shim. */
+        shim_stage_put(made);
+        made = NULL;
+    }
+    remove_group(TAKE_PTR(pool->staging_cgroup));
+    if (!made)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    /* An image that has been removed meanwhile needs none. */
+    bool wanted = pool->next != NULL;
+    if (wanted) {
+        struct shim_stage *old = pool->staged;
+        pool->staged = made;
+        made = old;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    shim_stage_put(made);
+}
+
 static void run(struct machine_pool *pool, const struct machines_info *machines)
 {
     int64_t pause_ns = PAUSE_FIRST_NS, next_ns = 0, made_ns = 0;
 
     for (;;) {
         struct member ended[SIZE_MAX_MACHINES];
-        struct pollfd fds[SIZE_MAX_MACHINES + 2] = {{.fd = pool->wake, .events = POLLIN}, {.fd = pool->removals, .events = POLLIN}};
+        struct pollfd fds[FIXED_FDS + SIZE_MAX_MACHINES] = {{.fd = pool->wake, .events = POLLIN},
+                                                            {.fd = pool->removals, .events = POLLIN},
+                                                            {.fd = -1, .events = POLLIN}};
         struct error err = ERROR_INIT;
         int64_t now = clock_mono_ns();
         int r = 0;
@@ -338,6 +410,8 @@ static void run(struct machine_pool *pool, const struct machines_info *machines)
             making = false;
             next_ns = now + pause_ns;
         }
+        if (pool->staging)
+            stage_end(pool);
         if (stopping)
             return;
         if (!making && count < pool->size && now >= next_ns) {
@@ -347,14 +421,18 @@ static void run(struct machine_pool *pool, const struct machines_info *machines)
         } else if (!making && rehearse_one(pool)) {
             made_ns = now;
             making = true;
+        } else if (!making && count == pool->size) {
+            stage_begin(pool, machines);
         }
+        if (pool->staging)
+            fds[2].fd = shim_stage_fd(pool->staging);
         pthread_mutex_lock(&pool->lock);
         count = pool->count;
         for (int i = 0; i < count; i++)
-            fds[i + 2] = (struct pollfd){.fd = shim_warm_fd(pool->members[i].shim), .events = POLLIN};
+            fds[FIXED_FDS + i] = (struct pollfd){.fd = shim_warm_fd(pool->members[i].shim), .events = POLLIN};
         pthread_mutex_unlock(&pool->lock);
-        int timeout = making ? 1000 : count < pool->size ? (int)((next_ns > now ? next_ns - now : 0) / NS_PER_MS) + 1 : -1;
-        (void)poll(fds, (nfds_t)count + 2, r < 0 ? 1000 : timeout);
+        int timeout = making || pool->staging ? 1000 : count < pool->size ? (int)((next_ns > now ? next_ns - now : 0) / NS_PER_MS) + 1 : -1;
+        (void)poll(fds, (nfds_t)(FIXED_FDS + count), r < 0 ? 1000 : timeout);
         if (fds[0].revents) {
             uint64_t unused;
             (void)!read(pool->wake, &unused, sizeof(unused));
@@ -363,7 +441,7 @@ static void run(struct machine_pool *pool, const struct machines_info *machines)
             hear_removals(pool);
         pthread_mutex_lock(&pool->lock);
         int ready = pool->ready;
-        ends = hear_all(pool, fds + 2, count, ended);
+        ends = hear_all(pool, fds + FIXED_FDS, count, ended);
         if (pool->ready > ready) {
             pause_ns = PAUSE_FIRST_NS;
             pool->failures = 0;
@@ -412,7 +490,8 @@ struct machine_pool *machine_pool_new(const struct machine_pool_options *options
     pthread_mutex_init(&pool->lock, NULL);
     /* Of a server and a shim that were both killed at once. */
     cgroup_sweep(pool->cgroup_parent, "pool-");
-    if (pool->size > 0 && pool->wake >= 0)
+    cgroup_sweep(pool->cgroup_parent, "stage-");
+    if (pool->wake >= 0)
         pool->has_thread = pthread_create(&pool->thread, NULL, pool_main, pool) == 0;
     return pool;
 }
@@ -429,6 +508,7 @@ void machine_pool_free(struct machine_pool *pool)
         pthread_join(pool->thread, NULL);
     for (int i = 0; i < pool->count; i++)
         member_end(&pool->members[i]);
+    shim_stage_put(pool->staged);
     cleanup_close(&pool->wake);
     cleanup_close(&pool->removals);
     pthread_mutex_destroy(&pool->lock);
@@ -462,9 +542,29 @@ void machine_pool_info(struct machine_pool *pool, struct machine_pool_info *ret)
     *ret = (struct machine_pool_info){.wanted = pool->size, .ready = pool->ready};
     for (int i = 0; i < pool->ready; i++)
         workers[i] = pool->members[i].worker;
+    if (pool->staged)
+        ret->staged_bytes = shim_stage_bytes(pool->staged);
     pthread_mutex_unlock(&pool->lock);
     for (int i = 0; i < ret->ready; i++)
         ret->memory_bytes += private_bytes(workers[i]);
+}
+
+static int spawn_staged(struct machine_pool *pool, const struct shim_spec *spec, struct loop *loop,
+                        const struct shim_events *events, void *user, struct shim **ret, struct error *err)
+{
+    struct shim_spec with = *spec;
+
+    pthread_mutex_lock(&pool->lock);
+    if (pool->staged && shim_stage_bytes(pool->staged) == 0) {
+        log_warning("a staged template did not serve, and is given up");
+        shim_stage_put(pool->staged);
+        pool->staged = NULL;
+    }
+    with.staged = shim_stage_get(pool->staged);
+    pthread_mutex_unlock(&pool->lock);
+    int r = shim_spawn(&with, loop, events, user, ret, err);
+    shim_stage_put(with.staged);
+    return r;
 }
 
 int machine_pool_spawn(struct machine_pool *pool, const struct shim_spec *spec, const char *cgroup, struct loop *loop,
@@ -479,7 +579,7 @@ int machine_pool_spawn(struct machine_pool *pool, const struct shim_spec *spec, 
             member = member_take(pool, 0);
         pthread_mutex_unlock(&pool->lock);
         if (!member.shim)
-            return shim_spawn(spec, loop, events, user, ret, err);
+            return spawn_staged(pool, spec, loop, events, user, ret, err);
         wake(pool);
         int r = shim_adopt(member.shim, spec, cgroup, loop, events, user, ret, &failure);
         if (r >= 0) {

@@ -4,6 +4,9 @@
  * machines are prepared; made again as they are taken or die. Nothing of it is on
  * disk and nothing outlives the server: the shims end with their connections.
  *
+ * When all that are to wait do, a template is staged for the image that is expected
+ * (isolation/hyperv/staged.h): what starts without a machine of the pool starts from it.
+ *
  * Threads: any. */
 #pragma once
 
@@ -24,12 +27,13 @@ struct machine_pool_options {
     const char *shim_program;
     const char *cgroup_parent;
     const char *state_dir;     /* where containers' directories are */
-    int size;                  /* 0: none are made */
+    int size;                  /* 0: none waits */
 };
 
 struct machine_pool_info {
     int wanted, ready;
     uint64_t memory_bytes; /* what the ready ones use and share with nobody */
+    uint64_t staged_bytes; /* of the staged template; 0: there is none */
 };
 
 struct machine_pool *machine_pool_new(const struct machine_pool_options *options);
@@ -38,7 +42,7 @@ void machine_pool_free(struct machine_pool *pool); /* and all that wait */
  * its image mounted, and rehearse its start. */
 void machine_pool_expect(struct machine_pool *pool, const struct plan *plan);
 void machine_pool_info(struct machine_pool *pool, struct machine_pool_info *ret);
-/* A shim as shim_spawn() gives one, with a warm machine if there is one, else
- * without. cgroup: the container's. */
+/* A shim as shim_spawn() gives one, with a warm machine if there is one, else with a
+ * staged template to start from, if there is one of its image. cgroup: the container's. */
 int machine_pool_spawn(struct machine_pool *pool, const struct shim_spec *spec, const char *cgroup, struct loop *loop,
                        const struct shim_events *events, void *user, struct shim **ret, struct error *err);

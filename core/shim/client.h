@@ -68,6 +68,7 @@ struct shim_spec {
     bool stdin_once;        /* close it when the first attached client leaves */
     const char *machines_dir; /* what the thick wall stands on (isolation/hyperv/setup.h); NULL: none */
     int machine_memory_fd;    /* its template's sealed memory; 0 or less: machines boot cold */
+    struct shim_stage *staged; /* a template for containers of one image; NULL: none */
 };
 
 struct shim_started {
@@ -100,6 +101,20 @@ void shim_warm_free(struct shim_warm *warm); /* kills it */
  * container's. */
 int shim_adopt(struct shim_warm *warm, const struct shim_spec *spec, const char *cgroup, struct loop *loop,
                const struct shim_events *events, void *user, struct shim **ret, struct error *err);
+/* A staged template (isolation/hyperv/staged.h): begun, in the background, for containers
+ * like `plan`, of which nothing that concerns only its own may be in it. spec as
+ * shim_warm_spawn()'s; dir: where containers' disks are. When its fd is readable,
+ * shim_stage_end() says whether it is one; then it may stand in specs. Counted: the last
+ * shim_stage_put() gives its memory and disk back, and ends one that is being made. */
+struct shim_stage;
+int shim_stage_begin(const struct shim_spec *spec, const char *cgroup, const struct plan *plan, const char *dir,
+                     struct shim_stage **ret, struct error *err);
+int shim_stage_fd(const struct shim_stage *stage);
+int shim_stage_end(struct shim_stage *stage, struct error *err);
+struct shim_stage *shim_stage_get(struct shim_stage *stage);
+void shim_stage_put(struct shim_stage *stage);
+/* Of memory, all machines that came of it sharing it. 0: it has turned out to be of no use. */
+uint64_t shim_stage_bytes(const struct shim_stage *stage);
 void shim_free(struct shim *shim);
 pid_t shim_pid(const struct shim *shim);
 /* What runs (pid 0: nothing was started). After shim_reattach() the ends that

@@ -39,6 +39,11 @@ struct shim {
     struct rpc_decoder decoder;
 };
 
+/* Files by the numbers of isolation/hyperv/staged.h. */
+const int *shim__stage_fds(const struct shim_stage *stage);
+/* spawn.c: a shim without a container, which makes what is staged. */
+int shim__spawn_stage(const struct shim_spec *spec, const char *cgroup, pid_t *ret_pid, int *ret_pidfd, struct error *err);
+
 struct shim *shim__new(const struct shim_spec *spec, struct loop *loop, const struct shim_events *events, void *user);
 void shim__begin(void *user); /* in the loop's thread: from now on it is listened to */
 void shim__end(void *user);

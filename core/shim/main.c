@@ -24,6 +24,7 @@
 #include "isolation/hyperv/hyperv.h"
 #include "isolation/hyperv/setup.h"
 #endif
+#include "isolation/hyperv/staged.h"
 #include "shim/shim.h"
 #include "tabique/error.h"
 
@@ -52,6 +53,7 @@ static const struct {
     {"--machines", offsetof(struct shim_options, machines_dir)},
     {"--files-program", offsetof(struct shim_options, files_program)},
     {"--warm", offsetof(struct shim_options, warm_cgroup)},
+    {"--stage", offsetof(struct shim_options, stage_cgroup)},
 };
 
 bool shim_parse_options(char *const *arguments, struct shim_options *o)
@@ -67,6 +69,10 @@ bool shim_parse_options(char *const *arguments, struct shim_options *o)
         }
         if (str_equal(*arg, "--machine-memory")) {
             o->machine_memory = true;
+            continue;
+        }
+        if (str_equal(*arg, "--staged")) {
+            o->staged = true;
             continue;
         }
         if (str_equal(*arg, "--stdin-once")) {
@@ -94,7 +100,16 @@ bool shim_parse_options(char *const *arguments, struct shim_options *o)
     return o->id && o->dir && o->state_dir;
 }
 
-static void set_up_process(char **argv, bool machine_memory)
+/* Inherited fds that are ours as long as we want, and nobody's after us; all others go. */
+static void keep_fds(int from, int to, bool kept)
+{
+    for (int fd = from; kept && fd <= to; fd++)
+        (void)fd_set_cloexec(fd, true);
+    if (!kept)
+        (void)close_range((unsigned)from, (unsigned)to, 0);
+}
+
+static void set_up_process(char **argv, const struct shim_options *options)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     char *end = argv[0];
@@ -110,9 +125,11 @@ static void set_up_process(char **argv, bool machine_memory)
     sigaction(SIGHUP, &ignore, NULL);
     sigaction(SIGQUIT, &ignore, NULL);
     (void)setsid();
-    /* 5: the directory we were started from, see client.c. */
+    /* 5: the directory we were started from, see spawn.c. */
     (void)close_range(FD_FIRST + 1, FD_MACHINE_MEMORY - 1, 0);
-    (void)close_range(FD_MACHINE_MEMORY + (machine_memory ? 1U : 0U), ~0U, 0);
+    keep_fds(FD_MACHINE_MEMORY, FD_MACHINE_MEMORY, options->machine_memory);
+    keep_fds(FD_STAGED, FD_STAGED + STAGED_FILES - 1, options->staged);
+    (void)close_range(FD_STAGED + STAGED_FILES, ~0U, 0);
     umask(0022);
     (void)!chdir("/");
     /* The kernel should take the container first; needs CAP_SYS_RESOURCE. */
@@ -207,8 +224,8 @@ int main(int argc, char **argv)
     if (argc >= 6 && str_equal(argv[1], "--prepare-machines"))
         return prepare_machines(argc, argv);
 #endif
-    if (!shim_parse_options(argv + 1, &shim.options) || fcntl(FD_FIRST, F_GETFD) < 0 ||
-        (!shim.options.warm_cgroup && fcntl(FD_LISTENING, F_GETFD) < 0)) {
+    if (!shim_parse_options(argv + 1, &shim.options) || (!shim.options.stage_cgroup && fcntl(FD_FIRST, F_GETFD) < 0) ||
+        (!shim.options.stage_cgroup && !shim.options.warm_cgroup && fcntl(FD_LISTENING, F_GETFD) < 0)) {
         say("tabique-shim is started by tabique, not by hand\n");
         return 2;
     }
@@ -220,13 +237,14 @@ int main(int argc, char **argv)
 #ifdef TABIQUE_HAVE_HYPERV
     hyperv_use(shim.options.machines_dir ? shim.options.machines_dir : "", shim.options.machine_memory ? FD_MACHINE_MEMORY : -EBADF,
                shim.options.files_program ? shim.options.files_program : "");
-    if (shim.options.machine_memory)
-        (void)fd_set_cloexec(FD_MACHINE_MEMORY, true);
+    hyperv_use_staged(shim.options.staged);
 #endif
-    set_up_process(argv, shim.options.machine_memory);
+    set_up_process(argv, &shim.options);
     if (loop_new(&shim.loop) < 0 || !shim_process_add(&shim, "") || watch_terminate(&shim) < 0)
         return 1;
 #ifdef TABIQUE_HAVE_HYPERV
+    if (shim.options.stage_cgroup)
+        return shim_stage(&shim) < 0;
     if (shim.options.warm_cgroup && shim_warm(&shim, FD_FIRST, &listening) < 0)
         return 1;
 #endif

@@ -38,9 +38,10 @@ struct shim_options {
     const char *id, *dir, *state_dir, *isolation, *log_path, *machines_dir, *files_program;
     const char *log_attributes, *log_to, *log_format, *log_tag, *log_fields;
     const char *warm_cgroup; /* made ahead; where its machine waits */
+    const char *stage_cgroup; /* it makes a staged template and ends; where its machine runs */
     int64_t log_max_size;
     int log_max_files, log_facility;
-    bool open_stdin, stdin_once, machine_memory;
+    bool open_stdin, stdin_once, machine_memory, staged;
 };
 
 /* --- main.c ------------------------------------------------------------------------- */
@@ -53,6 +54,8 @@ int shim_warm(struct shim *shim, int first, int *ret_listening);
 /* Its machine into the container's control group. It takes some milliseconds, in
  * which the server makes the network: to be called after the first word. */
 void shim_warm_move(struct shim *shim);
+/* Makes a staged template in the files it has inherited. */
+int shim_stage(struct shim *shim);
 
 /* --- log_sink.c --------------------------------------------------------------------- */
 struct shim_sink {

@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/wire.h"
+#include "isolation/hyperv/staged.h"
 #include "launch/plan.h"
 #include "shim/client_private.h"
 #include "tabique/error.h"
@@ -29,6 +30,7 @@
 #define FD_FIRST 4
 #define FD_PROGRAM_DIR 5
 #define FD_MACHINE_MEMORY 6
+#define FDS_MAX (4 + 1 + STAGED_FILES)
 /* It only has to wake up; one that does not is stalled, and another is made. */
 #define ADOPT_MS 2000
 #define FRAME_MS 1000 /* it has begun */
@@ -82,6 +84,8 @@ static char **arguments(const struct shim_spec *spec)
         add(&list, "--files-program", files_program);
         if (spec->machine_memory_fd > 0)
             strv_push(&list, "--machine-memory");
+        if (spec->staged)
+            strv_push(&list, "--staged");
     }
     if (spec->log_path) {
         add(&list, "--log", spec->log_path);
@@ -104,28 +108,33 @@ static char **arguments(const struct shim_spec *spec)
     return list;
 }
 
-/* warm_cgroup: of one made ahead; it has no listening socket. */
-static int spawn(const struct shim_spec *spec, const char *warm_cgroup, int listening, int first, pid_t *ret_pid,
-                 int *ret_pidfd, struct error *err)
+/* ahead: "--warm" or "--stage", of one without a container, and so without a listening
+ * socket; cgroup: where its machine is then. */
+static int spawn(const struct shim_spec *spec, const char *ahead, const char *cgroup, int listening, int first,
+                 pid_t *ret_pid, int *ret_pidfd, struct error *err)
 {
     CLEANUP_CLOSE int mount_fd = -EBADF;
     CLEANUP_FREE char *program = readonly_program(spec->program, &mount_fd, err);
     CLEANUP_STRV char **options = arguments(spec);
     CLEANUP_STRV char **argv = NULL;
-    struct child_fd fds[5] = {{first, FD_FIRST}, {STDERR_FILENO, STDERR_FILENO}, {mount_fd, FD_PROGRAM_DIR}};
-    struct child_spec child = {.path = program, .fds = fds, .fd_count = 3, .new_session = 1};
+    struct child_fd fds[FDS_MAX] = {{STDERR_FILENO, STDERR_FILENO}, {mount_fd, FD_PROGRAM_DIR}};
+    struct child_spec child = {.path = program, .fds = fds, .fd_count = 2, .new_session = 1};
 
     if (!program)
         return err && err->code ? -err->code : -EIO;
     strv_push(&argv, "tabique-shim");
-    if (warm_cgroup)
-        add(&argv, "--warm", warm_cgroup);
+    if (ahead)
+        add(&argv, ahead, cgroup);
     for (char **option = options; *option; option++)
         strv_push(&argv, *option);
+    if (first >= 0)
+        fds[child.fd_count++] = (struct child_fd){first, FD_FIRST};
     if (listening >= 0)
         fds[child.fd_count++] = (struct child_fd){listening, FD_LISTENING};
     if (spec->machines_dir && spec->machine_memory_fd > 0)
         fds[child.fd_count++] = (struct child_fd){spec->machine_memory_fd, FD_MACHINE_MEMORY};
+    for (int i = 0; spec->machines_dir && spec->staged && i < STAGED_FILES; i++)
+        fds[child.fd_count++] = (struct child_fd){shim__stage_fds(spec->staged)[i], FD_STAGED + i};
     child.argv = argv;
     return child_spawn(&child, ret_pid, ret_pidfd, err);
 }
@@ -182,7 +191,7 @@ int shim_spawn(const struct shim_spec *spec, struct loop *loop, const struct shi
     if (r == 0)
         r = make_pair(&ours, &theirs, err);
     if (r == 0)
-        r = spawn(spec, NULL, listening, theirs, &pid, &pidfd, err);
+        r = spawn(spec, NULL, NULL, listening, theirs, &pid, &pidfd, err);
     if (r < 0)
         return r;
     r = shim__send_hello(ours);
@@ -194,6 +203,11 @@ int shim_spawn(const struct shim_spec *spec, struct loop *loop, const struct shi
     begin(shim, pid, TAKE_FD(pidfd), TAKE_FD(ours));
     *ret = shim;
     return 0;
+}
+
+int shim__spawn_stage(const struct shim_spec *spec, const char *cgroup, pid_t *ret_pid, int *ret_pidfd, struct error *err)
+{
+    return spawn(spec, "--stage", cgroup, -EBADF, -EBADF, ret_pid, ret_pidfd, err);
 }
 
 /* --- made ahead ----------------------------------------------------------------------- */
@@ -219,7 +233,7 @@ int shim_warm_spawn(const struct shim_spec *spec, const char *cgroup, const stru
     int r = make_pair(&ours, &theirs, err);
 
     if (r == 0)
-        r = spawn(spec, cgroup, -EBADF, theirs, &made.pid, &made.pidfd, err);
+        r = spawn(spec, "--warm", cgroup, -EBADF, theirs, &made.pid, &made.pidfd, err);
     if (r < 0)
         return r;
     made.fd = TAKE_FD(ours);

@@ -160,3 +160,17 @@ void shim_warm_move(struct shim *shim)
     free(shim->cgroup);
     shim->cgroup = NULL;
 }
+
+int shim_stage(struct shim *shim)
+{
+    struct error err = ERROR_INIT;
+    int r = shim->wall->open(shim->options.id, shim->options.dir, shim->loop, &shim_events, shim, &shim->instance, &err);
+
+    if (r >= 0)
+        r = hyperv_stage(shim->instance, shim->options.stage_cgroup, &err);
+    if (r < 0)
+        dprintf(STDERR_FILENO, "tabique-shim: no staged template: %s\n", err.message);
+    if (shim->instance)
+        shim->wall->close(shim->instance);
+    return r;
+}

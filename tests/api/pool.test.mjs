@@ -202,7 +202,8 @@ test('a server that ends takes it along; none is made where none is wanted', { t
   server.args = server.args.map((argument, index, all) => (all[index - 1] === '--vm-pool' ? '0' : argument))
   await server.spawn()
   assert.equal(await ok('run', '--rm', '--isolation', 'hyperv', IMAGE, 'echo', 'here'), 'here')
-  assert.deepEqual(await pool(), { wanted: 0, ready: 0, memoryBytes: 0 })
+  const { wanted, ready, memoryBytes } = await pool()
+  assert.deepEqual({ wanted, ready, memoryBytes }, { wanted: 0, ready: 0, memoryBytes: 0 })
   assert.equal(waiting().length, 0)
   for (const wrong of ['-1', '65', 'x']) {
     const result = spawnSync(server.binary, [...server.args, '--vm-pool', wrong, '--check-config'], { encoding: 'utf8' })

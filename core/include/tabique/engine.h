@@ -78,5 +78,6 @@ void engine_info(struct engine *engine, struct engine_info *ret);
 struct engine_pool {
     int wanted, ready;
     uint64_t memory_bytes; /* of the ready ones, shared with nobody */
+    uint64_t staged_bytes; /* of the template that is staged for the image started last; 0: none */
 };
 void engine_pool(struct engine *engine, struct engine_pool *ret);

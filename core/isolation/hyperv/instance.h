@@ -4,6 +4,7 @@
  * channel.c  what is said to the guest and what it says; how the wall falls
  * raise.c    from nothing to a machine that knows who it is
  * warm.c     a machine ahead of its container
+ * stage.c    a template ahead of its containers
  *
  * One request at a time; it blocks the shim until its answer, while the channel is
  * served. Everything from the guest is checked: lengths and windows by the mux,
@@ -48,6 +49,7 @@ struct isolation_instance {
     void *user;
     struct machine_setup setup;
     int memory_fd; /* sealed template memory, from the server; -EBADF: boot cold */
+    bool stages;   /* it is not sealed, and its machine writes it: stage.c */
     char *cgroup;
     struct vm vm;
     pid_t files_pid; /* tabique-files; 0: nothing is shared */
@@ -73,7 +75,7 @@ struct isolation_instance {
         int scratch; /* without a name */
         struct plan *plan; /* whose surroundings stand on them */
     } ahead;
-    struct plan *standing; /* of what was ahead and has been taken; else NULL */
+    struct plan *standing; /* of what was ahead, or staged, and has been taken; else NULL */
     struct error fall; /* why it fell while raising */
     struct { /* the request being waited for; one at a time */
         uint64_t id;
@@ -106,13 +108,16 @@ int hyperv__enter_cgroup(struct isolation_instance *instance, const char *path, 
 /* raise.c: the cgroup is there. On failure what came to be is for hyperv__forget(). */
 struct ends { /* where a machine's disks and networks lead */
     bool mounted; /* the disks: it has them already */
+    bool staged;  /* the scratch disk is a copy of the staged one */
     int image, scratch;
     int taps[MACHINE_NICS];
     struct str interfaces;
 };
 #define ENDS_INIT {.image = -EBADF, .scratch = -EBADF, .taps = NO_TAPS, .interfaces = STR_INIT}
 void hyperv__ends_close(struct ends *ends);
-int hyperv__restore(struct isolation_instance *instance, struct error *err); /* a clone without ends */
+/* A clone without ends. */
+int hyperv__restore(struct isolation_instance *instance, int memory_fd, int state_fd, struct error *err);
+int hyperv__restore_plain(struct isolation_instance *instance, struct error *err);
 /* Disks, taps and a name for a clone. */
 int hyperv__give(struct isolation_instance *instance, const struct plan *plan, const struct ends *ends, int timeout_ms,
                  struct error *err);
@@ -121,7 +126,17 @@ int hyperv__follow_networks(struct isolation_instance *instance, struct error *e
 int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, struct error *err);
 
 /* warm.c */
+/* Disks for a clone without ends, and on them what surrounds a container like this;
+ * program: read ahead, NULL none. */
+int hyperv__stand(struct isolation_instance *instance, const struct plan *plan, const char *program, struct ends *ends,
+                  struct error *err);
 /* Into ends and `standing`, if a waiting machine's disks can be those of this plan's container. */
 void hyperv__ahead_take(struct isolation_instance *instance, const struct plan *plan, struct ends *ends);
 int hyperv__ahead_leave(struct isolation_instance *instance, int timeout_ms, struct error *err); /* it has none then */
 void hyperv__ahead_drop(struct isolation_instance *instance); /* what is known of it; the machine keeps its disks */
+
+/* stage.c */
+/* The container's disk into ends, and `standing`, if a staged template can be this one's. */
+void hyperv__staged_take(struct isolation_instance *instance, const struct plan *plan, struct ends *ends);
+int hyperv__staged_restore(struct isolation_instance *instance, struct error *err);
+void hyperv__staged_drop(bool damaged); /* it is not needed here any more; damaged: nowhere */

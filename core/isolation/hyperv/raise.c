@@ -53,22 +53,28 @@ static void begin_raising(struct isolation_instance *instance)
     instance->console_length = 0;
 }
 
-int hyperv__restore(struct isolation_instance *instance, struct error *err)
+int hyperv__restore(struct isolation_instance *instance, int memory_fd, int state_fd, struct error *err)
 {
-    CLEANUP_FREE char *state_path = path_join(instance->setup.dir, "state");
-    CLEANUP_CLOSE int state = open(state_path, O_RDONLY | O_CLOEXEC);
     const struct vm_spec spec = {.setup = &instance->setup, .id = instance->id, .cgroup = instance->cgroup,
-                                 .uid = worker_uid(instance->id), .memory_fd = instance->memory_fd,
+                                 .uid = worker_uid(instance->id), .memory_fd = memory_fd, .shared_memory = instance->stages,
                                  .image_fd = -EBADF, .scratch_fd = -EBADF, .tap_fds = NO_TAPS};
     int r;
 
-    if (state < 0)
-        return error_errno(err, errno, "cannot open the template's state");
     begin_raising(instance);
     r = vm_start(&spec, &instance->vm, err);
     if (r >= 0)
-        r = vm_restore(&instance->vm, state, RESTORE_MS, err);
+        r = vm_restore(&instance->vm, state_fd, RESTORE_MS, err);
     return r < 0 ? r : hyperv__watch(instance, err);
+}
+
+int hyperv__restore_plain(struct isolation_instance *instance, struct error *err)
+{
+    CLEANUP_FREE char *path = path_join(instance->setup.dir, "state");
+    CLEANUP_CLOSE int state = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (state < 0)
+        return error_errno(err, errno, "cannot open the template's state");
+    return hyperv__restore(instance, instance->memory_fd, state, err);
 }
 
 static int boot(struct isolation_instance *instance, const struct ends *ends, struct error *err)
@@ -107,6 +113,8 @@ static int raised(struct isolation_instance *instance, int r)
     instance->raising = false;
     if (r < 0)
         hyperv__forget(instance);
+    else
+        hyperv__staged_drop(false);
     return r;
 }
 
@@ -158,6 +166,8 @@ static int open_ends(struct isolation_instance *instance, const struct plan *pla
         return error_errno(err, errno, "cannot open the image's disk");
     hyperv__ahead_take(instance, plan, ends);
     if (!ends->mounted)
+        hyperv__staged_take(instance, plan, ends);
+    if (ends->scratch < 0 && !ends->mounted)
         r = scratch_open(&instance->setup, plan, &ends->scratch, err);
     if (r >= 0 && net->mode == PLAN_NS_JOIN) {
         free(instance->netns);
@@ -182,8 +192,34 @@ static bool is_too_large(struct isolation_instance *instance, const struct plan 
     return true;
 }
 
+/* Nothing stands for it any more. */
+static void lose_standing(struct isolation_instance *instance, struct ends *ends)
+{
+    plan_free(instance->standing);
+    instance->standing = NULL;
+    ends->mounted = ends->staged = false;
+}
+
+/* From the template that is staged for it, or from the plain one. */
+static int raise_clone(struct isolation_instance *instance, const struct plan *plan, const struct ends *ends)
+{
+    struct error failure = ERROR_INIT;
+    int r = ends->staged ? hyperv__staged_restore(instance, &failure) : hyperv__restore_plain(instance, &failure);
+
+    if (r >= 0)
+        r = hyperv__give(instance, plan, ends, FIRST_ANSWER_MS, &failure);
+    bool began = instance->vm.pid > 0; /* else it was not the template's fault */
+    if (raised(instance, r) >= 0)
+        return 0;
+    if (began && ends->staged)
+        hyperv__staged_drop(true);
+    else if (began)
+        mark_damaged(&instance->setup);
+    return -EIO;
+}
+
 /* Each way that does not succeed leaves nothing, and the next, slower one is tried: a
- * machine of the pool, a clone of the template, a boot. */
+ * machine of the pool, a clone of the staged template, one of the plain template, a boot. */
 int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, struct error *err)
 {
     CLEANUP(hyperv__ends_close) struct ends ends = ENDS_INIT;
@@ -207,20 +243,13 @@ int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, 
         }
         hyperv__forget(instance);
         hyperv__ahead_drop(instance);
-        plan_free(instance->standing);
-        instance->standing = NULL;
-        ends.mounted = false;
+        lose_standing(instance, &ends);
     }
-    if (can_restore) {
-        r = hyperv__restore(instance, &failure);
-        if (r >= 0)
-            r = hyperv__give(instance, plan, &ends, FIRST_ANSWER_MS, &failure);
-        bool began = instance->vm.pid > 0; /* else it was not the template's fault */
-        if (raised(instance, r) >= 0)
-            return 0;
-        if (began)
-            mark_damaged(&instance->setup);
-    }
+    if (can_restore && ends.staged && raise_clone(instance, plan, &ends) >= 0)
+        return 0;
+    lose_standing(instance, &ends);
+    if (can_restore && raise_clone(instance, plan, &ends) >= 0)
+        return 0;
     r = boot(instance, &ends, err);
     if (r >= 0)
         r = introduce(instance, plan, &ends.interfaces, BOOT_MS, err);

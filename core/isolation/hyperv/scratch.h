@@ -13,5 +13,9 @@ int scratch_open(const struct machine_setup *setup, const struct plan *plan, int
 int scratch_format(int fd, const char *path, uint64_t bytes, struct error *err);
 /* One without a name, which goes when it is closed. dir: in whose file system. */
 int scratch_temporary(const struct machine_setup *setup, const char *dir, int *ret_fd, struct error *err);
+/* The contents of an empty one. */
+int scratch_fill(const struct machine_setup *setup, int fd, struct error *err);
+/* A copy of a disk that stands still as the container's first; -EEXIST: it has one. */
+int scratch_copy(int from, const struct plan *plan, int *ret_fd);
 /* Makes such a one the container's first; -EEXIST: it has one. */
 int scratch_name(int fd, const struct plan *plan);

@@ -362,33 +362,49 @@ int machine_prepare(const struct machine_prepare *prepare, struct error *err)
 
 /* --- using -------------------------------------------------------------------------------- */
 
+#define PAGE 4096
+
+/* Most of a fresh machine's memory was never touched, and some of what was is empty again. */
+int machine_memory_copy(int from, int to, uint64_t bytes)
+{
+    static const char empty[PAGE];
+    off_t data = 0, end = (off_t)bytes;
+    char buffer[16 * PAGE];
+
+    if (ftruncate(to, end) < 0)
+        return -errno;
+    while (data < end && (data = lseek(from, data, SEEK_DATA)) >= 0) {
+        off_t hole = lseek(from, data, SEEK_HOLE);
+        for (ssize_t n; data < hole; data += n) {
+            size_t want = (size_t)(hole - data) < sizeof(buffer) ? (size_t)(hole - data) : sizeof(buffer);
+            n = pread(from, buffer, want, data);
+            if (n <= 0)
+                return n < 0 ? -errno : -EIO;
+            for (ssize_t at = 0; at < n; at += PAGE) {
+                size_t length = n - at < PAGE ? (size_t)(n - at) : PAGE;
+                if (memcmp(buffer + at, empty, length) != 0 && pwrite(to, buffer + at, length, data + at) != (ssize_t)length)
+                    return errno ? -errno : -EIO;
+            }
+        }
+    }
+    return 0;
+}
+
 int machine_template_memory(const struct machine_setup *setup, int *ret_fd, struct error *err)
 {
     CLEANUP_FREE char *path = path_join(setup->dir, "memory");
     CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC);
     CLEANUP_CLOSE int memory = memfd_create("tabique-template", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    off_t data = 0, hole, end = (off_t)setup->memory_bytes;
 
-    if (file < 0 || memory < 0 || ftruncate(memory, end) < 0)
+    if (file < 0 || memory < 0)
         return error_errno(err, errno, "cannot open the template's memory");
     /* The worker, a user of its own, opens it for writing (QEMU knows no other way),
      * which the seals below make harmless. The caller's umask counts here, too. */
     if (fchmod(memory, 0666) < 0)
         return error_errno(err, errno, "cannot open the template's memory to the worker");
-    /* Holes stay holes: most of a fresh machine's memory was never touched. */
-    while (data < end && (data = lseek(file, data, SEEK_DATA)) >= 0) {
-        hole = lseek(file, data, SEEK_HOLE);
-        if (lseek(file, data, SEEK_SET) < 0 || lseek(memory, data, SEEK_SET) < 0)
-            return error_errno(err, errno, "cannot copy the template's memory");
-        while (data < hole) {
-            char buffer[1 << 16];
-            size_t want = (size_t)(hole - data) < sizeof(buffer) ? (size_t)(hole - data) : sizeof(buffer);
-            ssize_t n = read(file, buffer, want);
-            if (n <= 0 || fd_write_all(memory, buffer, (size_t)n) < 0)
-                return error_errno(err, n < 0 ? errno : EIO, "cannot copy the template's memory");
-            data += n;
-        }
-    }
+    int r = machine_memory_copy(file, memory, setup->memory_bytes);
+    if (r < 0)
+        return error_errno(err, -r, "cannot copy the template's memory");
     if (fcntl(memory, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
         return error_errno(err, errno, "cannot seal the template's memory");
     *ret_fd = TAKE_FD(memory);

@@ -53,5 +53,7 @@ int machine_prepare(const struct machine_prepare *prepare, struct error *err);
 /* -ENOENT before the first preparation. */
 int machine_setup_load(const char *dir, struct machine_setup *ret, struct error *err);
 void machine_setup_clear(struct machine_setup *setup);
+/* Holes and empty pages stay holes. Neither fd's offset counts. -errno. */
+int machine_memory_copy(int from, int to, uint64_t bytes);
 /* Sealed copy of the template's memory: private mappings of it cannot change it. */
 int machine_template_memory(const struct machine_setup *setup, int *ret_fd, struct error *err);

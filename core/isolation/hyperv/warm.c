@@ -137,8 +137,8 @@ static int run_program(struct isolation_instance *instance, const struct plan *p
 }
 
 /* Its disks, and on them what surrounds a container like this. */
-static int stand(struct isolation_instance *instance, const struct plan *plan, const char *program, struct ends *ends,
-                 struct error *err)
+int hyperv__stand(struct isolation_instance *instance, const struct plan *plan, const char *program, struct ends *ends,
+                  struct error *err)
 {
     CLEANUP_STR struct str body = STR_INIT;
     int r = vm_connect(&instance->vm, ends->image, ends->scratch, ends->taps, WARM_MS, err);
@@ -164,7 +164,7 @@ static int turn(struct isolation_instance *instance, const struct plan *plan, st
     put_interface(&ends.interfaces);
     r = scratch_temporary(&instance->setup, instance->setup.dir, &ends.scratch, err);
     if (r >= 0)
-        r = stand(instance, plan, plan->process.argv[0], &ends, err);
+        r = hyperv__stand(instance, plan, plan->process.argv[0], &ends, err);
     if (r >= 0)
         r = hyperv__give(instance, plan, &ends, WARM_MS, err);
     if (r >= 0)
@@ -184,7 +184,7 @@ int hyperv_warm(struct isolation_instance *instance, const char *cgroup, struct 
         r = cgroup_apply(cgroup, &low, err);
     if (r >= 0 && (!instance->setup.has_template || instance->memory_fd < 0))
         r = error_set(err, ENOENT, "there is no template");
-    return r < 0 ? r : hyperv__restore(instance, err);
+    return r < 0 ? r : hyperv__restore_plain(instance, err);
 }
 
 /* --- what it has ahead ---------------------------------------------------------------- */
@@ -238,7 +238,7 @@ static int stand_ahead(struct isolation_instance *instance, struct plan *taken, 
     ends.image = open(plan->rootfs.device, O_RDONLY | O_CLOEXEC);
     if (ends.image < 0 || scratch_temporary(&instance->setup, dir, &ends.scratch, NULL) < 0)
         return 0;
-    r = stand(instance, plan, program, &ends, err);
+    r = hyperv__stand(instance, plan, program, &ends, err);
     if (r >= 0)
         r = vm_forget_disks(&instance->vm, WARM_MS, err);
     if (r >= 0)
