@@ -1,10 +1,8 @@
 /* exec.c - further processes in a container. Owner: container. */
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -18,8 +16,6 @@
 #define KEEP_NS (5 * 60 * NS_PER_SEC) /* how long an ended one can be inspected */
 #define EXECS_MAX 65536
 #define EXIT_NOT_EXECUTABLE 126 /* not found, too: clients compare with what Docker 20.10 gives */
-#define EXITING_NS (2 * NS_PER_SEC) /* between closing its files and its end being told */
-#define GUEST_NS (200 * NS_PER_MS)  /* the same where nobody can look, and all is emulated */
 
 struct exec {
     char id[65];
@@ -36,7 +32,6 @@ struct exec {
     bool busy;        /* a thread is starting it: must not be freed */
     int exit_code;
     pid_t pid;
-    pid_t host_pid;   /* 0 behind a kernel of its own */
     int64_t ended_mono_ns;
 };
 
@@ -220,7 +215,6 @@ void exec_found(struct container *container, const struct shim_exec *found)
     exec->err = json_bool(json, "AttachStderr", false);
     exec->running = exec->found = true;
     exec->pid = found->guest_pid ? found->guest_pid : found->pid;
-    exec->host_pid = found->guest_pid ? 0 : found->pid;
 
     pthread_mutex_lock(&engine->exec_lock);
     bool known = find(engine, exec->id) != NULL;
@@ -315,7 +309,6 @@ static int run(struct exec *exec, unsigned streams, int *ret_fd, struct error *e
         return explain(exec, started.exec_failed, err);
     pthread_mutex_lock(&container->engine->exec_lock);
     exec->pid = started.guest_pid ? started.guest_pid : started.pid;
-    exec->host_pid = started.guest_pid ? 0 : started.pid;
     exec->busy = false;
     pthread_mutex_unlock(&container->engine->exec_lock);
     if (ret_fd)
@@ -496,39 +489,8 @@ char **exec_ids(struct container *container)
     return ids;
 }
 
-/* The kernel closes an exiting process's files some moments before it tells its
- * parent: no files means that the word of its end is on the way. */
-static bool is_exiting(pid_t pid)
-{
-    CLEANUP_FREE char *path = mem_printf("/proc/%d/fd", (int)pid);
-    DIR *dir = opendir(path);
-    bool any = false;
-
-    if (!dir)
-        return true;
-    for (struct dirent *entry; !any && (entry = readdir(dir));)
-        any = entry->d_name[0] != '.';
-    closedir(dir);
-    return !any;
-}
-
-static bool wait_ended(struct engine *engine, const char *exec_id, int64_t timeout_ns)
-{
-    int64_t until = clock_mono_ns() + timeout_ns;
-    struct timespec at = {.tv_sec = until / NS_PER_SEC, .tv_nsec = until % NS_PER_SEC};
-    struct exec *exec;
-
-    pthread_mutex_lock(&engine->exec_lock);
-    while ((exec = find(engine, exec_id)) && !exec->ended &&
-           pthread_cond_timedwait(&engine->exec_changed, &engine->exec_lock, &at) == 0)
-        ;
-    bool ended = !exec || exec->ended;
-    pthread_mutex_unlock(&engine->exec_lock);
-    return ended;
-}
-
 /* Whoever has seen the end of an exec's output asks for its status at once, and
- * must not be told that it still runs. */
+ * must not be told that it still runs: the shim told its end before that. */
 static void hear_out(struct engine *engine, const char *exec_id)
 {
     CLEANUP_BOX struct shim_box *box = NULL;
@@ -537,7 +499,6 @@ static void hear_out(struct engine *engine, const char *exec_id)
     pthread_mutex_lock(&engine->exec_lock);
     struct exec *exec = find(engine, exec_id);
     struct container *container = exec && exec->running && !exec->busy ? container__ref(exec->container) : NULL;
-    pid_t host_pid = exec ? exec->host_pid : 0;
     pthread_mutex_unlock(&engine->exec_lock);
     if (!container)
         return;
@@ -550,10 +511,6 @@ static void hear_out(struct engine *engine, const char *exec_id)
     if (box && box->shim)
         shim_status(box->shim, &ignored, NULL);
     container_put(container);
-    if (wait_ended(engine, exec_id, 0))
-        return;
-    if (host_pid > 0 ? is_exiting(host_pid) : true)
-        wait_ended(engine, exec_id, host_pid > 0 ? EXITING_NS : GUEST_NS);
 }
 
 int exec_info(struct engine *engine, const char *exec_id, struct exec_info **ret, struct error *err)

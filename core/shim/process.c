@@ -111,6 +111,7 @@ bool shim_process_streams_ended(const struct shim_process *p)
 
 /* --- output ---------------------------------------------------------------------- */
 static void announce(struct shim_process *p);
+static void on_linger(struct loop_source *source, void *user);
 
 static void output_ended(struct shim_output *o)
 {
@@ -122,6 +123,12 @@ static void output_ended(struct shim_output *o)
         return;
     if (p->exited && !p->announced)
         announce(p);
+    /* Whoever sees the end of an exec's output asks for its status at once: those attached
+     * are let go when that has been told. One that runs on without its output is not
+     * waited for. */
+    if (p->exec_id[0] && p->started && !p->exited && !p->linger &&
+        loop_add_timer(p->shim->loop, LINGER_NS, 0, on_linger, p, &p->linger) == 0)
+        return;
     shim_server_detach_all(p);
     shim_server_quit_if_done(p->shim);
 }
@@ -325,7 +332,8 @@ static void announce(struct shim_process *p)
 }
 
 /* Somebody who outlived the process holds its output open (a daemon started by
- * an exec; an fd passed out of the container). Docker waits two seconds, too. */
+ * an exec; an fd passed out of the container), or it outlived its output. Docker waits
+ * two seconds, too. */
 static void on_linger(struct loop_source *source, void *user)
 {
     struct shim_process *p = user;
@@ -335,6 +343,8 @@ static void on_linger(struct loop_source *source, void *user)
     for (int i = 0; i < 2; i++)
         if (p->output[i].fd >= 0)
             output_ended(&p->output[i]);
+    shim_server_detach_all(p);
+    shim_server_quit_if_done(p->shim);
 }
 
 void shim_process_exited(struct shim_process *p, int status, bool oom)
