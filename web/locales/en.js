@@ -729,6 +729,7 @@ export default {
   'about.kernel.own': 'a kernel of its own',
   'about.boundary': 'a security boundary',
   'about.pool': '{ready} of {wanted} machines wait warm for a container ({memory})',
+  'about.staged': 'A template is staged for the image started last: {memory}, once for all machines that start from it',
   'about.noboundary': 'not a security boundary',
   'about.licences': 'Made with',
   'about.clock': 'Clock',

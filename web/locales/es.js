@@ -729,6 +729,7 @@ export default {
   'about.kernel.own': 'un núcleo propio',
   'about.boundary': 'una frontera de seguridad',
   'about.pool': '{ready} de {wanted} máquinas esperan listas un contenedor ({memory})',
+  'about.staged': 'Hay una plantilla preparada para la última imagen iniciada: {memory}, una vez para todas las máquinas que parten de ella',
   'about.noboundary': 'no es una frontera de seguridad',
   'about.licences': 'Hecho con',
   'about.clock': 'Reloj',
