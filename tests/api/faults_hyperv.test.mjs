@@ -122,8 +122,9 @@ describe('a machine is lost', () => {
     await nothingLeft(info.Id)
   })
 
+  // What the guest has not passed on yet when its kernel panics nobody can have.
   test('the client of docker run gets the status', SLOW, async () => {
-    const result = await docker('run', '--rm', '--privileged', '--isolation', 'hyperv', IMAGE, 'sh', '-c', 'echo before; echo c > /proc/sysrq-trigger; sleep 1000')
+    const result = await docker('run', '--rm', '--privileged', '--isolation', 'hyperv', IMAGE, 'sh', '-c', 'echo before; sleep 1; echo c > /proc/sysrq-trigger; sleep 1000')
     assert.deepEqual([result.code, result.stdout], [255, 'before\n'], result.stderr)
   })
 
