@@ -1,4 +1,5 @@
 /* Containers: the table, and the handlers that are one call to core. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -195,6 +196,8 @@ static int containers_remove_link(struct request *request)
     if (!request_query_bool(request, "link", false))
         return respond_status_error(request, 404, "No such container: %s/%s", id, alias);
     int r = route_container(request, &container, &err);
+    if (r == -ENOENT) /* to Docker the two are one name */
+        error_set(&err, ENOENT, "No such container: %s/%s", id, alias);
     if (r >= 0)
         r = container_remove_link(container, alias, &err);
     return route_done(request, r, &err, 204);

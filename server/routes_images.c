@@ -1,7 +1,9 @@
 /* Images that are here; routes_registry.c has those elsewhere. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "images_list.h"
@@ -9,6 +11,7 @@
 #include "progress.h"
 #include "routes.h"
 #include "shapes.h"
+#include "tabique/build.h"
 #include "tabique/engine.h"
 #include "tabique/event.h"
 #include "tabique/image.h"
@@ -228,6 +231,12 @@ static int images_save(struct request *request)
 
 /* --- in: load, import ---------------------------------------------------------------------- */
 
+static ssize_t read_fd(void *user, void *buffer, size_t size)
+{
+    const ssize_t n = read(*(const int *)user, buffer, size);
+    return n < 0 ? -errno : n;
+}
+
 struct load {
     struct request *request;
     bool quiet;
@@ -319,6 +328,35 @@ static int import_detached(struct request *request, void *user)
     return respond_text(request, 200, "application/json", line);
 }
 
+/* fromSrc is an address: what a build's ADD may fetch, an import may. */
+static int import_fetched(struct request *request, void *user)
+{
+    struct error err = ERROR_INIT;
+    struct progress progress = {.request = request};
+    CLEANUP_FREE char *id = NULL, *name = NULL;
+    CLEANUP_CLOSE int fd = -EBADF;
+    CLEANUP_STRV char **changes = route_query_strv(request, "changes");
+    const char *repo = request_query(request, "repo"), *source = request_query(request, "fromSrc");
+    const char *message = request_query(request, "message");
+    CLEANUP_FREE char *address = mem_printf("%s%s", strstr(source, "://") ? "" : "http://", source);
+    CLEANUP_FREE char *status = mem_printf("Downloading from %s", address);
+    CLEANUP_FREE char *comment = mem_printf("Imported from %s", source);
+
+    int r = repo_and_tag(request, repo, &name, &err);
+    if (r >= 0)
+        r = build_download(request_engine(request), address, request_gone, request, &fd, &err);
+    if (r >= 0) {
+        progress_report(&progress, &(struct image_report){.status = status});
+        r = image_import(store_of(request), read_fd, &fd, repo && repo[0] ? repo : NULL, request_query(request, "tag"),
+                         message && message[0] ? message : comment, changes, request_query(request, "platform"), &id, &err);
+    }
+    if (r >= 0) {
+        route_publish(request, "image", "import", id, name ? name : id);
+        progress_report(&progress, &(struct image_report){.status = id});
+    }
+    return progress_end(&progress, r, &err);
+}
+
 static int images_create(struct request *request)
 {
     const char *image = request_query(request, "fromImage"), *source = request_query(request, "fromSrc");
@@ -326,13 +364,7 @@ static int images_create(struct request *request)
         return images_pull(request);
     if (!source || !source[0])
         return respond_status_error(request, 400, "one of fromImage and fromSrc must be given");
-    if (strcmp(source, "-") != 0)
-        /* The server fetching an address of a client's choosing would let any operator
-         * reach what only this host can. */
-        return respond_status_error(request, 501,
-                                    "importing from an address is not served: send the archive itself "
-                                    "(docker import -)");
-    return route_detach(request, import_detached);
+    return route_detach(request, strcmp(source, "-") == 0 ? import_detached : import_fetched);
 }
 
 #define VIEW PERMISSION_VIEW

@@ -28,6 +28,13 @@ static int no_plugins(struct request *request)
 
 static int plugins_list(struct request *request)
 {
+    static const char *const allowed[] = {"enabled", "capability", NULL};
+    struct error err = ERROR_INIT;
+    CLEANUP_JSON cJSON *filters = NULL;
+
+    const int r = request_filters(request, allowed, &filters, &err);
+    if (r < 0)
+        return route_fail(request, r, &err);
     return respond_json(request, 200, cJSON_CreateArray());
 }
 

@@ -179,8 +179,7 @@ static int volumes_inspect(struct request *request)
 static int volumes_update(struct request *request)
 {
     return respond_status_error(request, 503,
-                                "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm "
-                                "join\" to connect this node to swarm and try again.");
+                                "volume update only valid for cluster volumes, but swarm is unavailable");
 }
 
 static int volumes_remove(struct request *request)

@@ -534,6 +534,20 @@ int build_run(struct engine *engine, const struct build_options *options, const 
     return r;
 }
 
+int build_download(struct engine *engine, const char *address, bool (*cancelled)(void *user), void *user, int *ret_fd,
+                   struct error *err)
+{
+    const char *dir = engine_get_options(engine)->data_dir;
+    CLEANUP_CLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct fetch_result result;
+
+    if (fd < 0)
+        return error_errno(err, EIO, "cannot open %s", dir);
+    if (!fetch_is_address(address))
+        return error_set(err, EINVAL, "only http and https addresses can be fetched: %s", address);
+    return build_context_fetch(fd, address, cancelled, user, ret_fd, &result, err);
+}
+
 void build_clean(struct engine *engine)
 {
     CLEANUP_FREE char *dir = path_join(engine_get_options(engine)->data_dir, "build");

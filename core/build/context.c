@@ -74,9 +74,26 @@ static bool is_git(const char *remote)
            str_starts(remote, "github.com/") || str_ends(address, ".git");
 }
 
+int build_context_fetch(int dir_fd, const char *address, bool (*cancelled)(void *user), void *user, int *ret_fd,
+                        struct fetch_result *ret, struct error *err)
+{
+    CLEANUP_CLOSE int fd = openat(dir_fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return error_errno(err, EIO, "cannot make a temporary file");
+    int r = fetch(address, fd, BUILD_CONTEXT_MAX_BYTES, cancelled, user, ret, err);
+    if (r < 0)
+        return r;
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return error_errno(err, EIO, "cannot read a download");
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
 static int read_remote(const struct build_options *options, const struct build_callbacks *callbacks,
                        struct build_context *context, struct error *err)
 {
+    CLEANUP_CLOSE int fd = -EBADF;
     struct fetch_result result;
 
     if (is_git(options->remote))
@@ -84,14 +101,9 @@ static int read_remote(const struct build_options *options, const struct build_c
                                       "from its directory");
     if (!fetch_is_address(options->remote))
         return error_set(err, EINVAL, "remoteURL (%s) could not be recognized as URL", options->remote);
-    CLEANUP_CLOSE int fd = openat(context->dir_fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_errno(err, EIO, "cannot make a temporary file");
-    int r = fetch(options->remote, fd, BUILD_CONTEXT_MAX_BYTES, callbacks->cancelled, callbacks->user, &result, err);
+    int r = build_context_fetch(context->dir_fd, options->remote, callbacks->cancelled, callbacks->user, &fd, &result, err);
     if (r < 0)
         return r;
-    if (lseek(fd, 0, SEEK_SET) < 0)
-        return error_errno(err, EIO, "cannot read a download");
     bool tar = archive_is_tar(fd);
     if (lseek(fd, 0, SEEK_SET) < 0)
         return error_errno(err, EIO, "cannot read a download");

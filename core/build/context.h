@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "build/fetch.h"
 #include "tabique/build.h"
 
 struct build_context {
@@ -18,6 +19,9 @@ struct build_context {
 };
 #define BUILD_CONTEXT_INIT ((struct build_context){.dir_fd = -EBADF, .files_fd = -EBADF})
 
+/* Into a nameless file of this directory, at its beginning again. */
+int build_context_fetch(int dir_fd, const char *address, bool (*cancelled)(void *user), void *user, int *ret_fd,
+                        struct fetch_result *ret, struct error *err);
 int build_context_open(const char *data_dir, const struct build_options *options,
                        const struct build_callbacks *callbacks, struct build_context *ret, struct error *err);
 void build_context_clear(struct build_context *context);

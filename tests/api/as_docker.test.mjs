@@ -206,6 +206,57 @@ describe('images', () => {
     assert.deepEqual(await made('unchecked'), { Test: ['NONE'], ...times })
     await remove(id)
   })
+  test('import of an address: told as it goes, and refused with a status', async () => {
+    const archive = tar({ it: 'fetched' })
+    const far = http.createServer((request, response) => (request.url === '/root.tar' ? response.end(archive)
+      : request.url === '/junk' ? response.end('this is no archive') : response.writeHead(404).end('no such thing')))
+    await new Promise((resolve) => far.listen(0, '127.0.0.1', resolve))
+    try {
+      const at = `127.0.0.1:${far.address().port}`
+      for (const source of [`http://${at}/root.tar`, `${at}/root.tar`]) {
+        const { status, text } = await ask('POST', `/images/create?fromSrc=${encodeURIComponent(source)}&repo=as-docker&tag=fetched&changes=${encodeURIComponent('CMD ["x"]')}`)
+        assert.equal(status, 200, text)
+        const lines = text.trim().split('\r\n').map((line) => JSON.parse(line))
+        assert.equal(lines[0].status, `Downloading from http://${at}/root.tar`)
+        assert.match(lines.at(-1).status, /^sha256:[0-9a-f]{64}$/)
+        const { json } = await ask('GET', '/images/as-docker:fetched/json')
+        assert.deepEqual([json.Id, json.Comment, json.Config.Cmd], [lines.at(-1).status, `Imported from ${source}`, ['x']])
+      }
+      assert.match((await ask('POST', `/images/create?fromSrc=${at}/junk`)).text, /"error":"/)
+      const missing = await ask('POST', `/images/create?fromSrc=http://${at}/none`)
+      assert.equal(missing.status, 500)
+      assert.match(missing.json.message, /^failed to GET http:[^ ]*\/none with status 404/)
+      isMessage(await ask('POST', '/images/create?fromSrc=file:///etc/passwd'), 400, 'only http and https addresses can be fetched: file:///etc/passwd')
+    } finally {
+      await new Promise((resolve) => { far.closeAllConnections(); far.close(resolve) })
+    }
+  })
+  test('prune by age takes what is older, and that alone', async () => {
+    const prune = async (what, label) => {
+      const answer = await ask('POST', `/${what}/prune?filters=${encodeURIComponent(JSON.stringify({ label: [label], until: [then] }))}`)
+      assert.equal(answer.status, 200, answer.text)
+      return answer.json
+    }
+    const made = {}
+    const make = async (age) => {
+      made[age] = await create(`prune-${age}`, { Labels: { by: 'age' } })
+      await ask('POST', '/networks/create', { Name: `prune-${age}`, Labels: { by: 'age' } })
+      await ask('POST', `/commit?container=${made[age]}`, { Labels: { by: 'age', age } })
+    }
+    await make('old')
+    await new Promise((resolve) => setTimeout(resolve, 1100))
+    const then = String(Math.floor(Date.now() / 1000))
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    await make('new')
+    assert.deepEqual((await prune('networks', 'by=age')).NetworksDeleted, ['prune-old'])
+    assert.deepEqual((await prune('containers', 'by=age')).ContainersDeleted, [made.old])
+    const left = async () => (await ask('GET', `/images/json?all=1&filters=${encodeURIComponent('{"label":["by=age"]}')}`)).json.map(({ Labels }) => Labels.age)
+    assert.deepEqual((await left()).sort(), ['new', 'old'])
+    assert.ok((await prune('images', 'by=age')).ImagesDeleted.length > 0)
+    assert.deepEqual(await left(), ['new'])
+    await remove(made.new)
+    await ask('DELETE', '/networks/prune-new')
+  })
   test('only the names that match a reference are listed', async () => {
     const id = await create('named')
     await commit(id, 'a')

@@ -540,6 +540,31 @@ describe('cache', () => {
     await ok('rmi', 'unpacked')
   })
 
+  for (const filter of ['until', 'unused-for'])
+    test(`prune by age: ${filter} takes what is older, and that alone`, async () => {
+      const own = await Server.start({ listen: false })
+      try {
+        const steps = async (name) => {
+          await own.ok('build', '-t', name, files({ Dockerfile: dockerfile(`RUN echo ${name} > /1\nRUN echo more > /2`) }), SLOW)
+          await own.ok('rmi', '--no-prune', '-f', name)
+        }
+        const cache = async () => (await own.request('GET', '/system/df')).json.BuildCache.map(({ Description }) => /old|new/.exec(Description)?.[0]).filter(Boolean).sort()
+        const prune = async (value) => (await own.request('POST', `/build/prune?filters=${encodeURIComponent(JSON.stringify({ [filter]: [value] }))}`)).json.CachesDeleted
+        await steps('old')
+        await new Promise((resolve) => setTimeout(resolve, 1100))
+        const then = String(Math.floor(Date.now() / 1000)) // after the first's last step, before the second's first
+        await new Promise((resolve) => setTimeout(resolve, 10))
+        await steps('new')
+        assert.deepEqual(await cache(), ['new', 'old'])
+        assert.equal(await prune('1h'), null)
+        assert.deepEqual(await cache(), ['new', 'old'])
+        assert.ok((await prune(then)).length > 0)
+        assert.deepEqual(await cache(), ['new'])
+      } finally {
+        await own.stop()
+      }
+    })
+
   test('prune keeps what its limits leave, the newest, and chooses by what an entry is', async () => {
     const own = await Server.start({ listen: false })
     try {

@@ -52,5 +52,9 @@ struct build_options {
 /* exit_code: of the command that failed, else 0: the error's own code. */
 int build_run(struct engine *engine, const struct build_options *options, const struct build_callbacks *callbacks,
               char **ret_image_id, int *ret_exit_code, struct error *err);
+/* What is at an address (http, https), in a nameless file of the data directory and with a
+ * remote context's limits; to be read from its beginning. What import fetches. */
+int build_download(struct engine *engine, const char *address, bool (*cancelled)(void *user), void *user, int *ret_fd,
+                   struct error *err);
 /* At the server's start: what a build that was killed left in <data>/build. */
 void build_clean(struct engine *engine);
