@@ -15,6 +15,7 @@
 #include "container/internal.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
+#define DIAL_SECONDS 10
 #define INVALID(...) error_set(err, EINVAL, __VA_ARGS__)
 
 /* Also of drivers that keep none themselves: the file that logs are read back from. */
@@ -119,15 +120,15 @@ static int parse_address(const char *text, char **ret, struct error *err)
         *ret = mem_printf("%s:%s", protocol, rest);
         return 0;
     }
-    if (strcmp(protocol, "tcp") == 0 || strcmp(protocol, "tcp+tls") == 0)
-        return INVALID("syslog over %s is not served by this engine: use udp, unixgram or unix", protocol);
-    if (strcmp(protocol, "udp") != 0)
+    if (strcmp(protocol, "tcp+tls") == 0)
+        return INVALID("syslog over tcp+tls is not served by this engine: use tcp, udp, unixgram or unix");
+    if (strcmp(protocol, "udp") != 0 && strcmp(protocol, "tcp") != 0)
         return INVALID("unsupported scheme: '%s'", protocol);
     const char *colon = strrchr(rest, ':');
     bool has_port = colon && !strchr(colon, ']');
     if (*rest == '\0' || *rest == ':')
         return INVALID("invalid syslog-address %s: a host is missing", text);
-    *ret = mem_printf("udp:%s%s", rest, has_port ? "" : ":514");
+    *ret = mem_printf("%s:%s%s", protocol, rest, has_port ? "" : ":514");
     return 0;
 }
 
@@ -296,12 +297,28 @@ static int plan_journald(const struct container *container, const struct spec *s
     return 0;
 }
 
+/* A receiver that is not there is told at the start, as Docker's driver does. */
+static int dial(const struct addrinfo *to)
+{
+    CLEANUP_CLOSE int fd = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct timeval limit = {.tv_sec = DIAL_SECONDS};
+
+    if (fd < 0)
+        return -errno;
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* connect(2)'s too */
+    if (connect(fd, to->ai_addr, to->ai_addrlen) == 0)
+        return 0;
+    return errno == EINPROGRESS ? -ETIMEDOUT : -errno;
+}
+
 /* The shim is static and asks no name server: it gets numbers. */
 static int resolve(char **address, struct error *err)
 {
-    CLEANUP_FREE char *host = mem_strdup(*address + 4);
+    CLEANUP_FREE char *host = mem_strdup(*address + 4), *protocol = mem_strndup(*address, 3);
     char *port = strrchr(host, ':'), numeric[64];
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *list = NULL;
+    bool tcp = strcmp(protocol, "tcp") == 0;
+    struct addrinfo hints = {.ai_socktype = tcp ? SOCK_STREAM : SOCK_DGRAM}, *list = NULL;
+    int refused = 0;
 
     *port++ = '\0';
     char *name = host;
@@ -312,12 +329,18 @@ static int resolve(char **address, struct error *err)
     int failed = getaddrinfo(name, port, &hints, &list);
     if (!failed) {
         failed = getnameinfo(list->ai_addr, list->ai_addrlen, numeric, sizeof(numeric), NULL, 0, NI_NUMERICHOST);
+        refused = failed || !tcp ? 0 : dial(list);
         freeaddrinfo(list);
     }
     if (failed)
-        return error_set(err, EIO, "failed to initialize logging driver: dial udp: lookup %s: %s", name,
+        return error_set(err, EIO, "failed to initialize logging driver: dial %s: lookup %s: %s", protocol, name,
                          gai_strerror(failed));
-    CLEANUP_FREE char *text = mem_printf(strchr(numeric, ':') ? "udp:[%s]:%s" : "udp:%s:%s", numeric, port);
+    CLEANUP_FREE char *text = mem_printf(strchr(numeric, ':') ? "%s:[%s]:%s" : "%s:%s:%s", protocol, numeric, port);
+    if (refused < 0) {
+        CLEANUP_FREE char *why = mem_strdup(strerror(-refused));
+        why[0] = (char)tolower((unsigned char)why[0]);
+        return error_set(err, EIO, "failed to initialize logging driver: dial tcp %s: connect: %s", text + 4, why);
+    }
     free(*address);
     *address = TAKE_PTR(text);
     return 0;
@@ -331,7 +354,7 @@ static int plan_syslog(const cJSON *log, struct log_plan *plan, struct error *er
     plan->format = mem_strdup(*format ? format : "unix");
     if (*address) {
         int r = parse_address(address, &plan->address, err);
-        return r == 0 && strncmp(plan->address, "udp:", 4) == 0 ? resolve(&plan->address, err) : r;
+        return r == 0 && strncmp(plan->address, "unix", 4) != 0 ? resolve(&plan->address, err) : r;
     }
     if (access("/dev/log", W_OK) < 0)
         return error_set(err, EIO, "failed to initialize logging driver: Unix syslog delivery error");

@@ -132,13 +132,10 @@ static int shallow_first(const void *a, const void *b)
 /* A part of a volume, whose contents belong to containers: resolved below the
  * volume here, and handed on as the very directory that was found, so that no
  * symlink put there meanwhile leads out (/proc/PID/fd/N names an inode). */
-static int open_subpath(const struct spec *spec, const struct mount_point *mount, struct plan_sources *sources,
-                        char **ret, struct error *err)
+static int open_subpath(const struct mount_point *mount, struct plan_sources *sources, char **ret, struct error *err)
 {
     CLEANUP_CLOSE int top = open(mount->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    if (!(spec->wall->capabilities & ISOLATION_HOST_ROOT))
-        return error_set(err, ENOTSUP, "%s isolation does not support volume subpaths", spec->wall->name);
     if (top < 0)
         return error_errno(err, EIO, "cannot open volume %s", mount->name);
     int fd = path_open_in(top, mount->subpath, O_PATH, 0);
@@ -189,7 +186,7 @@ static int add_user_mounts(const struct container *container, const struct spec 
             flags |= MS_REC;
         CLEANUP_FREE char *part = NULL;
         if (*mount->subpath) {
-            int r = open_subpath(spec, mount, sources, &part, err);
+            int r = open_subpath(mount, sources, &part, err);
             if (r < 0)
                 return r;
         }

@@ -145,7 +145,8 @@ int shim_box_open(struct container *container, bool spawn, struct shim_box **ret
     CLEANUP_SPEC struct spec *spec = container__spec(container);
     struct engine *engine = container->engine;
     CLEANUP(log_plan_clear) struct log_plan log = {0};
-    int r = log_driver_plan(container, spec, &log, err);
+    /* One that runs has its own, whatever has become of the receiver. */
+    int r = spawn ? log_driver_plan(container, spec, &log, err) : 0;
     if (r < 0)
         return r;
 

@@ -31,11 +31,11 @@ static int open_file(struct shim_log *log, bool fresh)
     return 0;
 }
 
-int shim_log_open(struct shim_log *log, const struct shim_options *options)
+int shim_log_open(struct shim_log *log, const struct shim_options *options, struct loop *loop)
 {
     *log = (struct shim_log){.fd = -EBADF, .max_size = options->log_max_size, .max_files = options->log_max_files,
                              .attributes = options->log_attributes};
-    shim_sink_open(&log->sink, options);
+    shim_sink_open(&log->sink, options, loop);
     if (!options->log_path)
         return 0;
     log->path = mem_strdup(options->log_path);
@@ -130,4 +130,5 @@ void shim_log_flush(struct shim_log *log)
         str_free(&log->partial[stream]);
     }
     write_out(log);
+    shim_sink_drain(&log->sink);
 }

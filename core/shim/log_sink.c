@@ -1,22 +1,31 @@
 /* log_sink.c - lines sent on to the host's journal or a syslog. Owner: shim.
  *
- * Datagrams (or a local stream), one a line. The shim has one thread, so nothing here
- * waits: what the receiver has no room for is dropped, and kept in the container's own
- * log file all the same. A receiver that went away is looked for again with each line.
+ * Datagrams or a stream, one a line. The shim has one thread, so nothing here waits: what
+ * the receiver has no room for (a stream: beyond PENDING_MAX) is dropped, and kept in the
+ * container's own log file all the same. A receiver that went away is looked for again with
+ * the next line, a stream's at most every RETRY_NS; of a stream the line that was cut goes
+ * whole to the next.
  */
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/loop.h"
 #include "base/mem.h"
 #include "base/wire.h"
 #include "shim/shim.h"
+
+#define PENDING_MAX (1u << 20)
+#define RETRY_NS NS_PER_SEC
+#define DRAIN_NS (2 * NS_PER_SEC)
 
 static int connect_unix(const char *path, int type)
 {
@@ -32,11 +41,11 @@ static int connect_unix(const char *path, int type)
 }
 
 /* "HOST:PORT" in numbers: names were looked up by whoever started us. */
-static int connect_udp(const char *text)
+static int connect_inet(const char *text, int type)
 {
     CLEANUP_FREE char *host = mem_strdup(text);
     char *port = strrchr(host, ':');
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV}, *list = NULL;
+    struct addrinfo hints = {.ai_socktype = type, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV}, *list = NULL;
     int r = -EHOSTUNREACH;
 
     if (!port)
@@ -49,8 +58,8 @@ static int connect_udp(const char *text)
     }
     if (getaddrinfo(name, port, &hints, &list) != 0)
         return -EINVAL;
-    int fd = socket(list->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, list->ai_addr, list->ai_addrlen) == 0)
+    int fd = socket(list->ai_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && (connect(fd, list->ai_addr, list->ai_addrlen) == 0 || errno == EINPROGRESS))
         r = fd;
     else if (fd >= 0)
         close(fd);
@@ -67,12 +76,17 @@ static void open_sink(struct shim_sink *sink)
     else if (strncmp(address, "unix:", 5) == 0)
         sink->fd = connect_unix(address + 5, SOCK_STREAM);
     else if (strncmp(address, "udp:", 4) == 0)
-        sink->fd = connect_udp(address + 4);
+        sink->fd = connect_inet(address + 4, SOCK_DGRAM);
+    else if (strncmp(address, "tcp:", 4) == 0)
+        sink->fd = connect_inet(address + 4, SOCK_STREAM);
 }
 
-void shim_sink_open(struct shim_sink *sink, const struct shim_options *options)
+void shim_sink_open(struct shim_sink *sink, const struct shim_options *options, struct loop *loop)
 {
-    *sink = (struct shim_sink){.fd = -EBADF, .options = options};
+    const char *address = options->log_to ? options->log_to : "";
+
+    *sink = (struct shim_sink){.fd = -EBADF, .options = options, .loop = loop};
+    sink->stream = strncmp(address, "unix:", 5) == 0 || strncmp(address, "tcp:", 4) == 0;
     if (gethostname(sink->host, sizeof(sink->host) - 1) < 0)
         sink->host[0] = '\0';
     if (options->log_to)
@@ -125,6 +139,108 @@ static void put_syslog(struct str *out, const struct shim_sink *sink, int stream
     str_append_char(out, '\n');
 }
 
+/* --- a stream's ------------------------------------------------------------------ */
+
+static void drop_stream(struct shim_sink *sink)
+{
+    loop_remove(sink->source);
+    sink->source = NULL;
+    if (sink->fd >= 0)
+        close(sink->fd);
+    sink->fd = -EBADF;
+    sink->sent = 0; /* of a line that the next one gets from its beginning */
+}
+
+static void watch(struct shim_sink *sink, bool on);
+
+/* False: it is gone. */
+static bool flush_stream(struct shim_sink *sink)
+{
+    while (sink->sent < sink->pending.length) {
+        ssize_t n = send(sink->fd, sink->pending.data + sink->sent, sink->pending.length - sink->sent,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0)
+            return false;
+        sink->sent += (size_t)n;
+    }
+    /* Whole lines leave: sent counts within the first that is left. */
+    size_t whole = 0;
+    for (size_t i = 0; i < sink->sent; i++)
+        if (sink->pending.data[i] == '\n')
+            whole = i + 1;
+    if (whole > 0) {
+        memmove(sink->pending.data, sink->pending.data + whole, sink->pending.length - whole);
+        sink->pending.length -= whole;
+        sink->sent -= whole;
+    }
+    if (sink->pending.length == 0 && sink->pending.capacity > 65536)
+        str_free(&sink->pending);
+    watch(sink, sink->pending.length > 0);
+    return true;
+}
+
+static void on_room(struct loop_source *source, int fd, uint32_t events, void *user)
+{
+    struct shim_sink *sink = user;
+
+    if (!flush_stream(sink))
+        drop_stream(sink);
+}
+
+static void watch(struct shim_sink *sink, bool on)
+{
+    if (sink->source)
+        loop_set_events(sink->source, on ? EPOLLOUT : 0);
+    else if (on && sink->loop)
+        (void)loop_add_fd(sink->loop, sink->fd, EPOLLOUT, on_room, sink, &sink->source);
+}
+
+/* The other end has closed: what is sent now would be lost without a word. */
+static bool is_over(const struct shim_sink *sink)
+{
+    char byte;
+
+    return recv(sink->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+static void stream_line(struct shim_sink *sink, const struct str *line)
+{
+    if (sink->pending.length + line->length <= PENDING_MAX)
+        str_append_n(&sink->pending, line->data, line->length);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (sink->fd >= 0 && is_over(sink))
+            drop_stream(sink);
+        if (sink->fd < 0) {
+            int64_t now = clock_mono_ns();
+            if (now < sink->retry_ns)
+                return;
+            open_sink(sink);
+            if (sink->fd < 0) {
+                sink->retry_ns = now + RETRY_NS;
+                return;
+            }
+        }
+        if (flush_stream(sink))
+            return;
+        drop_stream(sink);
+    }
+    sink->retry_ns = clock_mono_ns() + RETRY_NS;
+}
+
+void shim_sink_drain(struct shim_sink *sink)
+{
+    int64_t until = clock_mono_ns() + DRAIN_NS;
+
+    while (sink->stream && sink->fd >= 0 && sink->pending.length > 0) {
+        struct pollfd room = {.fd = sink->fd, .events = POLLOUT};
+        int64_t left = until - clock_mono_ns();
+        if (left <= 0 || poll(&room, 1, (int)(left / NS_PER_MS) + 1) < 0 || !flush_stream(sink))
+            return;
+    }
+}
+
 void shim_sink_line(struct shim_sink *sink, int stream, const char *text, size_t length)
 {
     CLEANUP_STR struct str out = STR_INIT;
@@ -138,6 +254,10 @@ void shim_sink_line(struct shim_sink *sink, int stream, const char *text, size_t
         put_journal(&out, sink->options, stream, text, length, partial);
     else
         put_syslog(&out, sink, stream, text, length);
+    if (sink->stream) {
+        stream_line(sink, &out);
+        return;
+    }
     for (int attempt = 0; attempt < 2; attempt++) {
         if (sink->fd < 0)
             open_sink(sink);

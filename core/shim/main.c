@@ -249,7 +249,7 @@ int main(int argc, char **argv)
         return 1;
 #endif
     /* Without its log a container still runs: a full disk must not keep it down. */
-    (void)shim_log_open(&shim.log, &shim.options);
+    (void)shim_log_open(&shim.log, &shim.options, shim.loop);
     if (shim_server_open(&shim, listening, FD_FIRST) < 0)
         return 1;
 #ifdef TABIQUE_HAVE_HYPERV

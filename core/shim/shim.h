@@ -60,11 +60,20 @@ int shim_stage(struct shim *shim);
 /* --- log_sink.c --------------------------------------------------------------------- */
 struct shim_sink {
     int fd;
-    const struct shim_options *options; /* log_to: "unixgram:PATH", "unix:PATH", "udp:ADDRESS:PORT";
+    const struct shim_options *options; /* log_to: "unixgram:PATH", "unix:PATH", "udp:ADDRESS:PORT", "tcp:ADDRESS:PORT";
                                          * log_format: journald, unix, rfc3164, rfc5424, rfc5424micro */
     char host[65];
+    bool stream;
+    struct str pending; /* a stream's lines; `sent` bytes of the first are with the receiver */
+    size_t sent;
+    int64_t retry_ns;
+    struct loop *loop;
+    struct loop_source *source;
 };
-void shim_sink_open(struct shim_sink *sink, const struct shim_options *options);
+/* loop NULL: what a stream has no room for goes with a later line. */
+void shim_sink_open(struct shim_sink *sink, const struct shim_options *options, struct loop *loop);
+/* At the end: a stream's last lines, for a moment. */
+void shim_sink_drain(struct shim_sink *sink);
 /* With its newline; without one it is a piece of a longer line. */
 void shim_sink_line(struct shim_sink *sink, int stream, const char *text, size_t length);
 
@@ -79,7 +88,7 @@ struct shim_log {
     const char *attributes; /* a JSON object for each line; NULL none */
     struct shim_sink sink;
 };
-int shim_log_open(struct shim_log *log, const struct shim_options *options);
+int shim_log_open(struct shim_log *log, const struct shim_options *options, struct loop *loop);
 void shim_log_write(struct shim_log *log, int stream, const void *data, size_t length); /* 0 out, 1 err */
 void shim_log_flush(struct shim_log *log); /* unfinished lines too: the streams have ended */
 

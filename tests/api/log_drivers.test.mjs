@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import dgram from 'node:dgram'
 import fs from 'node:fs'
+import net from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { Server, until } from './lib/server.mjs'
 import { asker } from './lib/bad_requests.mjs'
@@ -79,6 +80,46 @@ describe('syslog', () => {
       }
     })
   }
+
+  for (const wall of ['process', 'hyperv']) {
+    test(`over TCP, in whole lines, also to a receiver that was started anew (${wall})`, { timeout: 120_000 }, async () => {
+      let got = '', connections = []
+      const receiver = net.createServer((socket) => { connections.push(socket); socket.on('data', (data) => { got += data }).on('error', () => {}) })
+      await new Promise((resolve) => receiver.listen(0, '127.0.0.1', resolve))
+      const { port } = receiver.address(), name = `tcp-${wall}`
+      try {
+        await server.ok('run', '-d', '--name', name, `--isolation=${wall}`, '--log-driver', 'syslog', '--log-opt', `syslog-address=tcp://localhost:${port}`,
+          '--log-opt', 'syslog-format=rfc5424', '--log-opt', 'tag={{.Name}}', 'tabique/base', 'sh', '-c', 'i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; cat /dev/zero | head -c 20000 | tr "\\0" x; echo; sleep 600')
+        await until('all lines', () => got.includes('line 1999\n') && got.split('x').length > 20000)
+        const lines = got.split('\n')
+        for (let i = 0; i < 2000; i++) assert.match(lines[i], new RegExp(`^<30>1 \\S+Z \\S+ ${name} \\d+ ${name} - line ${i}$`))
+        assert.equal(lines.slice(2000).map((line) => line.replace(/^.* - /, '')).join('').length, 20000)
+        for (const socket of connections) socket.destroy()
+        got = ''
+        await until('the next receiver', async () => { await server.ok('exec', name, 'sh', '-c', 'echo again > /proc/1/fd/1'); return /- again\n/.test(got) })
+        assert.match(await logs(name, '&tail=1'), /again/)
+      } finally {
+        await server.docker('rm', '-f', name)
+        for (const socket of connections) socket.destroy()
+        receiver.close()
+      }
+    })
+  }
+
+  test('a TCP receiver that is not there is told at the start; TLS and what is no protocol at create', async () => {
+    const receiver = net.createServer()
+    await new Promise((resolve) => receiver.listen(0, '127.0.0.1', resolve))
+    const { port } = receiver.address()
+    await new Promise((resolve) => receiver.close(resolve))
+    const { started } = await run('undialled', { Type: 'syslog', Config: { 'syslog-address': `tcp://127.0.0.1:${port}` } })
+    assert.equal(started.status, 500)
+    assert.match(started.json.message, new RegExp(`failed to initialize logging driver: dial tcp 127\\.0\\.0\\.1:${port}: connect: connection refused$`))
+    for (const [address, message] of [['tcp+tls://localhost:1', /syslog over tcp\+tls is not served by this engine/], ['smoke://x', /unsupported scheme: 'smoke'/]]) {
+      const { status, json } = await ask('POST', '/containers/create', { body: { Image: 'tabique/base', HostConfig: { LogConfig: { Type: 'syslog', Config: { 'syslog-address': address } } } } })
+      assert.equal(status, 400)
+      assert.match(json.message, message)
+    }
+  })
 
   test('facility by name; with cache-disabled nothing is kept', async () => {
     const receiver = await listen()

@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/loop.h"
 #include "base/mem.h"
 #include "shim/shim.h"
 
@@ -46,7 +49,7 @@ static void journal(void **state)
     struct shim_sink sink;
     char text[512];
 
-    shim_sink_open(&sink, &options);
+    shim_sink_open(&sink, &options, NULL);
     shim_sink_line(&sink, 0, "two\tx\n", 6);
     shim_sink_line(&sink, 1, "half", 4);
     assert_int_equal(receive(fd, text, sizeof(text)), sizeof(first) - 1);
@@ -65,7 +68,7 @@ static void restarted(void **state)
     char text[512];
 
     int fd = receiver(path);
-    shim_sink_open(&sink, &options);
+    shim_sink_open(&sink, &options, NULL);
     close(fd);
     shim_sink_line(&sink, 0, "lost\n", 5);
     fd = receiver(path);
@@ -86,20 +89,100 @@ static void full(void **state)
     const struct shim_options options = {.log_to = to, .log_format = "unix"};
     struct shim_sink sink;
 
-    shim_sink_open(&sink, &options);
+    shim_sink_open(&sink, &options, NULL);
     for (int i = 0; i < 10000; i++)
         shim_sink_line(&sink, 0, "line\n", 5);
     close(sink.fd);
 }
 
+/* A stream: what there was no room for comes later, in whole lines; the one that was cut is
+ * told again to the next receiver. */
+static void stream(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof(address);
+    CLEANUP_CLOSE int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CLEANUP_STR struct str got = STR_INIT;
+    struct shim_sink sink;
+    struct loop *loop;
+    char text[4096];
+    ssize_t n;
+    int sent = 0, next = 0;
+
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    assert_int_equal(listen(listener, 4), 0);
+    CLEANUP_FREE char *to = mem_printf("tcp:127.0.0.1:%d", ntohs(address.sin_port));
+    const struct shim_options options = {.log_to = to, .log_format = "unix", .log_tag = "tag", .log_facility = 3};
+    assert_int_equal(loop_new(&loop), 0);
+    shim_sink_open(&sink, &options, loop);
+    int peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    assert_true(peer >= 0);
+    for (; sent < 1000000 && sink.pending.length < 100000; sent++) { /* until one is cut, and then some */
+        snprintf(text, sizeof(text), "line %d\n", sent);
+        shim_sink_line(&sink, 0, text, strlen(text));
+    }
+    assert_true(sink.pending.length >= 100000);
+    close(peer);
+    snprintf(text, sizeof(text), "line %d\n", sent++);
+    shim_sink_line(&sink, 0, text, strlen(text));
+    peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    assert_true(peer >= 0);
+    shim_sink_drain(&sink);
+    for (int i = 0; i < 1000 && sink.pending.length > 0; i++) {
+        while ((n = read(peer, text, sizeof(text))) > 0)
+            str_append_n(&got, text, (size_t)n);
+        shim_sink_drain(&sink);
+    }
+    while ((n = read(peer, text, sizeof(text))) > 0)
+        str_append_n(&got, text, (size_t)n);
+    assert_int_equal(sscanf(strstr(got.data, "]: line "), "]: line %d", &next), 1);
+    assert_int_equal(strncmp(got.data, "<30>", 4), 0); /* a whole one is the first */
+    for (char *line = got.data; *line; line = strchr(line, '\n') + 1) {
+        int number = -1;
+        assert_int_equal(strncmp(line, "<30>", 4), 0);
+        assert_int_equal(sscanf(strstr(line, "]: line "), "]: line %d", &number), 1);
+        assert_int_equal(number, next++);
+    }
+    assert_int_equal(next, sent);
+    close(peer);
+    close(sink.fd);
+    str_free(&sink.pending);
+    loop_free(loop);
+}
+
+/* A stream's receiver that does not read costs no more than a limited memory. */
+static void stream_full(void **state)
+{
+    CLEANUP_FREE char *path = mem_printf("%s/silent", dir), *to = mem_printf("unix:%s", path);
+    const struct shim_options options = {.log_to = to, .log_format = "unix"};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    CLEANUP_CLOSE int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct shim_sink sink;
+    char line[1001];
+
+    memset(line, 'x', sizeof(line));
+    line[sizeof(line) - 1] = '\n';
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    shim_sink_open(&sink, &options, NULL);
+    for (int i = 0; i < 10000; i++)
+        shim_sink_line(&sink, 0, line, sizeof(line));
+    assert_in_range(sink.pending.length, 500000, 1 << 20);
+    close(sink.fd);
+    str_free(&sink.pending);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(journal), cmocka_unit_test(restarted), cmocka_unit_test(full)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(journal), cmocka_unit_test(restarted), cmocka_unit_test(full),
+                                       cmocka_unit_test(stream), cmocka_unit_test(stream_full)};
 
     if (!mkdtemp(dir))
         return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    for (const char *const *name = (const char *const[]){"journal", "log", "full", NULL}; *name; name++) {
+    for (const char *const *name = (const char *const[]){"journal", "log", "full", "silent", NULL}; *name; name++) {
         CLEANUP_FREE char *path = mem_printf("%s/%s", dir, *name);
         unlink(path);
     }
