@@ -27,16 +27,16 @@ static const struct driver {
     const char *type;
     const char *options; /* with commas at both ends; NULL: whatever */
     const char *unknown; /* how it says that there is no such option */
-    const char *max_size, *max_files;
+    const char *max_size, *max_files, *compress;
 } drivers[] = {
     {"json-file", ",max-size,max-file,compress," META BUFFER CACHE, "unknown log opt '%s' for json-file log driver",
-     NULL, "1"},
-    {"local", ",max-size,max-file,compress," BUFFER, "unknown log opt '%s' for log driver local", "20m", "5"},
-    {"none", NULL, NULL, NULL, "1"},
-    {"journald", "," META BUFFER CACHE, "unknown log opt '%s' for journald log driver", "20m", "5"},
+     NULL, "1", "false"},
+    {"local", ",max-size,max-file,compress," BUFFER, "unknown log opt '%s' for log driver local", "20m", "5", "true"},
+    {"none", NULL, NULL, NULL, "1", "false"},
+    {"journald", "," META BUFFER CACHE, "unknown log opt '%s' for journald log driver", "20m", "5", "true"},
     {"syslog", ",syslog-address,syslog-facility,syslog-format,syslog-tls-ca-cert,syslog-tls-cert,syslog-tls-key,"
                "syslog-tls-skip-verify," META BUFFER CACHE,
-     "unknown log opt '%s' for syslog log driver", "20m", "5"},
+     "unknown log opt '%s' for syslog log driver", "20m", "5", "true"},
 };
 
 static const struct driver *find_driver(const char *type)
@@ -377,6 +377,14 @@ int log_driver_plan(const struct container *container, const struct spec *spec, 
     if (size && str_to_bytes(size, &plan.max_size) < 0)
         plan.max_size = 0;
     str_to_int(files, 1, 10000, &plan.max_files);
+    const char *compress = option(log, own_file ? "compress" : "cache-compress", driver ? driver->compress : "false");
+    plan.compress = strcmp(compress, "true") == 0;
+    if (plan.compress && (plan.max_files < 2 || plan.max_size <= 0)) {
+        if (strcmp(type, "json-file") == 0)
+            return error_set(err, EIO, "failed to initialize logging driver: compress cannot be true when max-file is "
+                             "less than 2 or max-size is not set");
+        plan.compress = false;
+    }
 
     const char *tag = option(log, "tag", "");
     if (*tag || !own_file)

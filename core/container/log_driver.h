@@ -20,7 +20,7 @@ int log_driver_check(cJSON *log, struct error *err);
 bool log_driver_readable(const cJSON *log);
 
 struct log_plan {
-    bool file;
+    bool file, compress;
     int64_t max_size; /* 0: no limit */
     int max_files;
     char *attributes; /* JSON object for each line; NULL none */

@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "container/internal.h"
 #include "container/log_driver.h"
+#include "container/log_file.h"
 #include "container/log_line.h"
 
 #define BLOCK ((size_t)64 << 10)
@@ -33,24 +34,13 @@ struct reader {
     void *user;
     char *path;        /* of the newest file */
     int fd;            /* of the one being read */
+    struct log_file file;
     off_t at;          /* where its next unread byte is */
     struct str line;   /* begun, not ended */
     struct str text;   /* decoded */
     bool over;         /* until has passed, or the callback wants no more */
     int result;
 };
-
-static char *rotated(const struct reader *reader, int index)
-{
-    return index == 0 ? mem_strdup(reader->path) : mem_printf("%s.%d", reader->path, index);
-}
-
-static int open_log(const struct reader *reader, int index)
-{
-    CLEANUP_FREE char *path = rotated(reader, index);
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
 
 /* --- one line -------------------------------------------------------------------------- */
 
@@ -154,8 +144,8 @@ static int find_begin(struct reader *reader, int *ret_index, off_t *ret_at)
     off_t at = 0;
 
     for (; count < FILES_MAX; count++) {
-        CLEANUP_FREE char *path = rotated(reader, count);
-        if (access(path, F_OK) < 0)
+        struct log_file file;
+        if (log_file_find(reader->path, count, &file) == -ENOENT)
             break;
     }
     if (count == 0)
@@ -165,7 +155,8 @@ static int find_begin(struct reader *reader, int *ret_index, off_t *ret_at)
         int64_t lines = reader->query->tail;
 
         for (index = 0; index < count; index++) {
-            CLEANUP_CLOSE int fd = open_log(reader, index);
+            struct log_file file;
+            CLEANUP_CLOSE int fd = log_file_open(reader->path, index, &file);
             if (fd < 0)
                 continue;
             if (lines == 0) {
@@ -191,15 +182,12 @@ static int find_begin(struct reader *reader, int *ret_index, off_t *ret_at)
  * index, or -1. */
 static int newer_index(const struct reader *reader)
 {
-    struct stat mine, other;
-
-    if (fstat(reader->fd, &mine) < 0)
-        return -1;
     for (int index = 0; index < FILES_MAX; index++) {
-        CLEANUP_FREE char *path = rotated(reader, index);
-        if (stat(path, &other) < 0)
+        struct log_file other;
+        int r = log_file_find(reader->path, index, &other);
+        if (r == -ENOENT)
             return index > 0 ? index - 1 : -1; /* ours is gone: the oldest there is */
-        if (other.st_ino == mine.st_ino && other.st_dev == mine.st_dev)
+        if (r == 0 && log_file_same(&reader->file, reader->fd, &other))
             return index - 1;
     }
     return -1;
@@ -215,7 +203,8 @@ static int catch_up(struct reader *reader, bool (*cancelled)(void *user))
         int index = reader->fd >= 0 ? newer_index(reader) : 0;
         if (index < 0)
             return 0;
-        int fd = open_log(reader, index);
+        struct log_file file;
+        int fd = log_file_open(reader->path, index, &file);
         if (fd < 0)
             return fd == -ENOENT ? 0 : fd;
         /* It may have been written to between our last read and its renaming. */
@@ -223,6 +212,7 @@ static int catch_up(struct reader *reader, bool (*cancelled)(void *user))
         if (reader->fd >= 0)
             close(reader->fd);
         reader->fd = fd;
+        reader->file = file;
         reader->at = 0;
         str_clear(&reader->line);
         if (r < 0)
@@ -287,7 +277,7 @@ int container_logs(struct container *container, const struct container_log_query
     reader.path = mem_printf("%s/%s-json.log", container->dir, container->id);
     r = find_begin(&reader, &index, &reader.at);
     if (r == 0) {
-        reader.fd = open_log(&reader, index);
+        reader.fd = log_file_open(reader.path, index, &reader.file);
         r = reader.fd < 0 ? reader.fd : 0;
     }
     if (r == 0)

@@ -169,6 +169,7 @@ int shim_box_open(struct container *container, bool spawn, struct shim_box **ret
         .log_path = log.file ? log_path : NULL,
         .log_max_size = log.max_size,
         .log_max_files = log.max_files,
+        .log_compress = log.compress,
         .log_attributes = log.attributes,
         .log_to = log.address,
         .log_format = log.format,

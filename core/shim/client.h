@@ -64,6 +64,7 @@ struct shim_spec {
     const char *log_attributes; /* a JSON object, in each line; NULL none */
     const char *log_to, *log_format, *log_tag, *log_fields; /* shim.h; log_to NULL: nowhere */
     int log_facility;
+    bool log_compress;      /* of the rotated files */
     bool open_stdin;        /* keep stdin open for attaches */
     bool stdin_once;        /* close it when the first attached client leaves */
     const char *machines_dir; /* what the thick wall stands on (isolation/hyperv/setup.h); NULL: none */

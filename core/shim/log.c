@@ -4,7 +4,8 @@
  * line longer than 16 KiB is cut into pieces without a newline, all but the
  * last. Lines are written with one write(2) for all that a read(2) brought; the
  * kernel then has them, whatever becomes of us or the server. At max_size the
- * file is renamed to .1 (.1 to .2 ...) and a new one begun, between two lines.
+ * file is renamed to .1 (.1 to .2 ...) and a new one begun, between two lines; where asked
+ * for, what is .1 then is compressed (log_gzip.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,7 @@ static int open_file(struct shim_log *log, bool fresh)
 int shim_log_open(struct shim_log *log, const struct shim_options *options, struct loop *loop)
 {
     *log = (struct shim_log){.fd = -EBADF, .max_size = options->log_max_size, .max_files = options->log_max_files,
+                             .compress = options->log_compress, .compressing = -EBADF,
                              .attributes = options->log_attributes};
     shim_sink_open(&log->sink, options, loop);
     if (!options->log_path)
@@ -61,14 +63,21 @@ static void write_out(struct shim_log *log)
 static void rotate(struct shim_log *log)
 {
     write_out(log);
+    shim_log_compressed(log);
     for (int i = log->max_files - 1; i > 0; i--) {
         CLEANUP_FREE char *from = i > 1 ? mem_printf("%s.%d", log->path, i - 1) : mem_strdup(log->path);
         CLEANUP_FREE char *to = mem_printf("%s.%d", log->path, i);
+        CLEANUP_FREE char *packed_from = mem_printf("%s.gz", from), *packed_to = mem_printf("%s.gz", to);
 
+        (void)unlink(to);
+        (void)unlink(packed_to);
         (void)rename(from, to);
+        (void)rename(packed_from, packed_to);
     }
     close(log->fd);
     (void)open_file(log, true);
+    if (log->compress && log->max_files > 1)
+        shim_log_compress(log);
 }
 
 static void add_line(struct shim_log *log, int stream, const char *text, size_t length, const char *time)

@@ -63,6 +63,10 @@ bool shim_parse_options(char *const *arguments, struct shim_options *o)
     for (char *const *arg = arguments; *arg; arg++) {
         bool known = false;
 
+        if (str_equal(*arg, "--log-compress")) {
+            o->log_compress = true;
+            continue;
+        }
         if (str_equal(*arg, "--open-stdin")) {
             o->open_stdin = true;
             continue;

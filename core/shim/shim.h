@@ -5,6 +5,7 @@
  * process.c   stdio of the container's process and its execs, and who is attached
  * log.c       the json-file log
  * log_sink.c  lines sent on to the journal or a syslog
+ * log_gzip.c  the log's older files, compressed
  * record.c    the exit record
  * warm.c      a machine ahead of its container
  *
@@ -41,7 +42,7 @@ struct shim_options {
     const char *stage_cgroup; /* it makes a staged template and ends; where its machine runs */
     int64_t log_max_size;
     int log_max_files, log_facility;
-    bool open_stdin, stdin_once, machine_memory, staged;
+    bool log_compress, open_stdin, stdin_once, machine_memory, staged;
 };
 
 /* --- main.c ------------------------------------------------------------------------- */
@@ -83,6 +84,8 @@ struct shim_log {
     char *path;
     int64_t size, max_size;
     int max_files;
+    bool compress;
+    int compressing; /* pidfd of who does it, or did; -EBADF */
     struct str partial[2]; /* of stdout, stderr: up to a newline or 16 KiB */
     struct str lines;      /* encoded, not written yet */
     const char *attributes; /* a JSON object for each line; NULL none */
@@ -90,6 +93,9 @@ struct shim_log {
 };
 int shim_log_open(struct shim_log *log, const struct shim_options *options, struct loop *loop);
 void shim_log_write(struct shim_log *log, int stream, const void *data, size_t length); /* 0 out, 1 err */
+/* log_gzip.c: begins with .1; waits for the end of what was begun */
+void shim_log_compress(struct shim_log *log);
+void shim_log_compressed(struct shim_log *log);
 void shim_log_flush(struct shim_log *log); /* unfinished lines too: the streams have ended */
 
 /* --- record.c ---------------------------------------------------------------------- */

@@ -101,6 +101,8 @@ static char **arguments(const struct shim_spec *spec)
         strv_push(&list, "--log-facility");
         strv_take(&list, mem_printf("%d", spec->log_facility));
     }
+    if (spec->log_compress)
+        strv_push(&list, "--log-compress");
     if (spec->open_stdin)
         strv_push(&list, "--open-stdin");
     if (spec->stdin_once)

@@ -1,9 +1,11 @@
 // Log drivers: what each writes, what of it `docker logs` reads back, and what is
 // sent on to a syslog or the journal, byte by byte.
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import dgram from 'node:dgram'
 import fs from 'node:fs'
 import net from 'node:net'
+import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { Server, until } from './lib/server.mjs'
 import { asker } from './lib/bad_requests.mjs'
@@ -50,6 +52,39 @@ describe('files', () => {
     await run('none', { Type: 'none' })
     const answer = await ask('GET', '/containers/none/logs?stdout=1')
     assert.deepEqual([answer.status, answer.json.message], [501, 'configured logging driver does not support reading'])
+  })
+
+  for (const wall of ['process', 'hyperv']) {
+    test(`rotated files are compressed, and read back whole, in part and while they turn (${wall})`, { timeout: 240_000 }, async () => {
+      const name = `packed-${wall}`, lines = 3000
+      await server.ok('run', '-d', '--name', name, `--isolation=${wall}`, '--log-opt', 'max-size=20k', '--log-opt', 'max-file=40', '--log-opt', 'compress=true', 'tabique/base',
+        'sh', '-c', `while [ ! -e /go ]; do sleep 0.1; done; i=0; while [ $i -lt ${lines} ]; do echo line $i; i=$((i+1)); done; sleep 600`)
+      const { LogPath } = (await ask('GET', `/containers/${name}/json`)).json
+      const following = server.docker('logs', '-f', name)
+      await server.ok('exec', name, 'touch', '/go')
+      await until('the last line', async () => (await server.ok('logs', '-n', '1', name)) === `line ${lines - 1}`)
+      await until('compressed files only', () => !fs.existsSync(`${LogPath}.1`) && !fs.existsSync(`${LogPath}.1.gz.tmp`))
+      const files = fs.readdirSync(path.dirname(LogPath)).filter((file) => file.startsWith(path.basename(LogPath)))
+      assert.ok(files.length > 5 && files.every((file) => file === path.basename(LogPath) || file.endsWith('.gz')), files.join(' '))
+      const all = Array.from({ length: lines }, (_, i) => `line ${i}`)
+      assert.deepEqual((await server.ok('logs', name)).split('\n'), all)
+      assert.deepEqual((await server.ok('logs', '-n', '700', name)).split('\n'), all.slice(-700))
+      assert.match(execFileSync('zcat', [`${LogPath}.1.gz`], { encoding: 'utf8' }), /^\{"log":"line \d+\\n"/)
+      await server.ok('rm', '-f', name)
+      assert.deepEqual((await following).stdout.trim().split('\n'), all)
+    })
+  }
+
+  test('compress wants files to compress; a word is no size and no number', async () => {
+    const { started } = await run('alone', { Type: 'json-file', Config: { compress: 'true' } })
+    assert.equal(started.status, 500)
+    assert.match(started.json.message, /failed to initialize logging driver: compress cannot be true when max-file is less than 2 or max-size is not set$/)
+    for (const [Config, message] of [[{ 'max-size': 'big' }, /invalid size: 'big'/], [{ nonsense: '1' }, /unknown log opt 'nonsense' for json-file log driver/],
+      [{ 'max-buffer-size': '1m' }, /max-buffer-size option is only supported with 'mode=non-blocking'/], [{ mode: 'sideways' }, /logging mode not supported: sideways/]]) {
+      const { status, json } = await ask('POST', '/containers/create', { body: { Image: 'tabique/base', HostConfig: { LogConfig: { Type: 'json-file', Config } } } })
+      assert.equal(status, 400)
+      assert.match(json.message, message)
+    }
   })
 
   test('info names the drivers', async () => {
