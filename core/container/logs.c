@@ -27,6 +27,7 @@
 #define LINE_MAX_BYTES ((size_t)4 << 20)
 #define FILES_MAX 10000
 #define LOOK_MS 200
+#define SETTLE_NS (INT64_C(250) * NS_PER_MS)
 
 struct reader {
     const struct container_log_query *query;
@@ -228,6 +229,21 @@ static bool writes(struct container *container)
     return active && !atomic_load(&container->engine->closing);
 }
 
+/* Clients ask a short command for its words right after its start: Docker's start takes so
+ * long that they are there by then. Ours gives it that time, from its start on, to end. */
+static void settle(struct container *container)
+{
+    pthread_mutex_lock(&container->lock);
+    int64_t left = container->run.started_ns + SETTLE_NS - clock_real_ns();
+    int64_t deadline = clock_mono_ns() + (left < SETTLE_NS ? left : SETTLE_NS); /* the clock may have been set */
+    struct timespec at = {.tv_sec = deadline / NS_PER_SEC, .tv_nsec = deadline % NS_PER_SEC};
+
+    while (left > 0 && (state_is_active(container->run.state) || container->finishing) &&
+           pthread_cond_timedwait(&container->changed, &container->lock, &at) == 0)
+        ;
+    pthread_mutex_unlock(&container->lock);
+}
+
 static int follow(struct container *container, struct reader *reader, bool (*cancelled)(void *user))
 {
     CLEANUP_CLOSE int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -274,6 +290,8 @@ int container_logs(struct container *container, const struct container_log_query
     r = container_logs_readable(container, err);
     if (r < 0)
         return r;
+    if (!query->follow)
+        settle(container);
     reader.path = mem_printf("%s/%s-json.log", container->dir, container->id);
     r = find_begin(&reader, &index, &reader.at);
     if (r == 0) {

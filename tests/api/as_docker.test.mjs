@@ -41,6 +41,16 @@ describe('a paused container is named as the client called it', () => {
     })
 })
 
+test('the words of a short command are there when its start has been answered', async () => {
+  let said = false
+  for (let i = 0; i < 10 && !said; i++) { // a busy machine may take longer than is waited
+    const id = await start('short', { Cmd: ['sh', '-c', 'sleep 0.1; echo said'] })
+    said = (await ask('GET', `/containers/${id}/logs?stdout=1`)).text.endsWith('said\n')
+    await remove(id)
+  }
+  assert.ok(said)
+})
+
 describe('exec', () => {
   // What a stream without a terminal carries: [stream, text] of each frame.
   const frames = (raw) => {
