@@ -182,7 +182,7 @@ static bool has_ancestor(struct list *list, const struct container_info *info)
     CLEANUP_FREE char *id = mem_strdup(info->image_id);
     for (int depth = 0; depth < PARENTS_MAX && id[0]; depth++) {
         struct image *image = NULL;
-        if (image_get(engine_images(request_engine(list->request)), id, &image, NULL) < 0)
+        if (image_get_held(engine_images(request_engine(list->request)), id, &image, NULL) < 0)
             return false;
         free(id);
         id = mem_strdup(image->parent ? image->parent : "");

@@ -209,10 +209,13 @@ static cJSON *graph_driver(const struct container_info *info, const char *data_d
     return json;
 }
 
-/* Clients before 1.45 find a container by its short id and host name among the aliases. */
+/* Clients before 1.45 find a container by its short id and host name among the aliases, once
+ * it has been started: docker-compose tells by them whether it has still to connect it. */
 static void add_old_aliases(cJSON *networks, const struct container_info *info)
 {
     char short_id[13] = "";
+    if (!info->started_ns)
+        return;
     memcpy(short_id, info->id, 12);
     const char *names[] = {short_id, json_string(info->config, "Hostname", "")};
 

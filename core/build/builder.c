@@ -263,7 +263,7 @@ static int load_state(struct build *build, char ***ret_triggers, struct error *e
     CLEANUP(image_freep) struct image *image = NULL;
 
     if (*state->image_id) {
-        int r = image_get(build->images, state->image_id, &image, err);
+        int r = image_get_held(build->images, state->image_id, &image, err);
         if (r < 0)
             return r;
         const cJSON *config = json_get(image->config, "config");

@@ -206,7 +206,7 @@ static int judge(struct build *build, const cJSON *command, int status, struct e
 static int check_files(struct build *build, const cJSON *command, struct error *err)
 {
     CLEANUP(image_freep) struct image *image = NULL;
-    int r = *build->state.image_id ? image_get(build->images, build->state.image_id, &image, err) : 0;
+    int r = *build->state.image_id ? image_get_held(build->images, build->state.image_id, &image, err) : 0;
 
     if (r < 0 || (image && image->layers))
         return r;

@@ -145,7 +145,7 @@ int container_size(struct container *container, int64_t *ret_rw, int64_t *ret_ro
         *ret_rw = (int64_t)bytes;
     if (ret_root_fs) {
         *ret_root_fs = (int64_t)bytes;
-        if (image_get(container->engine->images, container->image_id, &image, NULL) == 0) {
+        if (image_get_held(container->engine->images, container->image_id, &image, NULL) == 0) {
             *ret_root_fs += image->size;
             image_free(image);
         }

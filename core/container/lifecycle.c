@@ -88,7 +88,7 @@ static int find_layers(struct container *container, struct error *err)
         return 0;
 
     struct image *image = NULL;
-    int r = image_get(container->engine->images, container->image_id, &image, err);
+    int r = image_get_held(container->engine->images, container->image_id, &image, err);
     if (r < 0)
         return error_prefix(err, "the image of container %s is gone", container->id);
     char **layers = strv_dup(image->layers);

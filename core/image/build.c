@@ -117,7 +117,7 @@ static int take_parent(struct image_store *store, const char *parent_id, struct 
     struct image_record *record;
 
     pthread_rwlock_wrlock(&store->lock);
-    int r = image__resolve(store, parent_id, &record, NULL, err);
+    int r = image__resolve_held(store, parent_id, &record, err);
     if (r == 0 && record->layer_count >= IMAGE_LAYERS_MAX)
         r = error_set(err, EINVAL, "max depth exceeded: an image has at most %d layers", IMAGE_LAYERS_MAX);
     if (r == 0) {

@@ -76,7 +76,7 @@ int image_disk(struct image_store *store, const char *image_id, char **ret_path,
     CLEANUP(image_freep) struct image *image = NULL;
     struct stat st;
 
-    int r = image_get(store, image_id, &image, err);
+    int r = image_get_held(store, image_id, &image, err);
     if (r < 0)
         return r;
     CLEANUP_FREE char *name = mem_printf("%s.erofs", digest_hex(image->id));

@@ -112,7 +112,7 @@ int image__with_rootfs(struct image_store *store, const char *image_id, const ch
     int r = image_hold(store, image_id, err);
     if (r < 0)
         return r;
-    r = image_get(store, image_id, &image, err);
+    r = image_get_held(store, image_id, &image, err);
     if (r == 0) {
         struct mounting mounting = {
             .store = store, .lower = image->layers, .upper = upper, .work = work,

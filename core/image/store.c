@@ -200,7 +200,8 @@ static int no_such(struct error *err, const char *ref)
     return error_set(err, ENOENT, "No such image: %s", key ? key : ref);
 }
 
-int image__resolve(struct image_store *store, const char *ref, struct image_record **ret, char **ret_key,
+/* held: also what was removed and is kept for who stands on it. */
+static int resolve(struct image_store *store, const char *ref, bool held, struct image_record **ret, char **ret_key,
                    struct error *err)
 {
     CLEANUP_FREE char *key = NULL;
@@ -216,7 +217,7 @@ int image__resolve(struct image_store *store, const char *ref, struct image_reco
         snprintf(id, sizeof(id), "%s", strlen(ref) < sizeof(id) ? ref : "");
     if (digest_valid(id)) {
         record = image__find(store, id);
-        if (!record)
+        if (!record || (record->orphan && !held))
             return error_set(err, ENOENT, "No such image: %s", id);
         *ret = record;
         return 0;
@@ -249,16 +250,36 @@ int image__resolve(struct image_store *store, const char *ref, struct image_reco
     return 0;
 }
 
-int image_get(struct image_store *store, const char *ref, struct image **ret, struct error *err)
+int image__resolve(struct image_store *store, const char *ref, struct image_record **ret, char **ret_key, struct error *err)
+{
+    return resolve(store, ref, false, ret, ret_key, err);
+}
+
+int image__resolve_held(struct image_store *store, const char *ref, struct image_record **ret, struct error *err)
+{
+    return resolve(store, ref, true, ret, NULL, err);
+}
+
+static int get(struct image_store *store, const char *ref, bool held, struct image **ret, struct error *err)
 {
     struct image_record *record;
 
     pthread_rwlock_rdlock(&store->lock);
-    int r = image__resolve(store, ref, &record, NULL, err);
+    int r = resolve(store, ref, held, &record, NULL, err);
     if (r == 0)
         *ret = image__copy(store, record);
     pthread_rwlock_unlock(&store->lock);
     return r;
+}
+
+int image_get(struct image_store *store, const char *ref, struct image **ret, struct error *err)
+{
+    return get(store, ref, false, ret, err);
+}
+
+int image_get_held(struct image_store *store, const char *id, struct image **ret, struct error *err)
+{
+    return get(store, id, true, ret, err);
 }
 
 static int newest_first(const void *a, const void *b)

@@ -156,6 +156,7 @@ bool image__name_is_digest(const char *key);
 struct image_record *image__find(struct image_store *store, const char *id);
 int image__resolve(struct image_store *store, const char *ref, struct image_record **ret, char **ret_key,
                    struct error *err);
+int image__resolve_held(struct image_store *store, const char *ref, struct image_record **ret, struct error *err); /* image_get_held() */
 char **image__names_of(struct image_store *store, const struct image_record *record); /* sorted, tags and digests */
 struct image *image__copy(struct image_store *store, const struct image_record *record);
 int image__set_name(struct image_store *store, const char *key, struct image_record *record,

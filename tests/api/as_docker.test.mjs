@@ -51,6 +51,17 @@ test('the words of a short command are there when its start has been answered', 
   assert.ok(said)
 })
 
+test('before its first start a container has the aliases it was given, and then its short id', async () => {
+  await ask('POST', '/networks/create', { Name: 'aliased' })
+  const id = await create('alias', { HostConfig: { NetworkMode: 'aliased' }, NetworkingConfig: { EndpointsConfig: { aliased: { Aliases: ['web'] } } } })
+  const aliases = async () => (await ask('GET', `/v1.41/containers/${id}/json`)).json.NetworkSettings.Networks.aliased.Aliases
+  assert.deepEqual(await aliases(), ['web'])
+  await ask('POST', `/containers/${id}/start`)
+  assert.deepEqual(await aliases(), ['web', id.slice(0, 12)])
+  await remove(id)
+  await ask('DELETE', '/networks/aliased')
+})
+
 describe('exec', () => {
   // What a stream without a terminal carries: [stream, text] of each frame.
   const frames = (raw) => {
@@ -183,6 +194,21 @@ describe('images', () => {
     const { Cmd, Entrypoint } = (await ask('GET', '/images/as-docker:entry/json')).json.Config
     assert.deepEqual([Cmd, Entrypoint], [null, ['echo']])
     await remove(id)
+  })
+  test('one that was removed is gone for all but the containers that stand on it', async () => {
+    const first = await create('maker')
+    const { Id } = (await commit(first, 'kept')).json
+    const user = await create('stands', { Image: 'as-docker:kept', Cmd: ['echo', 'whole'] })
+    assert.equal((await ask('DELETE', '/images/as-docker:kept?force=1')).status, 200)
+    for (const id of [Id, Id.slice(7), Id.slice(7, 19)]) {
+      for (const path of ['json', 'history', 'get']) assert.equal((await ask('GET', `/images/${id}/${path}`)).status, 404, path)
+      assert.equal((await ask('POST', `/images/${id}/tag?repo=as-docker&tag=again`)).status, 404)
+      assert.equal((await ask('POST', '/containers/create', { Image: id, Cmd: ['true'] })).status, 404)
+    }
+    assert.equal(await server.ok('start', '-a', 'stands'), 'whole')
+    assert.equal((await ask('POST', `/commit?container=${user}&repo=as-docker&tag=heir`)).status, 201)
+    assert.equal(await server.ok('run', '--rm', 'as-docker:heir', 'echo', 'heir'), 'heir')
+    for (const id of [first, user]) await remove(id)
   })
   test('save: a name with a tag is a reference, one without an image', async () => {
     for (const name of ['nosuch:tag', 'no/such:tag', `nosuch@sha256:${'a'.repeat(64)}`]) {

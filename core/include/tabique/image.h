@@ -69,6 +69,9 @@ void image_freep(struct image **image);
 /* ref: name[:tag], name@digest, id or unique id prefix, as Docker resolves it.
  * -ENOENT "No such image: REF"; -EINVAL for a malformed name or ambiguous prefix. */
 int image_get(struct image_store *store, const char *ref, struct image **ret, struct error *err);
+/* What is held (image_hold()) by its id, also when it has been removed meanwhile: to the
+ * world there is no such image. */
+int image_get_held(struct image_store *store, const char *id, struct image **ret, struct error *err);
 typedef int image_fn(void *user, const struct image *image);
 int image_each(struct image_store *store, image_fn *fn, void *user); /* newest first */
 
