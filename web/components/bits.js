@@ -1,5 +1,5 @@
 /* bits.js - the small parts views are made of. */
-import { html, useEffect, useMemo, useRef, useState } from '../app/html.js';
+import { html, memo, useEffect, useRef, useState } from '../app/html.js';
 import { t, age, dateTime, percent } from '../app/i18n.js';
 import { useSaid } from '../app/live.js';
 import { go, link } from '../app/router.js';
@@ -50,11 +50,13 @@ export function Choice({ value, options, onChange, label }) {
 }
 
 /* Of thousands of containers, and drawn anew with every turn of a live page: only when one has changed. */
+const Options = memo(({ value, options, change, label }) => html`<select aria-label=${label} value=${value} onChange=${(event) => change.current(event.target.value)}>
+  ${options.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`)}</select>`);
 export function Select({ value, options, onChange, label }) {
-  const kept = useRef(options);
+  const kept = useRef(options), change = useRef(onChange);
+  change.current = onChange;
   if (kept.current !== options && (kept.current.length !== options.length || options.some(([key, text], i) => key !== kept.current[i][0] || text !== kept.current[i][1]))) kept.current = options;
-  const drawn = useMemo(() => kept.current.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`), [value, kept.current]);
-  return html`<select aria-label=${label} value=${value} onChange=${(event) => onChange(event.target.value)}>${drawn}</select>`;
+  return html`<${Options} value=${value} options=${kept.current} change=${change} label=${label} />`;
 }
 
 export function Toggle({ checked, onChange, children }) {

@@ -14,22 +14,22 @@ export function useRowHeight() {
   return useStore(settings).density === 'roomy' || coarse ? 38 : 28;
 }
 
-/** min: from which width of the table it stands there by itself; off: only on wish.
- * @typedef {{key: string, label: string, width?: number | ((table: number) => number), align?: 'end', min?: number, off?: boolean, sort?: boolean, quiet?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
+/** min: from which width of the table it stands there by itself; off: only on wish; later: filled when the scrolling rests, for what one does not look for while it flies by.
+ * @typedef {{key: string, label: string, width?: number | ((table: number) => number), align?: 'end', min?: number, off?: boolean, sort?: boolean, quiet?: boolean, later?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
 
 let serial = 0;
 const none = {};
 /* So many rows at a time come and go, and stand ready above and below what is in sight: each
  * change costs style, layout and paint of the whole table, whether one row comes or eight. */
-const STEP = 8, AHEAD = 12;
+const STEP = 8, AHEAD = 12, REST_MS = 120;
 
 /* One row. While one scrolls it is given the same again and again, and is left alone. */
-const Row = memo(({ row, id, i, active, selected, look, shown, selects, hovers, hands }) => html`<tr id=${id} aria-rowindex=${i + 2} aria-selected=${active ? 'true' : 'false'} class=${(active ? 'active ' : '') + (selected ? 'selected ' : '') + look}
+const Row = memo(({ row, id, i, active, selected, look, shown, bare, selects, hovers, hands }) => html`<tr id=${id} aria-rowindex=${i + 2} aria-selected=${active ? 'true' : 'false'} class=${(active ? 'active ' : '') + (selected ? 'selected ' : '') + look}
     onClick=${(event) => { if (!event.target.closest('button, a, input')) hands.current.pick(row); }}
     onDblClick=${() => hands.current.open?.(row)}
     onMouseEnter=${hovers && (() => hands.current.hover(row))} onMouseLeave=${hovers && (() => hands.current.hover(null))}>
     ${selects && html`<td class="check"><input type="checkbox" tabindex="-1" aria-label=${t('table.select')} checked=${selected} onChange=${() => hands.current.toggle(row)} /></td>`}
-    ${shown.map((column) => html`<td key=${column.key} class=${column.align ?? ''} title=${column.title?.(row)}>${column.render(row, i)}</td>`)}
+    ${shown.map((column) => html`<td key=${column.key} class=${column.align ?? ''} title=${column.title?.(row)}>${bare && column.later ? null : column.render(row, i)}</td>`)}
   </tr>`);
 
 /** A list whose entries ({depth, children} and what `of` tells) are made anew with every turn: one that says what it said
@@ -70,7 +70,16 @@ function useSight(scroller, rowHeight, length, latest) {
     const width = box.clientWidth;
     setView((old) => (old.first === first && old.count === count && old.width === width ? old : { first, count, width }));
   };
+  const [moving, setMoving] = useState(false);
+  const rest = useRef(0);
   const scrolled = () => { measure(); latest.current.onView?.(); };
+  const onScroll = () => {
+    setMoving(true);
+    clearTimeout(rest.current);
+    rest.current = setTimeout(() => setMoving(false), REST_MS);
+    scrolled();
+  };
+  useEffect(() => () => clearTimeout(rest.current), []);
   useLayoutEffect(() => {
     measure();
     const observer = new ResizeObserver(scrolled);
@@ -85,7 +94,7 @@ function useSight(scroller, rowHeight, length, latest) {
     addEventListener('afterprint', measure);
     return () => { removeEventListener('beforeprint', whole); removeEventListener('afterprint', measure); };
   }, []);
-  return { view, place, scrolled };
+  return { view, place, onScroll, moving };
 }
 
 /**
@@ -100,7 +109,7 @@ export function Table(props) {
   const scroller = useRef(/** @type {HTMLDivElement} */ (null));
   const latest = useRef(props);
   latest.current = props;
-  const { view, place, scrolled } = useSight(scroller, rowHeight, rows.length, latest);
+  const { view, place, onScroll, moving } = useSight(scroller, rowHeight, rows.length, latest);
   const [own, setOwn] = useState(/** @type {string|null} */ (null));
   const active = props.active !== undefined ? props.active : own;
   const name = useName();
@@ -158,7 +167,8 @@ export function Table(props) {
   };
 
   const hands = useRef(/** @type {any} */ (null));
-  hands.current = { toggle, open: onOpen, hover: props.onHover, pick: (row) => { setOwn(rowKey(row)); props.onActive?.(row); } };
+  /* What flies by under the pointer is not pointed at. */
+  hands.current = { toggle, open: onOpen, hover: moving ? () => {} : props.onHover, pick: (row) => { setOwn(rowKey(row)); props.onActive?.(row); } };
 
   const wish = useStore(settings).columns[props.name ?? ''] ?? none;
   const shown = useShown(columns, wish, view.width);
@@ -170,8 +180,12 @@ export function Table(props) {
   const visible = rows.slice(first, first + view.count);
   const span = shown.length + (onSelect ? 1 : 0);
   const all = useAll(rows, rowKey, onSelect && selected);
+  /* Rows that come while the table is scrolled are filled when it rests; the others stay as they are. */
+  const filled = useRef(new Set());
+  const bare = new Set(moving ? visible.map(rowKey).filter((key) => !filled.current.has(key)) : []);
+  filled.current = new Set(visible.map(rowKey).filter((key) => !bare.has(key)));
 
-  return html`<div class=${'table' + (onOpen || props.onActive ? ' can-open' : '')} ref=${scroller} onScroll=${scrolled} tabindex="-1">
+  return html`<div class=${'table' + (onOpen || props.onActive ? ' can-open' : '')} ref=${scroller} onScroll=${onScroll} tabindex="-1">
     <table role="grid" style=${least ? { minWidth: least + 'px' } : undefined} aria-label=${props.label} aria-rowcount=${rows.length + 1} aria-busy=${props.busy ? 'true' : undefined}
       tabindex="0" onKeyDown=${onKeyDown} aria-activedescendant=${active !== null && index.has(active) ? name + '-' + index.get(active) : undefined}>
       <colgroup>${onSelect && html`<col class="col-check" />`}${shown.map((column) => html`<col key=${column.key} style=${column.width ? { width: widthOf(column) + 'px' } : undefined} />`)}</colgroup>
@@ -189,7 +203,7 @@ export function Table(props) {
         ${first > 0 && html`<tr aria-hidden="true" class="space"><td colspan=${span} style=${{ height: first * rowHeight + 'px' }}></td></tr>`}
         ${visible.map((row, offset) => {
           const i = first + offset, key = rowKey(row);
-          return html`<${Row} key=${key} row=${row} id=${name + '-' + i} i=${i} active=${active === key} selected=${!!selected?.has(key)} look=${rowClass?.(row) ?? ''} shown=${shown} selects=${!!onSelect} hovers=${!!props.onHover} hands=${hands} />`;
+          return html`<${Row} key=${key} row=${row} id=${name + '-' + i} i=${i} active=${active === key} selected=${!!selected?.has(key)} look=${rowClass?.(row) ?? ''} shown=${shown} bare=${bare.has(key)} selects=${!!onSelect} hovers=${!!props.onHover} hands=${hands} />`;
         })}
         ${first + visible.length < rows.length && html`<tr aria-hidden="true" class="space"><td colspan=${span} style=${{ height: (rows.length - first - visible.length) * rowHeight + 'px' }}></td></tr>`}
         ${rows.length === 0 && !props.loading && html`<tr class="nothing"><td class="empty" colspan=${span}>${props.empty ?? t('table.empty')}</td></tr>`}

@@ -46,7 +46,7 @@ export default function Containers({ query }) {
     { key: 'state', label: t('state'), width: (w) => (w < 520 ? 112 : 132), sort: true, render: (c) => html`<${StateBadge} state=${c.state} health=${c.health} exitCode=${c.exitCode} />`, title: (c) => c.status },
     { key: 'image', label: t('image'), width: 160, sort: true, min: 700, render: (c) => html`<span class="cut">${imageName(c.image)}</span>`, title: (c) => c.image },
     { key: 'cpuPercent', label: t('cpu'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 480, render: (c) => percent(c.cpuPercent) },
-    { key: 'spark', label: t('table.trend'), quiet: true, width: 88, min: 980, render: (c) => html`<${Sparkline} values=${seriesOf('cpu' + c.id)} />` },
+    { key: 'spark', label: t('table.trend'), quiet: true, later: true, width: 88, min: 980, render: (c) => html`<${Sparkline} values=${seriesOf('cpu' + c.id)} />` },
     { key: 'memoryBytes', label: t('memory'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 580, render: (c) => bytes(c.memoryBytes) },
     { key: 'health', label: t('setup.health'), width: 100, off: true, sort: true, render: (c) => (c.health && c.health !== 'none' ? t('health.' + c.health) : '–') },
     { key: 'command', label: t('command'), width: 220, off: true, render: (c) => html`<span class="cut mono">${visible(c.command.join(' '))}</span>`, title: (c) => visible(c.command.join(' ')) },
@@ -57,7 +57,7 @@ export default function Containers({ query }) {
     { key: 'pids', label: t('processes'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 1160, render: (c) => c.pids ?? '–' },
     { key: 'ports', label: t('ports'), width: 130, min: 1400, render: (c) => html`<span class="cut mono">${portsText(c.ports)}</span>` },
     { key: 'startedAt', label: t('uptime'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 820, render: (c) => (c.state === 'running' || c.state === 'paused' ? html`<${Age} since=${c.startedAt} />` : '–') },
-    { key: 'actions', label: t('table.actions'), quiet: true, width: (w) => (w < 520 ? 48 : 116), render: (c) => html`<span class="row-actions">
+    { key: 'actions', label: t('table.actions'), quiet: true, later: true, width: (w) => (w < 520 ? 48 : 116), render: (c) => html`<span class="row-actions">
         <a class="quiet icon-only wide-only" href=${link('/compare/' + encodeURIComponent(c.name))} aria-label=${t('palette.compare', { name: visible(c.name) })} title=${t('nav.compare')} tabindex="-1"><${Icon} name="compare" /></a>
         ${can('operate') && html`<button type="button" class="quiet icon-only wide-only" tabindex="-1" aria-label=${t(c.state === 'running' || c.state === 'paused' ? 'action.stop' : 'action.start') + ' ' + visible(c.name)} title=${t(c.state === 'running' || c.state === 'paused' ? 'action.stop' : 'action.start')} onClick=${() => act(c.state === 'running' || c.state === 'paused' ? 'stop' : 'start', [c])}><${Icon} name=${c.state === 'running' || c.state === 'paused' ? 'stop' : 'play'} /></button>
         <${Menu} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${[{ label: t('nav.compare'), icon: 'compare', run: () => openView('/compare/' + encodeURIComponent(c.name)) }, ...actionItems(c)]} />`}</span>` },
