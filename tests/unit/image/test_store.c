@@ -169,7 +169,8 @@ static void test_remove(void **state)
     assert_int_equal(image_remove(f->store, "a:1", false, false, &removal, &err), -ENOENT);
     assert_int_equal(entries_in(f, "layers"), 3);
     CLEANUP(image_freep) struct image *held = NULL;
-    assert_int_equal(image_get(f->store, id, &held, &err), 0); /* by its whole id: for the container */
+    assert_int_equal(image_get(f->store, id, &held, &err), -ENOENT);
+    assert_int_equal(image_get_held(f->store, id, &held, &err), 0); /* for the container */
     CLEANUP(image_freep) struct image *by_prefix = NULL;
     assert_int_equal(image_get(f->store, prefix, &by_prefix, &err), -ENOENT);
     reopen(f); /* the container holds it again after a restart */
