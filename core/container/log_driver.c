@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "base/pattern.h"
 #include "base/str.h"
 #include "container/internal.h"
@@ -120,15 +122,14 @@ static int parse_address(const char *text, char **ret, struct error *err)
         *ret = mem_printf("%s:%s", protocol, rest);
         return 0;
     }
-    if (strcmp(protocol, "tcp+tls") == 0)
-        return INVALID("syslog over tcp+tls is not served by this engine: use tcp, udp, unixgram or unix");
-    if (strcmp(protocol, "udp") != 0 && strcmp(protocol, "tcp") != 0)
+    bool tls = strcmp(protocol, "tcp+tls") == 0;
+    if (!tls && strcmp(protocol, "udp") != 0 && strcmp(protocol, "tcp") != 0)
         return INVALID("unsupported scheme: '%s'", protocol);
     const char *colon = strrchr(rest, ':');
     bool has_port = colon && !strchr(colon, ']');
     if (*rest == '\0' || *rest == ':')
         return INVALID("invalid syslog-address %s: a host is missing", text);
-    *ret = mem_printf("%s:%s%s", protocol, rest, has_port ? "" : ":514");
+    *ret = mem_printf("%s:%s%s", tls ? "tls" : protocol, rest, has_port ? "" : ":514");
     return 0;
 }
 
@@ -346,7 +347,51 @@ static int resolve(char **address, struct error *err)
     return 0;
 }
 
-static int plan_syslog(const cJSON *log, struct log_plan *plan, struct error *err)
+static size_t lines_of(const char *text)
+{
+    size_t count = 1;
+
+    for (; *text; text++)
+        count += *text == '\n';
+    return count;
+}
+
+/* TLS is spoken by a program of its own, which also says beforehand whether it can. */
+static int plan_tls(const struct container *container, const cJSON *log, char **address, struct error *err)
+{
+    static const char *const options[][2] = {{"syslog-tls-ca-cert", "--ca"}, {"syslog-tls-cert", "--cert"},
+                                             {"syslog-tls-key", "--key"}};
+    CLEANUP_STRV char **words = NULL;
+    CLEANUP_FREE char *said = NULL, *joined = NULL;
+    struct error why = ERROR_INIT;
+
+    strv_take(&words, path_join(container->engine->options.libexec_dir, "tabique-syslog"));
+    strv_push(&words, *address + strlen("tls:"));
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+        const char *value = option(log, options[i][0], "");
+        if (*value) {
+            strv_push(&words, options[i][1]);
+            strv_push(&words, value);
+        }
+    }
+    if (json_get(json_get(log, "Config"), "syslog-tls-skip-verify"))
+        strv_push(&words, "--skip-verify");
+    joined = strv_join(words, "\n");
+    if (strv_length(words) != lines_of(joined))
+        return error_set(err, EIO, "failed to initialize logging driver: a line break in an option");
+    strv_push(&words, "--probe");
+    const struct child_spec spec = {.path = words[0], .argv = words, .new_session = 1};
+    int r = child_run(&spec, (DIAL_SECONDS + 5) * 1000, 1024, &said, &why);
+    if (r != 0) {
+        const char *text = r < 0 ? why.message : said && *said ? said : "no TLS";
+        return error_set(err, EIO, "failed to initialize logging driver: %.*s", (int)strcspn(text, "\n"), text);
+    }
+    free(*address);
+    *address = mem_printf("helper:%s", joined);
+    return 0;
+}
+
+static int plan_syslog(const struct container *container, const cJSON *log, struct log_plan *plan, struct error *err)
 {
     const char *address = option(log, "syslog-address", ""), *format = option(log, "syslog-format", "");
 
@@ -354,7 +399,10 @@ static int plan_syslog(const cJSON *log, struct log_plan *plan, struct error *er
     plan->format = mem_strdup(*format ? format : "unix");
     if (*address) {
         int r = parse_address(address, &plan->address, err);
-        return r == 0 && strncmp(plan->address, "unix", 4) != 0 ? resolve(&plan->address, err) : r;
+        if (r < 0 || strncmp(plan->address, "unix", 4) == 0)
+            return r;
+        return strncmp(plan->address, "tls:", 4) == 0 ? plan_tls(container, log, &plan->address, err)
+                                                      : resolve(&plan->address, err);
     }
     if (access("/dev/log", W_OK) < 0)
         return error_set(err, EIO, "failed to initialize logging driver: Unix syslog delivery error");
@@ -398,7 +446,7 @@ int log_driver_plan(const struct container *container, const struct spec *spec, 
     if (r == 0 && strcmp(type, "journald") == 0)
         r = plan_journald(container, spec, log, &plan, err);
     if (r == 0 && strcmp(type, "syslog") == 0)
-        r = plan_syslog(log, &plan, err);
+        r = plan_syslog(container, log, &plan, err);
     if (r < 0)
         return r;
     *ret = plan;

@@ -24,7 +24,7 @@ struct log_plan {
     int64_t max_size; /* 0: no limit */
     int max_files;
     char *attributes; /* JSON object for each line; NULL none */
-    char *address;    /* "unixgram:PATH", "unix:PATH", "udp:HOST:PORT", "tcp:HOST:PORT"; NULL: sent nowhere */
+    char *address;    /* "unixgram:PATH", "unix:PATH", "udp:HOST:PORT", "tcp:HOST:PORT", or a helper's words (shim.h); NULL: sent nowhere */
     char *format;     /* shim/shim.h's */
     char *tag;
     char *fields;     /* journald's, "NAME=value\n" each */

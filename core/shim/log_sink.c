@@ -9,14 +9,18 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -67,6 +71,34 @@ static int connect_inet(const char *text, int type)
     return r;
 }
 
+/* A program that sends on what it reads (core/syslog): its words, one a line. */
+static int connect_helper(const char *text, int *ret_pidfd)
+{
+    CLEANUP_STRV char **words = strv_split(text, '\n');
+    CLEANUP_CLOSE int ours = -EBADF, theirs = -EBADF;
+    int pair[2];
+    pid_t pid;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    ours = pair[0];
+    theirs = pair[1];
+    const struct child_fd fds[] = {{theirs, 3}};
+    const struct child_spec spec = {.path = words[0], .argv = words, .fds = fds, .fd_count = 1, .new_session = 1};
+    int r = child_spawn(&spec, &pid, ret_pidfd, NULL);
+    return r < 0 ? r : TAKE_FD(ours);
+}
+
+static void end_helper(struct shim_sink *sink)
+{
+    if (sink->helper < 0)
+        return;
+    (void)syscall(SYS_pidfd_send_signal, sink->helper, SIGKILL, NULL, 0);
+    /* Whoever collects all children may be first. */
+    (void)waitid(P_PIDFD, (id_t)sink->helper, &(siginfo_t){0}, WEXITED);
+    cleanup_close(&sink->helper);
+}
+
 static void open_sink(struct shim_sink *sink)
 {
     const char *address = sink->options->log_to;
@@ -79,14 +111,19 @@ static void open_sink(struct shim_sink *sink)
         sink->fd = connect_inet(address + 4, SOCK_DGRAM);
     else if (strncmp(address, "tcp:", 4) == 0)
         sink->fd = connect_inet(address + 4, SOCK_STREAM);
+    else if (strncmp(address, SINK_HELPER, strlen(SINK_HELPER)) == 0)
+        sink->fd = connect_helper(address + strlen(SINK_HELPER), &sink->helper);
 }
 
 void shim_sink_open(struct shim_sink *sink, const struct shim_options *options, struct loop *loop)
 {
     const char *address = options->log_to ? options->log_to : "";
 
-    *sink = (struct shim_sink){.fd = -EBADF, .options = options, .loop = loop};
-    sink->stream = strncmp(address, "unix:", 5) == 0 || strncmp(address, "tcp:", 4) == 0;
+    *sink = (struct shim_sink){.fd = -EBADF, .helper = -EBADF, .options = options, .loop = loop};
+    sink->counted = strncmp(address, SINK_HELPER, strlen(SINK_HELPER)) == 0 && options->log_format &&
+                    strncmp(options->log_format, "rfc5424", 7) == 0;
+    sink->stream = strncmp(address, "unix:", 5) == 0 || strncmp(address, "tcp:", 4) == 0 ||
+                   strncmp(address, SINK_HELPER, strlen(SINK_HELPER)) == 0;
     if (gethostname(sink->host, sizeof(sink->host) - 1) < 0)
         sink->host[0] = '\0';
     if (options->log_to)
@@ -148,6 +185,7 @@ static void drop_stream(struct shim_sink *sink)
     if (sink->fd >= 0)
         close(sink->fd);
     sink->fd = -EBADF;
+    end_helper(sink);
     sink->sent = 0; /* of a line that the next one gets from its beginning */
 }
 
@@ -254,6 +292,14 @@ void shim_sink_line(struct shim_sink *sink, int stream, const char *text, size_t
         put_journal(&out, sink->options, stream, text, length, partial);
     else
         put_syslog(&out, sink, stream, text, length);
+    if (sink->counted) { /* over TLS a message's length goes before it: RFC 5425 */
+        CLEANUP_FREE char *size = mem_printf("%zu ", out.length);
+        CLEANUP_STR struct str counted = STR_INIT;
+        str_append(&counted, size);
+        str_append_n(&counted, out.data, out.length);
+        stream_line(sink, &counted);
+        return;
+    }
     if (sink->stream) {
         stream_line(sink, &out);
         return;

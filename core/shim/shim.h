@@ -59,12 +59,15 @@ void shim_warm_move(struct shim *shim);
 int shim_stage(struct shim *shim);
 
 /* --- log_sink.c --------------------------------------------------------------------- */
+#define SINK_HELPER "helper:"
 struct shim_sink {
     int fd;
-    const struct shim_options *options; /* log_to: "unixgram:PATH", "unix:PATH", "udp:ADDRESS:PORT", "tcp:ADDRESS:PORT";
+    const struct shim_options *options; /* log_to: "unixgram:PATH", "unix:PATH", "udp:ADDRESS:PORT", "tcp:ADDRESS:PORT",
+                                         * SINK_HELPER and a program's path and words, one a line;
                                          * log_format: journald, unix, rfc3164, rfc5424, rfc5424micro */
     char host[65];
-    bool stream;
+    bool stream, counted;
+    int helper; /* pidfd; -EBADF */
     struct str pending; /* a stream's lines; `sent` bytes of the first are with the receiver */
     size_t sent;
     int64_t retry_ns;

@@ -6,6 +6,7 @@ import dgram from 'node:dgram'
 import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
+import tls from 'node:tls'
 import { after, before, describe, test } from 'node:test'
 import { Server, until } from './lib/server.mjs'
 import { asker } from './lib/bad_requests.mjs'
@@ -141,7 +142,7 @@ describe('syslog', () => {
     })
   }
 
-  test('a TCP receiver that is not there is told at the start; TLS and what is no protocol at create', async () => {
+  test('a TCP receiver that is not there is told at the start; what is no protocol at create', async () => {
     const receiver = net.createServer()
     await new Promise((resolve) => receiver.listen(0, '127.0.0.1', resolve))
     const { port } = receiver.address()
@@ -149,11 +150,76 @@ describe('syslog', () => {
     const { started } = await run('undialled', { Type: 'syslog', Config: { 'syslog-address': `tcp://127.0.0.1:${port}` } })
     assert.equal(started.status, 500)
     assert.match(started.json.message, new RegExp(`failed to initialize logging driver: dial tcp 127\\.0\\.0\\.1:${port}: connect: connection refused$`))
-    for (const [address, message] of [['tcp+tls://localhost:1', /syslog over tcp\+tls is not served by this engine/], ['smoke://x', /unsupported scheme: 'smoke'/]]) {
+    for (const [address, message] of [['smoke://x', /unsupported scheme: 'smoke'/]]) {
       const { status, json } = await ask('POST', '/containers/create', { body: { Image: 'tabique/base', HostConfig: { LogConfig: { Type: 'syslog', Config: { 'syslog-address': address } } } } })
       assert.equal(status, 400)
       assert.match(json.message, message)
     }
+  })
+
+  describe('over TLS', () => {
+    let receiver, port, got = '', peers = 0
+    const file = (name) => path.join(server.root, name)
+    const openssl = (...words) => execFileSync('openssl', words, { cwd: server.root, stdio: 'ignore' })
+    const connections = []
+    before(async () => {
+      const key = (name) => ['-newkey', 'rsa:2048', '-nodes', '-keyout', `${name}.key`]
+      openssl('req', '-x509', ...key('ca'), '-out', 'ca.pem', '-days', '2', '-subj', '/CN=logs')
+      for (const name of ['receiver', 'client']) {
+        openssl('req', ...key(name), '-out', `${name}.csr`, '-subj', `/CN=${name}`)
+        fs.writeFileSync(file('names'), 'subjectAltName=DNS:localhost,IP:127.0.0.1')
+        openssl('x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-out', `${name}.pem`, '-extfile', 'names')
+      }
+      const [keyText, cert, ca] = ['receiver.key', 'receiver.pem', 'ca.pem'].map((name) => fs.readFileSync(file(name)))
+      receiver = tls.createServer({ key: keyText, cert, ca, requestCert: true, rejectUnauthorized: true }, (socket) => {
+        peers++
+        connections.push(socket)
+        socket.on('data', (data) => { got += data }).on('error', () => {})
+      }).on('tlsClientError', () => {})
+      await new Promise((resolve) => receiver.listen(0, '127.0.0.1', resolve))
+      port = receiver.address().port
+    }, { timeout: 120_000 })
+    after(() => { for (const socket of connections) socket.destroy(); receiver?.close() })
+    const options = (more = {}) => ({ 'syslog-address': `tcp+tls://localhost:${port}`, 'syslog-format': 'rfc5424', tag: 'safe', 'syslog-tls-ca-cert': file('ca.pem'), 'syslog-tls-cert': file('client.pem'), 'syslog-tls-key': file('client.key'), ...more })
+
+    for (const wall of ['process', 'hyperv']) {
+      test(`with both certificates, each message after its length, and anew after a cut (${wall})`, { timeout: 240_000 }, async () => {
+        const name = `tls-${wall}`
+        got = ''
+        const flags = Object.entries(options()).flatMap(([key, value]) => ['--log-opt', `${key}=${value}`])
+        await server.ok('run', '-d', '--name', name, `--isolation=${wall}`, '--log-driver', 'syslog', ...flags, 'tabique/base', 'sh', '-c', 'i=0; while [ $i -lt 500 ]; do echo line $i; i=$((i+1)); done; sleep 600')
+        await until('all lines', () => got.includes('line 499\n'))
+        let rest = got
+        for (let i = 0; i < 500; i++) {
+          const [, length] = /^(\d+) /.exec(rest)
+          const message = rest.slice(length.length + 1, length.length + 1 + Number(length))
+          assert.match(message, new RegExp(`^<30>1 \\S+Z \\S+ safe \\d+ safe - line ${i}\n$`))
+          rest = rest.slice(length.length + 1 + Number(length))
+        }
+        const before = peers
+        for (const socket of connections.splice(0)) socket.destroy()
+        await until('the next connection', async () => { await server.ok('exec', name, 'sh', '-c', 'echo again > /proc/1/fd/1'); return peers > before && /safe - again\n/.test(got) })
+        const helpers = () => fs.readdirSync('/proc').filter((pid) => { try { return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(`localhost:${port}`) } catch { return false } })
+        assert.equal(helpers().length, 1)
+        assert.match(fs.readFileSync(`/proc/${helpers()[0]}/status`, 'utf8'), /^Uid:\t65534\t65534\t65534\t65534$[^]*^CapEff:\t0+$[^]*^NoNewPrivs:\t1$/m)
+        await server.ok('rm', '-f', name)
+        await until('no helper', () => helpers().length === 0)
+      })
+    }
+
+    test('who is not trusted, or does not trust us, or has no file, is told at the start', { timeout: 120_000 }, async () => {
+      for (const [name, more, message] of [
+        ['strange', { 'syslog-tls-ca-cert': file('client.pem') }, /failed to initialize logging driver: dial tcp\+tls localhost:\d+: SSL certificate problem/],
+        ['nofile', { 'syslog-tls-ca-cert': '/no/such.pem' }, /failed to initialize logging driver: could not read CA certificate "\/no\/such\.pem": open \/no\/such\.pem: no such file or directory$/]]) {
+        const { started } = await run(name, { Type: 'syslog', Config: options(more) })
+        assert.equal(started.status, 500, started.text)
+        assert.match(started.json.message, message)
+      }
+      got = ''
+      const { started } = await run('unverified', { Type: 'syslog', Config: options({ 'syslog-tls-ca-cert': file('client.pem'), 'syslog-tls-skip-verify': 'true' }) })
+      assert.equal(started.status, 204, started.text)
+      await until('lines of one that ended at once', () => /safe - out\n[^]*safe - half\n/.test(got))
+    })
   })
 
   test('facility by name; with cache-disabled nothing is kept', async () => {
