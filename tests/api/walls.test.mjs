@@ -19,7 +19,8 @@ const docker = (...args) => server.docker(...args, ...(typeof args.at(-1) === 'o
 const remove = (...ids) => ok('rm', '-f', '-v', ...ids)
 const ps = (command) => spawnSync('ps', ['-C', command, '-o', 'pid='], { encoding: 'utf8' }).stdout.split('\n').map((pid) => pid.trim()).filter(Boolean)
 
-before(async () => { server = await Server.start({ args: ['--accelerator', 'tcg'] }) }, { timeout: 180_000 })
+// Its machines come by all three ways: from the pool, from the staged template, from the plain one.
+before(async () => { server = await Server.start({ args: ['--accelerator', 'tcg', '--vm-pool', '1'] }) }, { timeout: 180_000 })
 after(async () => { await server?.stop() }, { timeout: 180_000 })
 
 // Each row: what it is, and a function of (run, wall); run has --isolation in its hand.

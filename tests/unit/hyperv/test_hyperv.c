@@ -282,6 +282,43 @@ static void test_network(void **state)
     container_close(&container);
 }
 
+/* The last test: it makes the machines anew. */
+static void test_prepared_again(void **state)
+{
+    CLEANUP_FREE char *guest = path_join(fixture_root, "guest"), *warm = path_join(guest, "warm");
+    CLEANUP_FREE char *damaged = path_join(fixture_machines, "damaged"), *memory = path_join(fixture_machines, "memory");
+    const struct machine_prepare prepare = {.dir = fixture_machines, .guest_dir = guest, .accelerator = fixture_setup.accelerator,
+                                            .qemu = "/usr/bin/qemu-system-x86_64", .scratch_bytes = 1 << 30};
+    struct error err = ERROR_INIT;
+    char key[sizeof(fixture_setup.key)] = "";
+    struct timespec made = {0};
+
+    fixture_tool("/bin/cp", (const char *const[]){"cp", "-r", TEST_GUEST_DIR, guest, NULL});
+    static const struct { bool damage, change, again; } turns[] = {
+        {.again = true},                 /* another choice of accelerator */
+        {.again = false},                /* nothing has changed */
+        {.damage = true, .again = true}, /* a shim found its machine not to answer */
+        {.change = true, .again = true}, /* another agent's companion */
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(turns); i++) {
+        CLEANUP(machine_setup_clear) struct machine_setup setup = {0};
+        struct stat st;
+        if (turns[i].damage)
+            assert_int_equal(file_write_atomic(AT_FDCWD, damaged, "", 0, 0600), 0);
+        if (turns[i].change)
+            fixture_tool("/bin/sh", (const char *const[]){"sh", "-c", "printf x >> \"$0\"", warm, NULL});
+        if (machine_prepare(&prepare, &err) < 0 || machine_setup_load(fixture_machines, &setup, &err) < 0)
+            fail_msg("%s", err.message);
+        assert_true(setup.has_template);
+        assert_int_not_equal(access(damaged, F_OK), 0);
+        assert_int_equal(stat(memory, &st), 0);
+        assert_int_equal(st.st_mtim.tv_sec != made.tv_sec || st.st_mtim.tv_nsec != made.tv_nsec, turns[i].again);
+        assert_int_equal(!str_equal(key, setup.key), turns[i].change || i == 0);
+        made = st.st_mtim;
+        memcpy(key, setup.key, sizeof(key));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_exec_and_signal),   cmocka_unit_test(test_worker_killed),
         cmocka_unit_test(test_much_output),       cmocka_unit_test(test_shared_directories),
         cmocka_unit_test_setup_teardown(test_network, set_up_network, tear_down_network),
+        cmocka_unit_test(test_prepared_again),
     };
 
     signal(SIGPIPE, SIG_IGN);

@@ -112,6 +112,36 @@ static void enter_kill(void **state)
     assert_int_equal(cgroup_remove(name), 0);
 }
 
+/* What a server that was killed has left: those that nobody is in, and no others. */
+static void sweeping(void **state)
+{
+    static const char *const kinds[] = {"pool-empty", "pool-lived-in", "other"};
+    char parent[64], paths[3][96];
+    struct error err = ERROR_INIT;
+    pid_t pid = sleeper(), *list;
+    size_t count;
+
+    snprintf(parent, sizeof(parent), "tabique-test-cg-%d", (int)getpid());
+    for (int i = 0; i < 3; i++) {
+        snprintf(paths[i], sizeof(paths[i]), "%s/%s", parent, kinds[i]);
+        assert_int_equal(cgroup_create(paths[i], &err), 0);
+    }
+    assert_int_equal(cgroup_attach(paths[1], pid, &err), 0);
+    cgroup_sweep(parent, "pool-");
+    assert_true(cgroup_pids(paths[0], &list, &count) < 0);
+    assert_int_equal(cgroup_pids(paths[1], &list, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(list[0], pid);
+    free(list);
+    assert_int_equal(cgroup_pids(paths[2], &list, &count), 0);
+    free(list);
+    assert_int_equal(cgroup_kill(paths[1], SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    cgroup_sweep(parent, "pool-");
+    assert_true(cgroup_pids(paths[1], &list, &count) < 0);
+    assert_int_equal(cgroup_remove(paths[2]), 0);
+}
+
 /* The fast way in: the child goes by itself. */
 static void entry(void **state)
 {
@@ -251,7 +281,7 @@ static void device_decisions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(limits),    cmocka_unit_test(enter_kill),     cmocka_unit_test(entry),
+        cmocka_unit_test(limits),    cmocka_unit_test(enter_kill), cmocka_unit_test(sweeping),     cmocka_unit_test(entry),
         cmocka_unit_test(freezing),  cmocka_unit_test(bad_names),      cmocka_unit_test(device_program),
         cmocka_unit_test(device_decisions),
     };
