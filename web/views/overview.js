@@ -39,6 +39,7 @@ export default function Overview() {
           <${Fact} label=${t('overview.cpus')}>${h?.cpus ?? '–'}</${Fact}>
           <${Fact} label=${t('overview.kernel')}>${i?.host.kernel ?? '–'}</${Fact}>
           <${Fact} label=${t('about.accelerator')}>${i ? i.accelerator || t('none') : '–'}</${Fact}>
+          <${Fact} label=${t('overview.machines')}>${i?.accelerator ? t('overview.machines.state', { ready: i.pool.ready, wanted: i.pool.wanted, staged: i.pool.stagedBytes ? t('overview.machines.staged', { memory: bytes(i.pool.stagedBytes) }) : t('overview.machines.plain') }) : '–'}</${Fact}>
           ${i?.pool?.wanted > 0 && html`<${Fact} label=${t('overview.pool')}>${t('of', { used: number(i.pool.ready), all: number(i.pool.wanted) })}</${Fact}>`}
         </dl></section>
       <section class="card" aria-labelledby="card-walls"><h2 id="card-walls">${t('overview.walls')}</h2>
