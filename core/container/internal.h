@@ -297,6 +297,7 @@ char *sandbox_etc_dir(struct container *container, const struct spec *spec);
 void sandbox_refresh(struct container *container, const struct spec *spec);
 /* What network_attach() is to be asked for, from an EndpointSettings. */
 void sandbox_wanted(struct container *container, const cJSON *settings, struct network_endpoint *ret);
+int sandbox_check_network(const struct spec *spec, const struct network *network, struct error *err);
 
 /* endpoints.c: the run-time part of NetworkSettings, and how it is kept */
 void endpoint_copy(struct network_endpoint *to, const struct network_endpoint *from);

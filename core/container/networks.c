@@ -91,7 +91,7 @@ static int connect_locked(struct container *container, const struct network *net
 
     struct network_endpoint wanted, endpoint = {0};
     bool live = runs(container);
-    if (live) {
+    if (live && (r = sandbox_check_network(spec, network, err)) == 0) {
         sandbox_wanted(container, settings, &wanted);
         r = network_attach(container->engine->networks, container->id, network->id, &wanted, &endpoint, err);
         network_endpoint_clear(&wanted);

@@ -327,12 +327,36 @@ void sandbox_wanted(struct container *container, const cJSON *settings, struct n
     snprintf(ret->mac, sizeof(ret->mac), "%s", json_string(settings, "MacAddress", ""));
 }
 
-static int attach_network(struct container *container, const char *network, const cJSON *settings, struct error *err)
+/* A guest's interfaces are eth0, eth1 ... (isolation/hyperv/tap.c); another name would be none. */
+int sandbox_check_network(const struct spec *spec, const struct network *network, struct error *err)
+{
+    if (!(spec->wall->capabilities & ISOLATION_OWN_KERNEL))
+        return 0;
+    for (size_t i = 0; i < network->option_count; i++) {
+        const struct network_pair *option = &network->options[i];
+        bool prefix = str_equal(option->name, "com.docker.network.container_iface_prefix") ||
+                      str_equal(option->name, "com.docker.network.container_interface_prefix");
+        if (prefix && !str_equal(option->value, "eth"))
+            return error_set(err, EINVAL, "%s isolation does not support network %s: its option %s names interfaces "
+                             "other than eth0", spec->wall->name, network->name, option->name);
+    }
+    return 0;
+}
+
+static int attach_network(struct container *container, const struct spec *spec, const char *name, const cJSON *settings,
+                          struct error *err)
 {
     struct network_endpoint wanted, endpoint = {0};
+    struct network *network = NULL;
 
+    int r = network_get(container->engine->networks, name, &network, err);
+    if (r == 0)
+        r = sandbox_check_network(spec, network, err);
+    network_free(network);
+    if (r < 0)
+        return r;
     sandbox_wanted(container, settings, &wanted);
-    int r = network_attach(container->engine->networks, container->id, network, &wanted, &endpoint, err);
+    r = network_attach(container->engine->networks, container->id, name, &wanted, &endpoint, err);
     network_endpoint_clear(&wanted);
     if (r < 0)
         return r;
@@ -368,12 +392,12 @@ static int attach_all(struct container *container, const struct spec *spec, cons
     int r = 0;
 
     if (!cJSON_GetObjectItemCaseSensitive(spec->networks, mode))
-        r = attach_network(container, mode, NULL, err);
+        r = attach_network(container, spec, mode, NULL, err);
     for (size_t i = 0; i < total && r == 0; i++) {
         done[i] = next_network(spec->networks, mode, done, i);
         if (!done[i])
             break;
-        r = attach_network(container, done[i]->string, done[i], err);
+        r = attach_network(container, spec, done[i]->string, done[i], err);
     }
     return r;
 }

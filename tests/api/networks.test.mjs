@@ -142,6 +142,18 @@ describe('between networks and within one', () => {
     })
   }
 
+  test('interfaces with names of their own: given, or refused where a guest cannot have them', { timeout: 240_000 }, async () => {
+    await server.ok('network', 'create', '-o', 'com.docker.network.container_iface_prefix=net', 'prefixed')
+    assert.match(await server.ok('run', '--rm', '--network', 'prefixed', IMAGE, 'ip', 'addr', 'show', 'net0'), /inet /)
+    const expected = /hyperv isolation does not support network prefixed: its option com\.docker\.network\.container_iface_prefix names interfaces other than eth0/
+    const started = await server.docker('run', '--rm', '--isolation=hyperv', '--network', 'prefixed', IMAGE, 'true')
+    assert.equal(started.code, 125)
+    assert.match(started.stderr, expected)
+    assert.match((await server.docker('network', 'connect', 'prefixed', 'east-hyperv')).stderr, expected)
+    assert.equal((await server.info('east-hyperv')).NetworkSettings.Networks.prefixed, undefined)
+    await server.ok('network', 'rm', 'prefixed')
+  })
+
   test('prune takes what nobody uses, and a driver that is none is refused in one line', async () => {
     await server.ok('network', 'create', '--label', 'spare=1', 'spare')
     assert.equal(await server.ok('network', 'prune', '-f', '--filter', 'label=spare'), 'Deleted Networks:\nspare')
