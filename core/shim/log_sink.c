@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "base/wire.h"
 #include "shim/shim.h"
 
@@ -126,18 +127,40 @@ void shim_sink_open(struct shim_sink *sink, const struct shim_options *options, 
                    strncmp(address, SINK_HELPER, strlen(SINK_HELPER)) == 0;
     if (gethostname(sink->host, sizeof(sink->host) - 1) < 0)
         sink->host[0] = '\0';
-    if (options->log_to)
-        open_sink(sink);
+    if (!options->log_to)
+        return;
+    random_id(sink->epoch);
+    open_sink(sink);
 }
 
-static void put_journal(struct str *out, const struct shim_options *o, int stream, const char *text, size_t length,
+/* The fields that newer engines of Docker's add, by which a reader puts lines of one time, and
+ * the pieces of one line, in order. */
+static void put_order(struct str *out, struct shim_sink *sink, int stream, bool partial)
+{
+    char time[TIME_TEXT_MAX];
+    struct shim_pieces *pieces = &sink->pieces[stream];
+
+    time_format(clock_real_ns(), time);
+    str_printf(out, "SYSLOG_TIMESTAMP=%s\nCONTAINER_LOG_EPOCH=%s\nCONTAINER_LOG_ORDINAL=%llu\n", time, sink->epoch,
+               (unsigned long long)++sink->ordinal);
+    if (!partial && pieces->count == 0)
+        return;
+    if (pieces->count == 0)
+        random_id(pieces->id);
+    str_printf(out, "%sCONTAINER_PARTIAL_ID=%s\nCONTAINER_PARTIAL_ORDINAL=%u\nCONTAINER_PARTIAL_LAST=%s\n",
+               partial ? "CONTAINER_PARTIAL_MESSAGE=true\n" : "", pieces->id, ++pieces->count, partial ? "false" : "true");
+    if (!partial)
+        pieces->count = 0;
+}
+
+static void put_journal(struct str *out, struct shim_sink *sink, int stream, const char *text, size_t length,
                         bool partial)
 {
+    const struct shim_options *o = sink->options;
     uint8_t size[8];
 
     str_printf(out, "PRIORITY=%d\n%s", stream == 0 ? 6 : 3, o->log_fields ? o->log_fields : "");
-    if (partial)
-        str_append(out, "CONTAINER_PARTIAL_MESSAGE=true\n");
+    put_order(out, sink, stream, partial);
     /* The form with a length takes any bytes. */
     for (int i = 0; i < 8; i++)
         size[i] = (uint8_t)((uint64_t)length >> (8 * i));
@@ -289,7 +312,7 @@ void shim_sink_line(struct shim_sink *sink, int stream, const char *text, size_t
     if (!partial)
         length--;
     if (str_equal(sink->options->log_format, "journald"))
-        put_journal(&out, sink->options, stream, text, length, partial);
+        put_journal(&out, sink, stream, text, length, partial);
     else
         put_syslog(&out, sink, stream, text, length);
     if (sink->counted) { /* over TLS a message's length goes before it: RFC 5425 */

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/random.h"
 #include "base/str.h"
 #include "isolation/isolation.h"
 #include "rpc/rpc.h"
@@ -60,6 +61,10 @@ int shim_stage(struct shim *shim);
 
 /* --- log_sink.c --------------------------------------------------------------------- */
 #define SINK_HELPER "helper:"
+struct shim_pieces { /* of a line that is longer than one message */
+    char id[ID_LENGTH + 1];
+    unsigned count;
+};
 struct shim_sink {
     int fd;
     const struct shim_options *options; /* log_to: "unixgram:PATH", "unix:PATH", "udp:ADDRESS:PORT", "tcp:ADDRESS:PORT",
@@ -68,6 +73,9 @@ struct shim_sink {
     char host[65];
     bool stream, counted;
     int helper; /* pidfd; -EBADF */
+    char epoch[ID_LENGTH + 1]; /* the journal's: of this sink, and of its lines */
+    uint64_t ordinal;
+    struct shim_pieces pieces[2];
     struct str pending; /* a stream's lines; `sent` bytes of the first are with the receiver */
     size_t sent;
     int64_t retry_ns;

@@ -39,23 +39,65 @@ static ssize_t receive(int fd, char *out, size_t size)
     return recv(fd, out, size - 1, 0);
 }
 
+/* The value of a field that stands in the message once. */
+static char *field(const char *message, const char *name)
+{
+    CLEANUP_FREE char *start = mem_printf("\n%s=", name);
+    const char *at = strstr(message, start);
+
+    assert_non_null(at);
+    at += strlen(start);
+    assert_null(strstr(at, start));
+    return mem_strndup(at, strcspn(at, "\n"));
+}
+
+static void expect_field(const char *message, const char *name, const char *expected)
+{
+    CLEANUP_FREE char *value = field(message, name);
+
+    assert_string_equal(value, expected);
+}
+
 static void journal(void **state)
 {
-    static const char first[] = "PRIORITY=6\nCONTAINER_ID=abc\nMESSAGE\n\x05\0\0\0\0\0\0\0two\tx\n";
-    static const char second[] = "PRIORITY=3\nCONTAINER_ID=abc\nCONTAINER_PARTIAL_MESSAGE=true\nMESSAGE\n\x04\0\0\0\0\0\0\0half\n";
+    static const char begin[] = "PRIORITY=6\nCONTAINER_ID=abc\n", end[] = "MESSAGE\n\x05\0\0\0\0\0\0\0two\tx\n";
     CLEANUP_FREE char *path = mem_printf("%s/journal", dir), *to = mem_printf("unixgram:%s", path);
     CLEANUP_CLOSE int fd = receiver(path);
     const struct shim_options options = {.log_to = to, .log_format = "journald", .log_fields = "CONTAINER_ID=abc\n"};
+    CLEANUP_FREE char *epoch = NULL, *again = NULL, *id = NULL;
     struct shim_sink sink;
-    char text[512];
+    char text[1024];
 
     shim_sink_open(&sink, &options, NULL);
     shim_sink_line(&sink, 0, "two\tx\n", 6);
     shim_sink_line(&sink, 1, "half", 4);
-    assert_int_equal(receive(fd, text, sizeof(text)), sizeof(first) - 1);
-    assert_memory_equal(text, first, sizeof(first) - 1);
-    assert_int_equal(receive(fd, text, sizeof(text)), sizeof(second) - 1);
-    assert_memory_equal(text, second, sizeof(second) - 1);
+    shim_sink_line(&sink, 0, "between\n", 8);
+    shim_sink_line(&sink, 1, "whole\n", 6);
+    ssize_t length = receive(fd, text, sizeof(text));
+    assert_memory_equal(text, begin, sizeof(begin) - 1);
+    assert_memory_equal(text + length - (sizeof(end) - 1), end, sizeof(end) - 1);
+    epoch = field(text, "CONTAINER_LOG_EPOCH");
+    expect_field(text, "CONTAINER_LOG_ORDINAL", "1");
+    assert_null(strstr(text, "PARTIAL"));
+    CLEANUP_FREE char *stamp = field(text, "SYSLOG_TIMESTAMP");
+    assert_int_equal(stamp[10], 'T');
+
+    assert_true(receive(fd, text, sizeof(text)) > 0);
+    assert_int_equal(strncmp(text, "PRIORITY=3\n", 11), 0);
+    again = field(text, "CONTAINER_LOG_EPOCH");
+    assert_string_equal(again, epoch);
+    expect_field(text, "CONTAINER_LOG_ORDINAL", "2");
+    expect_field(text, "CONTAINER_PARTIAL_MESSAGE", "true");
+    expect_field(text, "CONTAINER_PARTIAL_ORDINAL", "1");
+    expect_field(text, "CONTAINER_PARTIAL_LAST", "false");
+    id = field(text, "CONTAINER_PARTIAL_ID");
+    assert_true(receive(fd, text, sizeof(text)) > 0); /* the other stream's is no piece of it */
+    assert_null(strstr(text, "PARTIAL"));
+    assert_true(receive(fd, text, sizeof(text)) > 0);
+    expect_field(text, "CONTAINER_PARTIAL_ID", id);
+    expect_field(text, "CONTAINER_PARTIAL_ORDINAL", "2");
+    expect_field(text, "CONTAINER_PARTIAL_LAST", "true");
+    assert_null(strstr(text, "CONTAINER_PARTIAL_MESSAGE"));
     close(sink.fd);
 }
 
