@@ -11,8 +11,17 @@
   } catch (error) {
     /* Storage is refused or damaged: the defaults do. */
   }
-  /* Who is signed in is asked while the modules are still on their way; session.js takes the answer. */
-  window.tabiqueSession = fetch('/api/v1/session', { headers: { Accept: 'application/json' }, credentials: 'same-origin', cache: 'no-store' }).catch(function () { return null; });
+  /* Who is signed in, and what the first view shows of it to somebody who was, is asked while the modules are still on
+   * their way; api.js takes the answers. */
+  var asked = window.tabiqueAsked = {}, paths = ['session'];
+  try {
+    if (localStorage.getItem('tabique.signed-in')) paths = /^\/ui\/?$/.test(location.pathname) ? ['session', 'containers', 'info', 'host'] : ['session', 'containers'];
+  } catch (error) {
+    /* Without storage nobody knows. */
+  }
+  paths.forEach(function (name) {
+    asked['/api/v1/' + name] = fetch('/api/v1/' + name, { headers: { Accept: 'application/json' }, credentials: 'same-origin', cache: 'no-store' }).catch(function () { return null; });
+  });
   /* A script that did not come leaves an empty page: once more, then, but not for ever. */
   addEventListener('error', function (event) {
     var element = event.target;

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 
 const web = dirname(fileURLToPath(import.meta.url));
 const out = resolve(process.argv[2]);
@@ -58,6 +58,11 @@ for (const [target, source] of Object.entries(copies)) files.set(target, readFil
 for (const [path, data] of files)
   if (path.endsWith('.js')) files.set(path, Buffer.from(rewrite(path, data.toString())));
 
+/* One request instead of four, in the order in which they overrule each other. */
+const sheets = ['tokens', 'base', 'components', 'views'].map((name) => `styles/${name}.css`);
+files.set('styles/console.css', Buffer.concat(sheets.map((path) => files.get(path))));
+for (const path of sheets) files.delete(path);
+
 /* What the first view imports, directly or not, is fetched at once instead of
  * one round trip for each level. */
 const first = new Set();
@@ -91,7 +96,9 @@ rmSync(aside, { recursive: true, force: true });
 function put(path, data) {
   mkdirSync(dirname(join(aside, path)), { recursive: true });
   writeFileSync(join(aside, path), data);
-  if (!/\.(png|woff2)$/.test(path)) writeFileSync(join(aside, path + '.gz'), gzipSync(data, { level: 9 }));
+  if (/\.(png|woff2)$/.test(path)) return;
+  writeFileSync(join(aside, path + '.gz'), gzipSync(data, { level: 9 }));
+  writeFileSync(join(aside, path + '.br'), brotliCompressSync(data, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: data.length } }));
 }
 for (const [path, data] of files) put('assets/' + hashed(path), data);
 put('index.html', Buffer.from(index));
@@ -103,10 +110,10 @@ let builds = [];
 try { builds = readFileSync(kept, 'utf8').split('\n').filter(Boolean); } catch { /* the first */ }
 builds = [...builds.filter((old) => old !== tag), tag].slice(-3);
 cpSync(join(aside, 'assets'), join(out, 'assets'), { recursive: true });
-for (const name of ['index.html', 'index.html.gz']) renameSync(join(aside, name), join(out, name));
+for (const name of ['index.html', 'index.html.gz', 'index.html.br']) renameSync(join(aside, name), join(out, name));
 rmSync(aside, { recursive: true, force: true });
 for (const entry of readdirSync(join(out, 'assets'), { recursive: true })) {
-  const old = /\.([0-9a-f]{16})\.\w+(\.gz)?$/.exec(String(entry));
+  const old = /\.([0-9a-f]{16})\.\w+(\.(gz|br))?$/.exec(String(entry));
   if (old && !builds.includes(old[1])) rmSync(join(out, 'assets', String(entry)));
 }
 writeFileSync(kept, builds.join('\n') + '\n');

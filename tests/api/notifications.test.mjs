@@ -245,9 +245,10 @@ describe('a receiver that does not take it', () => {
   })
 
   test('bad requests', async () => {
+    const { id } = await good('POST', 'notification-channels', { name: 'twice', kind: 'webhook', url: 'http://127.0.0.1:1/' })
     const cases = [
       ['POST', 'notification-channels', { name: 'x', kind: 'webhook', url: 'file:///etc/passwd' }, 400, /'url' must be a URL that begins with https or http/],
-      ['POST', 'notification-channels', { name: 'away', kind: 'webhook', url: 'http://x/' }, 409, /there is a channel 'away' already/],
+      ['POST', 'notification-channels', { name: 'twice', kind: 'webhook', url: 'http://x/' }, 409, /there is a channel 'twice' already/],
       ['PUT', 'notification-channels/none', { name: 'x' }, 404, /No such channel: none/],
       ['DELETE', 'notification-channels/none', undefined, 404, /No such channel: none/],
       ['POST', 'notification-channels/none/test', undefined, 404, /No such channel: none/],
@@ -263,5 +264,6 @@ describe('a receiver that does not take it', () => {
       assert.equal(answer.status, status, `${method} ${path}: ${answer.text}`)
       assert.match(answer.json.message, message)
     }
+    await good('DELETE', 'notification-channels/' + id)
   })
 })

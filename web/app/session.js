@@ -19,18 +19,20 @@ export function can(permission) {
 }
 
 function take(answer) {
+  hint(true);
   setCsrf(answer.csrf);
   session.set({ state: 'in', user: answer.user, role: answer.role, mustChange: !!answer.mustChangePassword, logs: !!answer.mayReadLogs });
 }
 
-/* Asked by boot.js, and true once only. */
-const early = /** @type {any} */ (globalThis);
+/* A hint for boot.js, no more: the server knows who is signed in. */
+function hint(signedIn) {
+  try { if (signedIn) localStorage.setItem('tabique.signed-in', '1'); else localStorage.removeItem('tabique.signed-in'); } catch { /* no storage, no hint */ }
+}
 export async function resumeSession() {
-  const asked = await early.tabiqueSession;
-  delete early.tabiqueSession;
   try {
-    take(await get('/api/v1/session', undefined, { quiet401: true, asked }));
+    take(await get('/api/v1/session', undefined, { quiet401: true }));
   } catch (error) {
+    if (error.status === 401) hint(false);
     session.set({ ...nobody, state: error.status === 401 || error.status === 403 ? 'out' : 'offline' });
   }
 }
@@ -41,6 +43,7 @@ export async function signIn(user, password) {
 export async function signOut() {
   try { await send('DELETE', '/api/v1/session', { quiet401: true }); } finally {
     setCsrf('');
+    hint(false);
     session.set(nobody);
     broadcast('out');
   }

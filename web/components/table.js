@@ -15,7 +15,7 @@ export function useRowHeight() {
 }
 
 /** min: from which width of the table it stands there by itself; off: only on wish; later: filled when the scrolling rests, for what one does not look for while it flies by.
- * @typedef {{key: string, label: string, width?: number | ((table: number) => number), align?: 'end', min?: number, off?: boolean, sort?: boolean, quiet?: boolean, later?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
+ * @typedef {{key: string, label: string, width?: number | ((table: number) => number | undefined), align?: 'end', min?: number, off?: boolean, sort?: boolean, quiet?: boolean, later?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
 
 let serial = 0;
 const none = {};
@@ -188,7 +188,7 @@ export function Table(props) {
   return html`<div class=${'table' + (onOpen || props.onActive ? ' can-open' : '')} ref=${scroller} onScroll=${onScroll} tabindex="-1">
     <table role="grid" style=${least ? { minWidth: least + 'px' } : undefined} aria-label=${props.label} aria-rowcount=${rows.length + 1} aria-busy=${props.busy ? 'true' : undefined}
       tabindex="0" onKeyDown=${onKeyDown} aria-activedescendant=${active !== null && index.has(active) ? name + '-' + index.get(active) : undefined}>
-      <colgroup>${onSelect && html`<col class="col-check" />`}${shown.map((column) => html`<col key=${column.key} style=${column.width ? { width: widthOf(column) + 'px' } : undefined} />`)}</colgroup>
+      <colgroup>${onSelect && html`<col class="col-check" />`}${shown.map((column) => html`<col key=${column.key} style=${widthOf(column) ? { width: widthOf(column) + 'px' } : undefined} />`)}</colgroup>
       <thead><tr aria-rowindex="1">
         ${onSelect && html`<th scope="col" class="check"><input type="checkbox" aria-label=${t('table.all')} checked=${all}
           onChange=${() => onSelect(all ? new Set() : new Set(rows.map(rowKey)))} /></th>`}

@@ -27,11 +27,11 @@ export function Channels() {
     if (await confirm({ title: t('channel.remove', { name: visible(channel.name) }), action: t('action.remove'), danger: true })) attempt(() => del(path(channel.id)).then(changed), t('done.remove', { name: visible(channel.name) }));
   };
   const columns = [
-    { key: 'name', label: t('name'), width: 200, render: (channel) => html`<span class="strong cut">${visible(channel.name)}</span>` },
+    { key: 'name', label: t('name'), width: (w) => (w < 560 ? 116 : 200), render: (channel) => html`<span class="strong cut">${visible(channel.name)}</span>` },
     { key: 'kind', label: t('channel.kind'), width: 110, min: 560, render: (channel) => t('channel.' + channel.kind) },
     { key: 'target', label: t('channel.target'), render: (channel) => html`<span class="cut mono">${target(channel)}</span>`, title: target },
     { key: 'language', label: t('language'), width: 110, min: 900, render: (channel) => languages[channel.language] },
-    { key: 'state', label: t('notify.on'), width: 70, render: (channel) => t(channel.enabled ? 'yes' : 'no') },
+    { key: 'state', label: t('notify.on'), width: (w) => (w < 560 ? 64 : 70), render: (channel) => t(channel.enabled ? 'yes' : 'no') },
     { key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (channel) => html`<${Menu} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${[
       { label: t('channel.test'), icon: 'out', run: () => test(channel) }, { label: t('edit'), icon: 'settings', run: () => setEditing(channel) },
       { label: t('notify.deliveries'), icon: 'list', run: () => openView('/notifications/deliveries', { channel: channel.id }) }, { label: t('action.remove'), icon: 'remove', danger: true, run: () => remove(channel) }]} />` },

@@ -1,6 +1,6 @@
 /* deliveries.js - what was sent, what waits, what failed and why. */
 import { html } from '../../app/html.js';
-import { t, dateTime } from '../../app/i18n.js';
+import { t, dateTime, shortDate } from '../../app/i18n.js';
 import { post, tabique } from '../../app/api.js';
 import { useLive, refreshAll } from '../../app/live.js';
 import { setQuery } from '../../app/router.js';
@@ -20,10 +20,10 @@ export function Deliveries({ query }) {
   const names = new Map(list.map((channel) => [channel.id, channel.name]));
   const again = (d) => attempt(() => post(`/api/v1/notification-deliveries/${d.id}/retry`).then(() => refreshAll('deliveries')), t('delivery.again.done'));
   const columns = [
-    { key: 'created', label: t('time'), width: 176, render: (d) => dateTime(d.createdAt) },
-    { key: 'channel', label: t('delivery.channel'), width: 180, render: (d) => html`<span class="cut">${visible(names.get(d.channel) ?? d.channel)}</span>` },
+    { key: 'created', label: t('time'), width: (w) => (w < 560 ? 130 : 176), render: (d) => html`<span class="wide-only">${dateTime(d.createdAt)}</span><span class="narrow-only">${shortDate(d.createdAt)}</span>` },
+    { key: 'channel', label: t('delivery.channel'), width: (w) => (w < 560 ? undefined : 180), render: (d) => html`<span class="cut">${visible(names.get(d.channel) ?? d.channel)}</span>` },
     { key: 'what', label: t('delivery.what'), width: 110, min: 760, render: (d) => t('delivery.' + d.what) },
-    { key: 'state', label: t('state'), width: 120, render: (d) => html`<span class=${tags[d.state]}>${t('delivery.' + d.state)}</span>` },
+    { key: 'state', label: t('state'), width: (w) => (w < 560 ? 92 : 120), render: (d) => html`<span class=${tags[d.state]}>${t('delivery.' + d.state)}</span>` },
     { key: 'attempts', label: t('delivery.attempts'), width: 90, align: /** @type {'end'} */ ('end'), min: 640, render: (d) => d.attempts },
     { key: 'next', label: t('delivery.next'), width: 176, min: 980, render: (d) => dateTime(d.nextAt) },
     { key: 'error', label: t('delivery.error'), min: 560, render: (d) => html`<span class="cut quiet-text">${visible(d.error) || '–'}</span>`, title: (d) => visible(d.error) },
