@@ -114,6 +114,32 @@ test('the caller at ten past two: find a name, look at that moment, take it to t
   assert.match(fs.readFileSync(await download.path(), 'utf8'), /^container,relation,containerPid,hostPid[^]*pinger,same,1,\d+,ping/)
 })
 
+test('the process that is chosen stands in the link and in the ticket', async () => {
+  await it.go(page, '/ui/compare/pinger?others=shown')
+  await page.locator('.pane.container tbody tr[aria-rowindex]', { hasText: 'ping' }).locator('td').first().click()
+  await page.waitForURL('**p=c1%40**')
+  const other = await context.newPage()
+  await other.goto(page.url())
+  await other.locator('.pane.host tr.active', { hasText: 'ping' }).waitFor()
+  await other.locator('.detail', { hasText: 'One process, seen from both sides' }).waitFor()
+  await other.close()
+  await page.getByRole('button', { name: 'Copy for a ticket' }).click()
+  await until('the clipboard', async () => /ping \(the same process\): 1 inside, \d+ on the host; user root/.test(await page.evaluate(() => navigator.clipboard.readText())))
+  await page.locator('.detail').getByRole('button', { name: 'Close' }).click()
+  await page.waitForURL((url) => !url.searchParams.has('p'))
+})
+
+test('events around a moment, not only the latest', async () => {
+  const { json } = await it.server.request('GET', '/api/v1/events?type=container&action=start&order=asc&limit=1')
+  const at = Date.parse(json.events[0].time)
+  await it.go(page, '/ui/events?at=' + new Date(at).toISOString())
+  await page.locator('tbody tr', { hasText: 'start' }).first().waitFor()
+  await it.go(page, '/ui/events?at=' + new Date(at - 86400e3).toISOString())
+  await page.locator('tbody tr.nothing').waitFor()
+  await page.getByLabel('Stretch of time').selectOption({ label: 'Latest' })
+  await page.locator('tbody tr', { hasText: 'start' }).first().waitFor()
+})
+
 test('two moments: what was born since', async () => {
   await it.go(page, '/ui/compare/pinger')
   await page.waitForSelector('.pane.container tbody tr[aria-rowindex]')
@@ -121,6 +147,8 @@ test('two moments: what was born since', async () => {
   await page.getByText('0 born').waitFor()
   await it.server.ok('exec', '-d', 'pinger', 'sleep', '777')
   await page.getByText('1 born').waitFor()
+  await page.getByRole('button', { name: 'Copy for a ticket' }).click()
+  await until('the clipboard', async () => /^1 born\n  \+ sleep 777 \(\d+\)$/m.test(await page.evaluate(() => navigator.clipboard.readText())))
 })
 
 test('the thick wall: the host finds no ping, and the worker stands in the wall', async (t) => {
@@ -158,6 +186,12 @@ test('actions: stop with undo, remove with a question', async () => {
   await it.server.waitState('talker', 'exited')
   await page.getByRole('button', { name: 'Undo' }).click()
   await it.server.waitState('talker', 'running')
+  // Several at once are taken back at once.
+  for (const name of ['talker', 'pinger']) await page.locator('tbody tr', { has: page.getByRole('link', { name, exact: true }) }).getByRole('checkbox').check()
+  await page.locator('.bulk').getByRole('button', { name: 'Pause' }).click()
+  for (const name of ['talker', 'pinger']) await it.server.waitState(name, 'paused')
+  await page.getByRole('button', { name: 'Undo' }).last().click()
+  for (const name of ['talker', 'pinger']) await it.server.waitState(name, 'running')
   await row.getByRole('button', { name: 'More' }).click()
   await page.getByRole('menuitem', { name: 'Remove' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click()

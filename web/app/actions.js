@@ -10,13 +10,13 @@ import { attempt, confirm, progress, toast } from '../components/overlay.js';
 const running = (c) => c.state === 'running';
 const paused = (c) => c.state === 'paused';
 
-/** @type {Record<string, {icon: string, when: (c: any) => boolean, danger?: boolean, run: (c: any) => Promise<any>}>} */
+/** @type {Record<string, {icon: string, when: (c: any) => boolean, danger?: boolean, undo?: string, run: (c: any) => Promise<any>}>} */
 export const actions = {
   start: { icon: 'play', when: (c) => !running(c) && !paused(c), run: (c) => docker.start(c.id) },
-  stop: { icon: 'stop', when: (c) => running(c) || paused(c), run: (c) => docker.stop(c.id) },
+  stop: { icon: 'stop', when: (c) => running(c) || paused(c), undo: 'start', run: (c) => docker.stop(c.id) },
   restart: { icon: 'restart', when: running, run: (c) => docker.restart(c.id) },
-  pause: { icon: 'pause', when: running, run: (c) => docker.pause(c.id) },
-  unpause: { icon: 'play', when: paused, run: (c) => docker.unpause(c.id) },
+  pause: { icon: 'pause', when: running, undo: 'unpause', run: (c) => docker.pause(c.id) },
+  unpause: { icon: 'play', when: paused, undo: 'pause', run: (c) => docker.unpause(c.id) },
   kill: { icon: 'signal', when: running, danger: true, run: (c) => docker.kill(c.id) },
   remove: { icon: 'remove', when: () => true, danger: true, run: (c) => docker.remove(c.id, c) },
 };
@@ -40,6 +40,7 @@ export async function act(name, containers) {
     if (!(await confirm({ title: t('confirm.' + name, { name: names }), action: t('action.' + name), danger: name === 'kill' }))) return false;
   }
   let failed = 0, done = 0;
+  const acted = /** @type {any[]} */ ([]);
   /* Many take a while: how far they are. */
   const shown = list.length > 3 ? progress(t('bulk.progress', { action: t('action.' + name), done: 0, n: list.length })) : null;
   let message = '';
@@ -47,12 +48,12 @@ export async function act(name, containers) {
   const queue = [...list];
   await Promise.all(Array.from({ length: Math.min(6, queue.length) }, async () => {
     for (let c = queue.shift(); c; c = queue.shift())
-      try { await action.run({ ...c, ...options }); } catch (error) { failed++; message = error.message; } finally { shown?.say(t('bulk.progress', { action: t('action.' + name), done: ++done, n: list.length })); }
+      try { await action.run({ ...c, ...options }); acted.push(c); } catch (error) { failed++; message = error.message; } finally { shown?.say(t('bulk.progress', { action: t('action.' + name), done: ++done, n: list.length })); }
   }));
   shown?.end();
   refreshAll('');
   if (failed) toast(list.length === 1 ? message : t('bulk.failed', { n: failed, message }), { kind: 'error' });
-  else toast(t('done.' + name, { name: names }), name === 'stop' && list.length === 1 ? { action: { label: t('undo'), run: () => attempt(() => docker.start(list[0].id).then(() => refreshAll(''))) } } : {});
+  else toast(t('done.' + name, { name: names }), action.undo ? { action: { label: t('undo'), run: () => attempt(() => Promise.all(acted.map((c) => actions[action.undo].run(c))).finally(() => refreshAll(''))) } } : {});
   return !failed;
 }
 

@@ -132,8 +132,20 @@ export function difference(before, after) {
   };
 }
 
-/** A comparison as plain text, for a ticket. @param {any} comparison @param {(key: string, values?: any) => string} t @param {string} sentence @param {string} link */
-export function ticketText(comparison, t, sentence, link) {
+/** One process in a line. @param {Row} row @param {(key: string, values?: any) => string} t */
+export function chosenText(row, t) {
+  const p = /** @type {Process} */ (row.container ?? row.host);
+  return t('ticket.chosen', { name: visible(p.name), relation: t('relation.' + row.relation), inside: String(row.container?.pid ?? '–'), outside: String(row.host?.pid ?? '–'), user: visible(row.container?.user ?? p.user), started: p.startedAt });
+}
+
+/** What changed between two moments, in lines. @param {{born: Row[], ended: Row[], stayed: Row[]}} diff @param {(key: string, values?: any) => string} t @param {string} between */
+export function diffText(diff, t, between) {
+  const name = (row) => `${visible((row.container ?? row.host).command || (row.container ?? row.host).name)} (${(row.container ?? row.host).pid})`;
+  return [between, ...[['born', '+'], ['ended', '-']].flatMap(([kind, sign]) => [t(`diff.${kind}Count`, { n: diff[kind].length }), ...diff[kind].map((row) => `  ${sign} ${name(row)}`)]), t('diff.stayedCount', { n: diff.stayed.length })];
+}
+
+/** A comparison as plain text, for a ticket. @param {any} comparison @param {(key: string, values?: any) => string} t @param {string} sentence @param {string} link @param {string[]} [notes] */
+export function ticketText(comparison, t, sentence, link, notes = []) {
   const { container, boundary } = comparison;
   const pad = (text, width) => String(text).padEnd(width);
   const num = (text, width) => String(text ?? '').padStart(width);
@@ -141,6 +153,7 @@ export function ticketText(comparison, t, sentence, link) {
     t('ticket.title', { name: visible(container.name), when: comparison.sampledAt ?? '' }),
     t('ticket.wall', { isolation: container.isolation, kernel: t('kernel.' + boundary.kernel), accelerator: boundary.accelerator ?? '–' }),
     sentence,
+    ...notes,
     '',
     pad(t('ticket.relation'), 16) + num(t('ticket.inside'), 9) + num(t('ticket.onHost'), 9) + '  ' + t('process.command'),
   ];

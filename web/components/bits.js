@@ -2,7 +2,7 @@
 import { html, memo, useEffect, useRef, useState } from '../app/html.js';
 import { t, age, dateTime, percent } from '../app/i18n.js';
 import { useSaid } from '../app/live.js';
-import { go, link } from '../app/router.js';
+import { go, link, setQuery } from '../app/router.js';
 import { toast } from './overlay.js';
 import { Icon } from './icons.js';
 
@@ -114,6 +114,28 @@ export function saveAs(name, type, data) {
 }
 
 export const openView = (path, query) => go(link(path, query));
+
+/** What is chosen in a list: it stands in the address as `p`, so that a link opens it again, and stays as it was last seen when it has gone.
+ * @param {any[]} rows @param {(row: any) => string} keyOf @param {string|undefined} wanted the address's @param {boolean} ready */
+export function useChosen(rows, keyOf, wanted, ready) {
+  const [chosen, choose] = useState(/** @type {any} */ (null));
+  const key = chosen ? keyOf(chosen) : null;
+  const now = key === null ? null : rows.find((row) => keyOf(row) === key);
+  const address = useRef('');
+  useEffect(() => {
+    if (!ready || !wanted || address.current === wanted) return;
+    address.current = wanted;
+    const row = rows.find((one) => keyOf(one) === wanted);
+    if (row) choose(row);
+  }, [ready, wanted]);
+  useEffect(() => {
+    if (key === null && !address.current) return;
+    /* One who runs through a list does not write the address at each row. */
+    const timer = setTimeout(() => { address.current = key ?? ''; setQuery({ p: key ?? '' }); }, 300);
+    return () => clearTimeout(timer);
+  }, [key]);
+  return { chosen: now ?? chosen, key, gone: !!chosen && ready && !now, choose };
+}
 
 /** What came since the last list is shown for a moment. @param {any[]} rows @param {(row: any) => string} keyOf @param {boolean} ready */
 export function useFresh(rows, keyOf, ready) {

@@ -461,6 +461,7 @@ export default {
   'ticket.relation': 'Relation',
   'ticket.inside': 'Inside',
   'ticket.onHost': 'On host',
+  'ticket.chosen': '{name} ({relation}): {inside} inside, {outside} on the host; user {user}; started {started}',
 
   'host.shown': '{n} of {all}',
   'host.search': 'Search name, command, user, PID',
@@ -483,6 +484,8 @@ export default {
   'events.detail': 'Details',
   'events.none': 'No events.',
   'events.at': 'Alive at a moment',
+  'events.latest': 'Latest',
+  'events.around': 'Around a moment',
 
   'type.container': 'Containers',
   'type.image': 'Images',

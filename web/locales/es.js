@@ -461,6 +461,7 @@ export default {
   'ticket.relation': 'Relación',
   'ticket.inside': 'Dentro',
   'ticket.onHost': 'Anfitrión',
+  'ticket.chosen': '{name} ({relation}): {inside} dentro, {outside} en el anfitrión; usuario {user}; iniciado {started}',
 
   'host.shown': '{n} de {all}',
   'host.search': 'Buscar nombre, comando, usuario, PID',
@@ -483,6 +484,8 @@ export default {
   'events.detail': 'Detalles',
   'events.none': 'No hay sucesos.',
   'events.at': 'Vivos en un momento',
+  'events.latest': 'Los últimos',
+  'events.around': 'En torno a un momento',
 
   'type.container': 'Contenedores',
   'type.image': 'Imágenes',

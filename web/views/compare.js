@@ -8,11 +8,11 @@ import { useNames } from '../app/sources.js';
 import { link, setQuery, go } from '../app/router.js';
 import { can } from '../app/session.js';
 import { csv, visible, imageName } from '../app/text.js';
-import { difference, rowKey, searchSides, sentenceOf, ticketText } from '../app/processes.js';
+import { chosenText, difference, diffText, rowKey, searchSides, sentenceOf, ticketText } from '../app/processes.js';
 import { useCommands } from '../app/keys.js';
 import { settings } from '../app/settings.js';
 import { useStore } from '../app/store.js';
-import { Choice, CopyButton, Empty, Head, Problem, Search, Toggle, copyText, saveAs, useFresh, Select } from '../components/bits.js';
+import { Choice, CopyButton, Empty, Head, Problem, Search, Toggle, copyText, saveAs, useChosen, useFresh, Select } from '../components/bits.js';
 import { Menu, attempt, confirm, toast } from '../components/overlay.js';
 import { Pane, Wall, useSide } from '../components/panes.js';
 import { HEAD_HEIGHT } from '../components/table.js';
@@ -59,7 +59,6 @@ const Comparison = memo(({ id, query, containers }) => {
   const [playing, setPlaying] = useState(false);
   const [speed, setSpeed] = useState(10);
   const [lit, setLit] = useState(/** @type {string|null} */ (null));
-  const [chosen, setChosen] = useState(/** @type {any} */ (null));
   const [closed, setClosed] = useState(/** @type {Set<string>} */ (new Set()));
   const span = spans[query.span] ? query.span : '1h';
 
@@ -110,14 +109,17 @@ const Comparison = memo(({ id, query, containers }) => {
 
   const leftApi = useRef(null), hostApi = useRef(null), rightApi = useRef(null), drawOne = useRef(null), drawTwo = useRef(null);
   const redraw = () => { drawOne.current?.(); drawTwo.current?.(); };
-  const choose = (row) => {
-    setChosen(row);
-    const key = rowKey(row);
+  const everyRow = useMemo(() => [...rows, ...secondRows], [rows, secondRows]);
+  const { chosen: current, key: chosenKey, gone, choose } = useChosen(everyRow, rowKey, query.p, !!data);
+  /* On the other side it is brought to the same height. */
+  useEffect(() => {
+    const key = chosenKey;
+    if (!key) return;
     const apis = [leftApi, hostApi, rightApi].map((ref) => ref.current).filter((api) => api && api.y(key) !== null);
     const seen = (api) => api.y(key) > HEAD_HEIGHT && api.y(key) < api.height();
     const first = apis.find(seen);
     for (const api of apis) if (!seen(api)) { if (first) api.level(key, first.y(key)); else api.reveal(key); }
-  };
+  }, [chosenKey]);
   /* Among the host's hundreds, the container's own come into view first. */
   const levelled = useRef('');
   useEffect(() => {
@@ -128,15 +130,12 @@ const Comparison = memo(({ id, query, containers }) => {
     const key = rowKey(own.row), y = leftApi.current?.y(key);
     requestAnimationFrame(() => { if (y != null && y > 0) hostApi.current?.level(key, y); });
   }, [scope, id, host.length > 0 && data?.rows.length]);
-  /* The chosen process as it is now, or gone. */
-  const chosenKey = chosen ? rowKey(chosen) : null;
-  const current = chosen ? [...rows, ...secondRows].find((row) => rowKey(row) === chosenKey) ?? chosen : null;
-  const gone = chosen && data && ![...rows, ...secondRows].some((row) => rowKey(row) === chosenKey);
-
   const sentence = data ? sentenceOf(data, t, has) : '';
   const second = query.with && two.data ? sentenceOf(two.data, t, has) : '';
-  const ticket = () => [data, ...(second ? [two.data] : [])].map((one, i) => ticketText(one, t, i ? second : sentence, i || !second ? shareLink() : '')).join('\n');
-  const shareLink = () => globalThis.location.origin + link('/compare/' + encodeURIComponent(id), { ...query, at: new Date(at ?? Date.parse(data.sampledAt)).toISOString() });
+  const ticket = () => [data, ...(second ? [two.data] : [])].map((one, i) => ticketText(one, t, i ? second : sentence, i || !second ? shareLink() : '', i ? [] : notes())).join('\n');
+  /* What one looks at: the process that is chosen, and what changed between the two moments. */
+  const notes = () => [...(current ? [chosenText(current, t)] : []), ...(diff ? diffText(diff, t, t('diff.between', { from: dateTime(Math.min(pin, at ?? Date.now())), to: at === null ? dateTime(data.sampledAt) : dateTime(Math.max(pin, at)) })) : [])];
+  const shareLink = () => globalThis.location.origin + link('/compare/' + encodeURIComponent(id), { ...query, p: chosenKey ?? '', at: new Date(at ?? Date.parse(data.sampledAt)).toISOString() });
   const exported = () => csv(['container', 'relation', 'containerPid', 'hostPid', 'name', 'command', 'user', 'state', 'threads', 'cpuPercent', 'memoryBytes', 'startedAt'],
     [data, ...(second ? [two.data] : [])].flatMap((one) => one.rows.map((row) => { const p = row.container ?? row.host; return [one.container.name, row.relation, row.container?.pid, row.host?.pid, p.name, p.command, p.user, p.state, p.threads, p.cpuPercent, p.memoryBytes, p.startedAt]; })));
   const stampName = () => `compare-${data.container.name}-${String(data.sampledAt).replace(/[:.]/g, '').slice(0, 15)}`;
@@ -197,7 +196,7 @@ const Comparison = memo(({ id, query, containers }) => {
         <${Pane} ...${paneProps} side="container" entries=${right} api=${rightApi} label=${t('compare.inside', { name: visible(query.with) })} empty=${two.error?.message ?? emptySide('container')}
           title=${html`<a class="strong" href=${link('/containers/' + encodeURIComponent(query.with))}>${visible(query.with)}</a><${WallBadge} isolation=${two.data?.container.isolation ?? 'process'} word=${false} />`} />`}
     </div>
-    <${Detail} row=${current} gone=${gone && at === null} id=${id} containers=${containers} past=${at !== null} onClose=${() => setChosen(null)} diff=${diff} pin=${pin} at=${at} onUnpin=${pinNow} data=${data} />
+    <${Detail} row=${current} gone=${gone && at === null} id=${id} containers=${containers} past=${at !== null} onClose=${() => choose(null)} diff=${diff} pin=${pin} at=${at} onUnpin=${pinNow} data=${data} />
     <${TimeSlider} span=${span} at=${at} range=${range} marks=${lastMarks.current} playing=${playing} speed=${speed} pinned=${pin} onSpan=${(s) => setQuery({ span: s === '1h' ? '' : s })} onAt=${setAt} onPlaying=${setPlaying} onSpeed=${setSpeed} />
   </div>`;
 });

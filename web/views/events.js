@@ -9,7 +9,7 @@ import { fold, visible, csv, imageName, shortId } from '../app/text.js';
 import { by, processKey } from '../app/processes.js';
 import { Choice, Filterbar, Head, Problem, Search, Select, Toggle, openView, saveAs } from '../components/bits.js';
 import { argumentsOf } from '../components/panes.js';
-import { Table } from '../components/table.js';
+import { Columns, Table } from '../components/table.js';
 import { Menu } from '../components/overlay.js';
 import { WallBadge } from '../components/wall.js';
 import { Icon } from '../components/icons.js';
@@ -27,9 +27,14 @@ export function describeEvent(e) {
   return visible(extra.join('  '));
 }
 
+/* The caller's "at about ten past two". */
+const AROUND_MS = 5 * 60e3;
+
 /** @param {{query: any, container?: string}} props */
 export function Happened({ query, container = '' }) {
-  const live = useLive(['events', container, query.type ?? ''], () => tabique.events({ order: 'desc', limit: 2000, type: query.type, id: container }), { interval: 3000 });
+  const moment = Date.parse(query.at), at = Number.isNaN(moment) ? '' : query.at;
+  const around = at ? { since: new Date(moment - AROUND_MS).toISOString(), until: new Date(moment + AROUND_MS).toISOString() } : {};
+  const live = useLive(['events', container, query.type ?? '', at], () => tabique.events({ order: 'desc', limit: 2000, type: query.type, id: container, ...around }), { interval: at ? 0 : 3000 });
   const [active, setActive] = useState(/** @type {any} */ (null));
   const sort = query.sort ?? '-time';
   const rows = useMemo(() => {
@@ -47,13 +52,17 @@ export function Happened({ query, container = '' }) {
   ];
   return html`
     ${!container && html`<${Head} title=${t('nav.events')} sub=${live.data ? t('events.count', { n: rows.length }) : ''}>
+      <${Columns} name="events" columns=${columns} />
       <${Menu} quiet=${false} title=${t('export')} label=${html`<${Icon} name="download" /><span class="words">${t('export')}</span>`} items=${[
         { label: 'CSV', run: () => saveAs('events.csv', 'text/csv', csv(['time', 'type', 'action', 'id', 'attributes'], rows.map((e) => [e.time, e.type, e.action, e.id, JSON.stringify(e.attributes)]))) },
         { label: 'JSON', run: () => saveAs('events.json', 'application/json', JSON.stringify(rows, null, 2)) }]} /></${Head}>`}
     <${Filterbar}><${Search} value=${query.q ?? ''} label=${t('events.search')} onChange=${(q) => setQuery({ q })} />
-      ${!container && html`<${Select} label=${t('events.type')} value=${query.type ?? ''} onChange=${(type) => setQuery({ type })} options=${[['', t('all')], ...['container', 'image', 'network', 'volume', 'engine', 'worker', 'notification'].map((type) => [type, t('type.' + type)])]} />${views(query)}`}</${Filterbar}>
+      ${!container && html`<${Select} label=${t('events.type')} value=${query.type ?? ''} onChange=${(type) => setQuery({ type })} options=${[['', t('all')], ...['container', 'image', 'network', 'volume', 'engine', 'worker', 'notification'].map((type) => [type, t('type.' + type)])]} />`}
+      <${Select} label=${t('slider.span')} value=${at ? 'at' : ''} onChange=${(s) => setQuery({ at: s && new Date(Date.now() - 60000).toISOString() })} options=${[['', t('events.latest')], ['at', t('events.around')]]} />
+      ${at && html`<input type="datetime-local" step="1" aria-label=${t('events.around')} value=${localInput(at)} onChange=${(e) => setQuery({ at: e.target.value ? new Date(e.target.value).toISOString() : '' })} />`}
+      ${!container && views(query)}</${Filterbar}>
     <${Problem} error=${live.error} stale=${live.stale} />
-    <${Table} label=${t('nav.events')} columns=${columns} rows=${rows} rowKey=${(e) => String(e.sequence)} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${live.loading} empty=${t('events.none')}
+    <${Table} name="events" label=${t('nav.events')} columns=${columns} rows=${rows} rowKey=${(e) => String(e.sequence)} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${live.loading} empty=${t('events.none')}
       onActive=${setActive} onOpen=${(e) => e.type === 'container' && openView('/compare/' + encodeURIComponent(e.attributes.name ?? e.id), { at: e.time })} />
     ${active && html`<section class="detail" aria-label=${t('events.detail')}><dl class="detail-facts">${[['id', active.id], ...Object.entries(active.attributes)].slice(0, 14).map(([key, value]) => html`<div key=${key}><dt>${visible(key)}</dt><dd class="mono cut">${visible(value)}</dd></div>`)}</dl></section>`}`;
 }
@@ -103,11 +112,12 @@ function Lives({ query }) {
     { key: 'lived', label: t('process.lived'), width: 90, align: /** @type {'end'} */ ('end'), min: 980, render: (p) => age(((p.endedAt ? Date.parse(p.endedAt) : Date.now()) - Date.parse(p.startedAt)) / 1000) },
   ];
   return html`<${Head} title=${t('nav.events')} sub=${live.data ? t('events.livesCount', { n: rows.length }) : ''}>
+      <${Columns} name="lives" columns=${columns} />
       <button type="button" onClick=${() => saveAs('processes.csv', 'text/csv', csv(['pid', 'name', 'command', 'user', 'container', 'startedAt', 'endedAt'], rows.map((p) => [p.pid, p.name, p.command, p.user, ownerName(p), p.startedAt, p.endedAt])))}><${Icon} name="download" /> CSV</button></${Head}>
     <${Filterbar}><${Search} value=${search} label=${t('events.searchLives')} onChange=${(q) => setQuery({ q })} />
       <${Select} label=${t('slider.span')} value=${at ? 'at' : span} onChange=${(s) => setQuery(s === 'at' ? { at: new Date(Date.now() - 60000).toISOString() } : { span: s, at: '' })} options=${[...['1h', '24h', '7d'].map((s) => [s, t('span.' + s)]), ['at', t('events.at')]]} />
       ${at && html`<input type="datetime-local" step="1" aria-label=${t('events.at')} value=${localInput(at)} onChange=${(e) => setQuery({ at: e.target.value ? new Date(e.target.value).toISOString() : '' })} />`}<${Toggle} checked=${query.owned === '1'} onChange=${(owned) => setQuery({ owned })}>${t('owner.containers')}</${Toggle}>${views(query)}</${Filterbar}>
     <${Problem} error=${live.error} stale=${live.stale} />
-    <${Table} label=${t('events.lives')} columns=${columns} rows=${rows} rowKey=${(p) => p.id + processKey(p)} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${live.loading} empty=${t('host.nomatch')}
+    <${Table} name="lives" label=${t('events.lives')} columns=${columns} rows=${rows} rowKey=${(p) => p.id + processKey(p)} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${live.loading} empty=${t('host.nomatch')}
       onOpen=${(p) => ownerId(p) && openView('/compare/' + encodeURIComponent(owners.get(ownerId(p))?.name ?? ownerId(p)), { at: at || lookAt(p), q: p.name })} />`;
 }

@@ -1,5 +1,5 @@
 /* host.js - every process of the host, and whose it is. */
-import { html, useMemo, useRef, useState } from '../app/html.js';
+import { html, useEffect, useMemo, useRef, useState } from '../app/html.js';
 import { t, bytes, percent, number, age, dateTime, language, localInput } from '../app/i18n.js';
 import { tabique } from '../app/api.js';
 import { useLive } from '../app/live.js';
@@ -9,7 +9,7 @@ import { fold, visible, csv } from '../app/text.js';
 import { by, matches, processKey, treeOrder } from '../app/processes.js';
 import { settings, changeSettings } from '../app/settings.js';
 import { useStore } from '../app/store.js';
-import { Choice, CopyButton, Filterbar, Head, Problem, Search, Select, Since, Toggle, openView, saveAs, useFresh } from '../components/bits.js';
+import { Choice, CopyButton, Filterbar, Head, Problem, Search, Select, Since, Toggle, openView, saveAs, useChosen, useFresh } from '../components/bits.js';
 import { Columns, Table, TreeCell, useKept } from '../components/table.js';
 import { Menu } from '../components/overlay.js';
 import { WallBadge } from '../components/wall.js';
@@ -25,7 +25,6 @@ export default function Host({ query }) {
   const { names } = useNames();
   const owners = useMemo(() => new Map(names.map((c) => [c.id, c])), [names]);
   const [closed, setClosed] = useState(/** @type {Set<string>} */ (new Set()));
-  const [active, setActive] = useState(/** @type {any} */ (null));
   const flat = query.flat === '1', sort = query.sort ?? 'pid', owner = query.owner ?? '';
   const all = live.data?.processes ?? [];
   const entries = useKept(useMemo(() => {
@@ -46,7 +45,9 @@ export default function Host({ query }) {
   };
   const toggle = useRef(/** @type {any} */ (null));
   toggle.current = (key) => { const next = new Set(closed); if (!next.delete(key)) next.add(key); setClosed(next); };
-  const shown = active && all.find((p) => processKey(p) === processKey(active));
+  const { chosen: active, key: activeKey, gone, choose } = useChosen(all, processKey, query.p, !!live.data);
+  const table = useRef(/** @type {any} */ (null));
+  useEffect(() => { if (activeKey) table.current?.reveal(activeKey); }, [activeKey]);
   const columns = useMemo(() => [
     { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.p.pid}</span>` },
     { key: 'name', label: t('process.name'), sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(processKey(e.p))} onToggle=${() => toggle.current(processKey(e.p))} label=${visible(e.p.name)}
@@ -78,10 +79,10 @@ export default function Host({ query }) {
     </${Filterbar}>
     <${Problem} error=${live.error} stale=${live.stale} />
     <${Table} name="host" label=${t('nav.host')} columns=${columns} rows=${entries} rowKey=${(e) => processKey(e.p)} sort=${sort} onSort=${(key) => setQuery({ sort: key, flat: '1' })} loading=${live.loading}
-      onActive=${(e) => setActive(e.p)} onOpen=${(e) => { if (e.p.containerId) openView('/compare/' + encodeURIComponent(owners.get(e.p.containerId)?.name ?? e.p.containerId)); }}
+      active=${activeKey} api=${table} onActive=${(e) => choose(e.p)} onOpen=${(e) => { if (e.p.containerId) openView('/compare/' + encodeURIComponent(owners.get(e.p.containerId)?.name ?? e.p.containerId)); }}
       rowClass=${(e) => (fresh(processKey(e.p)) ? 'fresh ' : '') + (e.p.worker ? 'worker' : e.p.containerId ? 'same' : '')} empty=${t('host.nomatch')} />
     <section class="detail" aria-label=${t('compare.detail')}>${active ? html`
-      <div class="detail-who"><h2>${visible(active.name)}</h2><span class="mono">${active.pid}</span>${!shown && !at && html`<span class="tag ended">${t('process.gone')}</span>`}<p class="detail-why">${t('owner.ask')} ${ownerOf(active)}${!active.containerId ? t('owner.nobody') : ''}</p></div>
+      <div class="detail-who"><h2>${visible(active.name)}</h2><span class="mono">${active.pid}</span>${gone && !at && html`<span class="tag ended">${t('process.gone')}</span>`}<p class="detail-why">${t('owner.ask')} ${ownerOf(active)}${!active.containerId ? t('owner.nobody') : ''}</p></div>
       <div class="detail-command"><code>${visible(active.command)}</code><${CopyButton} text=${active.command} /></div>
       <div class="buttons">${active.containerId && html`<a class="button primary" href=${link('/compare/' + encodeURIComponent(owners.get(active.containerId)?.name ?? active.containerId), { q: active.worker ? '' : active.name })}><${Icon} name="compare" /> ${t('nav.compare')}</a>`}
         <a class="button" href=${link('/events', { view: 'lives', q: active.name })}><${Icon} name="clock" /> ${t('host.history')}</a></div>` : html`<p class="quiet-text">${t('host.hint')}</p>`}</section>
