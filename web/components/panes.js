@@ -43,10 +43,10 @@ function useColumns(side, closed, marks, moment, toggle) {
           ${e.row.relation === 'worker' && html`<span class="tag worker">${t('relation.short.worker')}</span>`}
           ${marks?.has(rowKey(e.row)) && html`<span class=${'tag ' + marks.get(rowKey(e.row))}>${t('diff.' + marks.get(rowKey(e.row)))}</span>`}`} />`;
     }, title: (e) => visible(e.row[side].command) },
-    { key: 'user', label: t('process.user'), width: 92, min: 500, sort: true, render: (e) => html`<span class="cut">${visible(e.row[side].user)}</span>` },
+    { key: 'user', label: t('process.user'), width: 92, min: 640, sort: true, render: (e) => html`<span class="cut">${visible(e.row[side].user)}</span>` },
     { key: 'cpuPercent', label: t('cpu'), width: 66, min: 390, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : percent(e.row[side].cpuPercent)) },
     { key: 'memoryBytes', label: t('memory'), width: 84, min: 450, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : bytes(e.row[side].memoryBytes)) },
-    { key: 'threads', label: t('process.threads'), width: 62, min: 680, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => number(e.row[side].threads || 0) },
+    { key: 'threads', label: t('process.threads'), width: 62, min: 760, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => number(e.row[side].threads || 0) },
     { key: 'startedAt', label: t('process.age'), width: 82, min: 570, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? age((moment - Date.parse(e.row[side].startedAt)) / 1000) : html`<${Since} since=${e.row[side].startedAt} />`), title: (e) => dateTime(e.row[side].startedAt) },
   ], [side, closed, marks, moment, language.get()]);
 }
