@@ -5,7 +5,7 @@
 // own. The CLI and docker-compose drive a third engine too: ours, with every container behind
 // the thick wall.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
@@ -59,6 +59,9 @@ after(async () => {
   for (const engine of Object.values(engines)) if (engine.child.exitCode === null) await engine.stop().catch(() => {})
   for (const registry of registries) await registry.stop()
   for (const mount of fs.readFileSync('/proc/self/mounts', 'utf8').matchAll(/^\S+ (\S+) cgroup2? /gm)) try { fs.rmdirSync(path.join(mount[1], controls)) } catch { /* not there */ }
+  // dockerd leaves its root a mount of its own where the host's are not shared.
+  for (const [, at] of [...fs.readFileSync('/proc/self/mounts', 'utf8').matchAll(/^\S+ (\S+) /gm)].reverse())
+    if (at.startsWith(root)) spawnSync('umount', ['-l', at])
   fs.rmSync(root, { recursive: true, force: true })
 }, { timeout: 120_000 })
 
@@ -68,7 +71,8 @@ function command(engine, argv, { input, cwd, timeout = 60_000 } = {}) {
   fs.mkdirSync(home, { recursive: true })
   return new Promise((resolve) => {
     const child = spawn(argv[0], argv.slice(1), { cwd, stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...process.env, HOME: home, DOCKER_HOST: `unix://${engine.socket}`, DOCKER_CLI_HINTS: 'false', DOCKER_BUILDKIT: '0', DOCKER_API_VERSION: '1.41' } })
+      env: { ...process.env, PATH: `${path.dirname(docker)}:${process.env.PATH}`, HOME: home, // docker-compose calls docker
+        DOCKER_HOST: `unix://${engine.socket}`, DOCKER_CLI_HINTS: 'false', DOCKER_BUILDKIT: '0', DOCKER_API_VERSION: '1.41' } })
     const out = [], err = []
     const timer = setTimeout(() => child.kill('SIGKILL'), timeout)
     child.stdout.on('data', (chunk) => out.push(chunk))
