@@ -78,7 +78,7 @@ try {
     const events = []
     const take = ({ value }) => events.push(...value)
     browser.on('Tracing.dataCollected', take)
-    await browser.send('Tracing.start', { transferMode: 'ReportEvents', traceConfig: { includedCategories: ['toplevel', 'devtools.timeline', 'disabled-by-default-devtools.timeline', 'blink', 'v8'] } })
+    await browser.send('Tracing.start', { transferMode: 'ReportEvents', traceConfig: { includedCategories: ['toplevel', 'devtools.timeline', 'disabled-by-default-devtools.timeline', 'blink', 'blink.user_timing', 'v8'] } })
     const frames = await fresh.evaluate((last) => new Promise((resolve) => {
       const box = [...document.querySelectorAll('main .table')].at(last ? -1 : 0), end = box.scrollHeight - box.clientHeight
       let n = 0, step = 90, at = 0
@@ -121,7 +121,7 @@ try {
     let i = 0
     for (const event of main) if (event.name === 'ThreadControllerImpl::RunTask') {
       while (i + 1 < marks.length && marks[i + 1] <= event.ts) i++
-      if (event.ts >= (marks[0] ?? 0)) work[i] += cost(event)
+      if (event.ts >= marks[0]) work[i] += cost(event)
     }
     work.sort((a, b) => a - b)
     const per = (sum) => sum / frames
