@@ -214,7 +214,7 @@ int main(void)
         loop_add_fd(agent.loop, signals, EPOLLIN, on_child, &agent, &children) < 0 ||
         mux_new(agent.loop, port, MUX_PORT, &events, &agent, &agent.mux) < 0)
         agent_die("cannot watch the agent's port");
-    if (cgroup_create(AGENT_CGROUP, &err) < 0)
+    if (cgroup_create(AGENT_CGROUP, &err) < 0 || machine_settle(&err) < 0)
         agent_die("%s", err.message);
     say_hello(&agent);
     (void)loop_run(agent.loop);

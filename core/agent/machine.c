@@ -27,6 +27,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 
+#define MACHINE_ID "/etc/machine-id"
 #define IMAGE_DISK "/dev/vda"
 #define IMAGE_DIR "/layers/image"
 #define SCRATCH_DISK "/dev/vdb"
@@ -183,18 +184,21 @@ static int interface_up(const char *name, struct error *err)
     return interface_request(fd, SIOCSIFFLAGS, &ifr, "it up", err);
 }
 
-/* As the container's own namespace has it: off where no address was given, and what was
- * given is ours at once (it was looked for on the host's side). */
+static void interface_option(const char *name, const char *option, const char *value)
+{
+    CLEANUP_FREE char *path = mem_printf("/proc/sys/net/ipv6/conf/%s/%s", name, option);
+
+    (void)file_write_text(AT_FDCWD, path, value);
+}
+
+/* As the container's own namespace has it: off (as it is before) where no address was given. */
 static void interface_ipv6(const struct interface *interface)
 {
-    bool wanted = false;
-    const char *const names[] = {"accept_ra", "accept_dad", "disable_ipv6"};
-
-    for (char **address = interface->addresses; address && *address; address++)
-        wanted = wanted || strchr(*address, ':');
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        CLEANUP_FREE char *path = mem_printf("/proc/sys/net/ipv6/conf/%s/%s", interface->name, names[i]);
-        (void)file_write_text(AT_FDCWD, path, i == ARRAY_SIZE(names) - 1 && !wanted ? "1" : "0");
+    for (char **address = interface->addresses; address && *address; address++) {
+        if (!strchr(*address, ':'))
+            continue;
+        interface_option(interface->name, "disable_ipv6", "0");
+        return;
     }
 }
 
@@ -245,6 +249,7 @@ static void interface_reset(const char *name)
     if (ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && ifr.ifr_flags & IFF_UP) {
         ifr.ifr_flags = (short)(ifr.ifr_flags & ~IFF_UP);
         (void)ioctl(fd, SIOCSIFFLAGS, &ifr);
+        interface_option(name, "disable_ipv6", "1");
     }
 }
 
@@ -288,6 +293,55 @@ static int interface_configure(struct wire_reader *reader, struct error *err)
     return r;
 }
 
+/* --- before the template is saved ------------------------------------------------------- */
+
+/* What a container's network namespace has where it wants nothing else (Docker's). */
+static const struct plan_pair usual[] = {
+    {"net.ipv4.ip_unprivileged_port_start", "0"},
+    {"net.ipv4.ping_group_range", "0 2147483647"},
+};
+
+bool machine_is_usual(const struct plan_pair *sysctl)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
+        if (str_equal(usual[i].name, sysctl->name))
+            return str_equal(usual[i].value, sysctl->value);
+    return false;
+}
+
+int machine_set_sysctl(const struct plan_pair *sysctl)
+{
+    CLEANUP_FREE char *path = mem_printf("/proc/sys/%s", sysctl->name);
+
+    for (char *at = path; *at; at++)
+        *at = *at == '.' ? '/' : *at;
+    return file_write_text(AT_FDCWD, path, sysctl->value);
+}
+
+/* IPv6 is off until an address is given, which is ours at once then (it was looked for on
+ * the host's side). */
+int machine_settle(struct error *err)
+{
+    struct if_nameindex *interfaces = if_nameindex();
+    int r = interface_up("lo", err);
+
+    for (const struct if_nameindex *at = interfaces; at && at->if_index; at++) {
+        if (strcmp(at->if_name, "lo") == 0)
+            continue;
+        interface_option(at->if_name, "accept_ra", "0");
+        interface_option(at->if_name, "accept_dad", "0");
+        interface_option(at->if_name, "disable_ipv6", "1");
+    }
+    if_freenameindex(interfaces);
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(usual); i++)
+        if ((r = machine_set_sysctl(&usual[i])) < 0)
+            r = error_errno(err, -r, "cannot set %s", usual[i].name);
+    mkdir("/etc", 0755);
+    if (r >= 0 && (r = file_write_atomic(AT_FDCWD, MACHINE_ID, "\n", 1, 0444)) < 0)
+        r = error_errno(err, -r, "cannot make %s", MACHINE_ID);
+    return r;
+}
+
 /* --- the whole ------------------------------------------------------------------------ */
 
 static int set_clock(int64_t ns, struct error *err)
@@ -319,7 +373,7 @@ int machine_configure(const struct rpc_frame *frame, struct error *err)
 {
     struct wire_reader reader, nested;
     struct wire_field field;
-    int r = interface_up("lo", err);
+    int r = 0;
 
     wire_read(&reader, frame->body, frame->length);
     while (r >= 0 && wire_next(&reader, &field)) {
@@ -338,9 +392,8 @@ int machine_configure(const struct rpc_frame *frame, struct error *err)
             break;
         case RPC_TAG_MACHINE_ID:
             text = wire_string(&reader, &field);
-            mkdir("/etc", 0755);
             if (text)
-                r = file_write_atomic(AT_FDCWD, "/etc/machine-id", text, strlen(text), 0444);
+                r = file_write_text(AT_FDCWD, MACHINE_ID, text);
             if (r < 0)
                 r = error_errno(err, -r, "cannot write the machine id");
             break;

@@ -233,10 +233,8 @@ static void set_network_sysctls(struct plan *plan)
             plan->sysctls[kept++] = pair;
             continue;
         }
-        CLEANUP_FREE char *path = mem_printf("/proc/sys/%s", pair.name);
-        for (char *at = path; *at; at++)
-            *at = *at == '.' ? '/' : *at;
-        (void)file_write_text(AT_FDCWD, path, pair.value);
+        if (!machine_is_usual(&pair))
+            (void)machine_set_sysctl(&pair);
         free(pair.name);
         free(pair.value);
     }
@@ -419,7 +417,6 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
 {
     struct launched launched = LAUNCHED_INIT;
     CLEANUP(order_clear) struct order order = {0};
-    struct cgroup_stats stats;
     int r;
 
     if (agent->plan)
@@ -442,8 +439,7 @@ int process_start(struct agent *agent, const struct rpc_frame *frame, struct str
         launched_close(&launched);
         return r;
     }
-    if (cgroup_stats(AGENT_CGROUP, &stats) >= 0)
-        agent->oom_kills = stats.oom_kills;
+    agent->oom_kills = 0; /* its control group is new */
     agent->plan = TAKE_PTR(order.plan);
     put_started(&launched, reply);
     return process_add(agent, "", order.stream_base, &launched, err);

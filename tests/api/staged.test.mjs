@@ -99,6 +99,7 @@ test('what its plan does not have is there all the same', { timeout: WAIT }, asy
   assert.match(await said('--read-only', IMAGE, 'sh', '-c', 'touch /x 2>&1; true'), /Read-only file system/)
   assert.equal(await said('--cap-drop', 'ALL', IMAGE, 'grep', 'CapEff', '/proc/self/status'), 'CapEff:\t0000000000000000')
   assert.equal(await said('--security-opt', 'systempaths=unconfined', IMAGE, 'sh', '-c', 'wc -c < /proc/keys | grep -c .'), '1')
+  assert.equal(await said('--network', 'none', IMAGE, 'sh', '-c', 'cat /sys/class/net/eth0/flags; ls /sys/class/net | wc -l'), '0x1002\n5')
   const bad = await server.docker('run', '--rm', '--isolation', 'hyperv', IMAGE, 'no-such-program', SLOW)
   assert.equal(bad.code, 127)
   assert.match(bad.stderr, /executable file not found in \$PATH/)

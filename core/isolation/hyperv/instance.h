@@ -138,5 +138,6 @@ void hyperv__ahead_drop(struct isolation_instance *instance); /* what is known o
 /* stage.c */
 /* The container's disk into ends, and `standing`, if a staged template can be this one's. */
 void hyperv__staged_take(struct isolation_instance *instance, const struct plan *plan, struct ends *ends);
+void hyperv__staged_interfaces(struct ends *ends); /* what is up there and not in ends is taken down */
 int hyperv__staged_restore(struct isolation_instance *instance, struct error *err);
 void hyperv__staged_drop(bool damaged); /* it is not needed here any more; damaged: nowhere */

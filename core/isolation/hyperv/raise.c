@@ -245,6 +245,8 @@ int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, 
         hyperv__ahead_drop(instance);
         lose_standing(instance, &ends);
     }
+    if (ends.staged)
+        hyperv__staged_interfaces(&ends);
     if (can_restore && ends.staged && raise_clone(instance, plan, &ends) >= 0)
         return 0;
     lose_standing(instance, &ends);

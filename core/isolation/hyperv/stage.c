@@ -103,6 +103,32 @@ static int seal_memory(struct error *err)
     return 0;
 }
 
+static void put_eth0(struct str *out, const uint8_t *mac)
+{
+    size_t mark = wire_begin(out, RPC_TAG_INTERFACE);
+
+    wire_put_string(out, RPC_TAG_NAME, "eth0");
+    if (mac)
+        wire_put_bytes(out, RPC_TAG_MAC, mac, 6);
+    wire_end(out, mark);
+}
+
+void hyperv__staged_interfaces(struct ends *ends)
+{
+    if (ends->taps[0] < 0)
+        put_eth0(&ends->interfaces, NULL);
+}
+
+/* Most containers have one: it is up, without an address, and gets another MAC. */
+static int bring_up_eth0(struct isolation_instance *instance, struct error *err)
+{
+    static const uint8_t mac[6] = {0x02, 0, 0, 0, 0, 1};
+    CLEANUP_STR struct str body = STR_INIT;
+
+    put_eth0(&body, mac);
+    return hyperv__ask_within(instance, RPC_MACHINE, &body, SAVE_MS, err);
+}
+
 int hyperv_stage(struct isolation_instance *instance, const char *cgroup, struct error *err)
 {
     CLEANUP(plan_freep) struct plan *plan = read_plan();
@@ -120,6 +146,8 @@ int hyperv_stage(struct isolation_instance *instance, const char *cgroup, struct
         r = scratch_fill(&instance->setup, ends.scratch, err);
     if (r >= 0)
         r = hyperv__stand(instance, plan, plan->process.argv ? plan->process.argv[0] : NULL, &ends, err);
+    if (r >= 0)
+        r = bring_up_eth0(instance, err);
     if (r >= 0)
         r = vm_save(&instance->vm, FD_STAGED + STAGED_STATE, SAVE_MS, err);
     if (r < 0)
