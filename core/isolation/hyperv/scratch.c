@@ -127,17 +127,28 @@ int scratch_fill(const struct machine_setup *setup, int fd, struct error *err)
     return from < 0 ? error_errno(err, errno, "cannot open the empty disk") : copy_sparse(from, fd, err);
 }
 
-int scratch_copy(int from, const struct plan *plan, int *ret_fd)
+/* One without a name, with the contents of another that stands still. */
+static int copy_unnamed(int from, const char *dir, int *ret_fd, struct error *err)
 {
-    CLEANUP_FREE char *dir = path_dir(plan->rootfs.upper);
     CLEANUP_CLOSE int fd = open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
     int r;
 
     if (fd < 0)
-        return -errno;
-    r = copy_sparse(from, fd, NULL);
+        return error_errno(err, errno, "cannot make a disk");
+    r = copy_sparse(from, fd, err);
+    if (r >= 0 && (r = lock(fd)) < 0)
+        r = error_errno(err, -r, "cannot lock a disk");
     if (r >= 0)
-        r = lock(fd);
+        *ret_fd = TAKE_FD(fd);
+    return r;
+}
+
+int scratch_copy(int from, const struct plan *plan, int *ret_fd)
+{
+    CLEANUP_FREE char *dir = path_dir(plan->rootfs.upper);
+    CLEANUP_CLOSE int fd = -EBADF;
+    int r = copy_unnamed(from, dir, &fd, NULL);
+
     if (r >= 0)
         r = scratch_name(fd, plan);
     if (r >= 0)
@@ -147,15 +158,8 @@ int scratch_copy(int from, const struct plan *plan, int *ret_fd)
 
 int scratch_temporary(const struct machine_setup *setup, const char *dir, int *ret_fd, struct error *err)
 {
-    CLEANUP_CLOSE int fd = open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-    int r;
+    CLEANUP_FREE char *empty = path_join(setup->dir, "scratch.ext4");
+    CLEANUP_CLOSE int from = open(empty, O_RDONLY | O_CLOEXEC);
 
-    if (fd < 0)
-        return error_errno(err, errno, "cannot make a disk");
-    r = scratch_fill(setup, fd, err);
-    if (r >= 0 && (r = lock(fd)) < 0)
-        r = error_errno(err, -r, "cannot lock a disk");
-    if (r >= 0)
-        *ret_fd = TAKE_FD(fd);
-    return r;
+    return from < 0 ? error_errno(err, errno, "cannot open the empty disk") : copy_unnamed(from, dir, ret_fd, err);
 }
