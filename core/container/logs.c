@@ -26,6 +26,7 @@
 #define BLOCK ((size_t)64 << 10)
 #define LINE_MAX_BYTES ((size_t)4 << 20)
 #define FILES_MAX 10000
+#define TURNS_MAX 64 /* while one file is opened; whoever turns faster has one passed over */
 #define LOOK_MS 200
 #define SETTLE_NS (INT64_C(250) * NS_PER_MS)
 
@@ -138,61 +139,91 @@ static off_t seek_lines(int fd, int64_t *lines)
     return 0;
 }
 
-/* Which file to begin with, oldest first, and where in it. */
-static int find_begin(struct reader *reader, int *ret_index, off_t *ret_at)
+/* --- from file to file ----------------------------------------------------------------- */
+
+/* The index of the file next to the one being read, or -ENOENT: the next older one, or the
+ * next newer. While none is being read, that is the newest there is, or the oldest; so is the
+ * oldest where ours has been removed. The shim renames the oldest first, so within one turn
+ * an index may be missing; two in a row are the end. */
+static int look_beside(const struct reader *reader, bool older, struct log_file *ret)
 {
-    int count = 0, index = 0;
-    off_t at = 0;
+    bool passed = reader->fd < 0;
+    int newer = -ENOENT;
 
-    for (; count < FILES_MAX; count++) {
+    for (int index = 0, missing = 0; missing < 2 && index < FILES_MAX; index++) {
         struct log_file file;
-        if (log_file_find(reader->path, count, &file) == -ENOENT)
-            break;
-    }
-    if (count == 0)
-        return -ENOENT;
-    index = count - 1;
-    if (reader->query->tail >= 0) {
-        int64_t lines = reader->query->tail;
+        int r = log_file_find(reader->path, index, &file);
 
-        for (index = 0; index < count; index++) {
-            struct log_file file;
-            CLEANUP_CLOSE int fd = log_file_open(reader->path, index, &file);
-            if (fd < 0)
-                continue;
-            if (lines == 0) {
-                struct stat st;
-                at = fstat(fd, &st) == 0 ? st.st_size : 0;
-                break;
-            }
-            at = seek_lines(fd, &lines);
-            if (lines == 0)
-                break;
+        missing = r == -ENOENT ? missing + 1 : 0;
+        if (r < 0)
+            continue;
+        if (reader->fd >= 0 && log_file_same(&reader->file, reader->fd, &file)) {
+            if (!older)
+                return newer;
+            passed = true;
+        } else {
+            *ret = file;
+            if (older && passed)
+                return index;
+            newer = index;
         }
-        if (index == count)
-            index = count - 1;
     }
-    *ret_index = index;
-    *ret_at = at;
+    return older ? -ENOENT : newer;
+}
+
+/* An fd of the file next to the one being read, or -errno. A turn between the look and the
+ * opening moves another file to that index, so whether it still is the next is asked again. */
+static int open_beside(const struct reader *reader, bool older, struct log_file *ret)
+{
+    struct log_file file;
+    int index = look_beside(reader, older, &file), fd = -ENOENT;
+
+    for (int i = 0; index >= 0 && i < TURNS_MAX; i++) {
+        if (fd >= 0)
+            close(fd);
+        fd = log_file_open(reader->path, index, ret);
+        int again = look_beside(reader, older, &file);
+        if (fd >= 0 && again == index && log_file_same(ret, fd, &file))
+            break;
+        index = again;
+    }
+    return fd;
+}
+
+static void change_to(struct reader *reader, int fd, const struct log_file *file)
+{
+    if (reader->fd >= 0)
+        close(reader->fd);
+    reader->fd = fd;
+    reader->file = *file;
+    reader->at = 0;
+    str_clear(&reader->line);
+}
+
+/* Opens the file to begin with: the oldest, or the one that has the first of the last lines. */
+static int begin(struct reader *reader)
+{
+    int64_t lines = reader->query->tail;
+    struct log_file file;
+    struct stat st;
+    int fd = open_beside(reader, lines >= 0, &file);
+
+    if (fd < 0)
+        return fd;
+    change_to(reader, fd, &file);
+    if (lines == 0)
+        reader->at = fstat(fd, &st) == 0 ? st.st_size : 0;
+    while (lines > 0) {
+        reader->at = seek_lines(reader->fd, &lines);
+        fd = lines > 0 ? open_beside(reader, true, &file) : -ENOENT;
+        if (fd < 0)
+            break;
+        change_to(reader, fd, &file);
+    }
     return 0;
 }
 
 /* --- following ---------------------------------------------------------------------------------- */
-
-/* The file that came after the one being read, if the shim has rotated: its
- * index, or -1. */
-static int newer_index(const struct reader *reader)
-{
-    for (int index = 0; index < FILES_MAX; index++) {
-        struct log_file other;
-        int r = log_file_find(reader->path, index, &other);
-        if (r == -ENOENT)
-            return index > 0 ? index - 1 : -1; /* ours is gone: the oldest there is */
-        if (r == 0 && log_file_same(&reader->file, reader->fd, &other))
-            return index - 1;
-    }
-    return -1;
-}
 
 /* Everything there is now, over as many files as there are. */
 static int catch_up(struct reader *reader, bool (*cancelled)(void *user))
@@ -201,21 +232,13 @@ static int catch_up(struct reader *reader, bool (*cancelled)(void *user))
         int r = reader->fd >= 0 ? drain(reader, cancelled) : 0;
         if (r < 0 || reader->over)
             return r;
-        int index = reader->fd >= 0 ? newer_index(reader) : 0;
-        if (index < 0)
-            return 0;
         struct log_file file;
-        int fd = log_file_open(reader->path, index, &file);
+        int fd = open_beside(reader, false, &file);
         if (fd < 0)
             return fd == -ENOENT ? 0 : fd;
         /* It may have been written to between our last read and its renaming. */
         r = reader->fd >= 0 ? drain(reader, cancelled) : 0;
-        if (reader->fd >= 0)
-            close(reader->fd);
-        reader->fd = fd;
-        reader->file = file;
-        reader->at = 0;
-        str_clear(&reader->line);
+        change_to(reader, fd, &file);
         if (r < 0)
             return r;
     }
@@ -283,7 +306,7 @@ int container_logs(struct container *container, const struct container_log_query
 {
     struct reader reader = {.query = query, .fn = fn, .user = user, .fd = -EBADF};
     bool active = writes(container);
-    int index, r;
+    int r;
 
     if (!query->out && !query->err)
         return error_set(err, EINVAL, "You must choose at least one stream");
@@ -293,11 +316,7 @@ int container_logs(struct container *container, const struct container_log_query
     if (!query->follow)
         settle(container);
     reader.path = mem_printf("%s/%s-json.log", container->dir, container->id);
-    r = find_begin(&reader, &index, &reader.at);
-    if (r == 0) {
-        reader.fd = log_file_open(reader.path, index, &reader.file);
-        r = reader.fd < 0 ? reader.fd : 0;
-    }
+    r = begin(&reader);
     if (r == 0)
         r = catch_up(&reader, cancelled);
     else if (r == -ENOENT)
