@@ -45,6 +45,9 @@ export async function crowd(page, { containers = 0, processes = 0, births = 0, e
     },
   }
   const told = { turns: 0 }
+  // A page that goes with its context does not close its sockets to us.
+  const timers = new Set()
+  page.once('close', () => timers.forEach((timer) => clearInterval(timer)))
   await page.routeWebSocket(/\/api\/v1\/stream$/, (socket) => {
     const subscriptions = new Map()
     const timer = setInterval(() => {
@@ -68,6 +71,7 @@ export async function crowd(page, { containers = 0, processes = 0, births = 0, e
       subscriptions.set(id, one)
       socket.send(JSON.stringify({ id, seq: 1, type: 'state', topic, ...topics[topic].head(), rows: topics[topic].all() }))
     })
+    timers.add(timer)
     socket.onClose(() => clearInterval(timer))
   })
   // What is asked over HTTP before the stream has answered is the same crowd.
