@@ -13,6 +13,7 @@
 #include "shapes.h"
 #include "tabique/engine.h"
 #include "tabique/host.h"
+#include "tabique/image.h"
 #include "tabique/store.h"
 
 /* --- info ---------------------------------------------------------------------------------- */
@@ -48,10 +49,12 @@ static int api_info(struct request *request)
     const struct server_options *server = &request_server(request)->options;
     struct engine_info info;
     struct engine_pool machines;
+    struct image_usage images;
     struct machine machine;
 
     engine_info(engine, &info);
     engine_pool(engine, &machines);
+    image_store_usage(engine_images(engine), &images);
     route_machine(&machine);
     const int64_t started = own_start_ns();
 
@@ -97,6 +100,11 @@ static int api_info(struct request *request)
         json_add_number(host, "diskBytes", (double)disk.f_blocks * (double)disk.f_frsize);
         json_add_number(host, "diskFreeBytes", (double)disk.f_bavail * (double)disk.f_frsize);
     }
+
+    cJSON *store = json_add_object(json, "images");
+    json_add_int(store, "layersBytes", images.layers);
+    json_add_int(store, "compressedBytes", images.compressed);
+    json_add_int(store, "disksBytes", images.disks);
 
     cJSON *containers = json_add_object(json, "containers");
     json_add_int(containers, "total", info.containers);

@@ -399,6 +399,12 @@ static int build(struct request *request)
 
 /* --- the cache ------------------------------------------------------------------------------- */
 
+/* BuildKit's words: what a build made, and what an engine keeps for its own ends. */
+static const char *cache_type(const struct image_cache_entry *entry)
+{
+    return entry->kind == IMAGE_CACHE_DISK ? "internal" : "regular";
+}
+
 static int add_cache(void *user, const struct image_cache_entry *entry)
 {
     cJSON *json = cJSON_CreateObject();
@@ -408,11 +414,11 @@ static int add_cache(void *user, const struct image_cache_entry *entry)
     json_add_string(json, "ID", entry->id);
     if (parents)
         json_add(json, "Parents", json_from_strv(parents));
-    json_add_string(json, "Type", "regular");
+    json_add_string(json, "Type", cache_type(entry));
     json_add_string(json, "Description", entry->description);
     json_add_bool(json, "InUse", entry->in_use);
     /* What a named image stands on is counted with that image. */
-    json_add_bool(json, "Shared", entry->in_use);
+    json_add_bool(json, "Shared", entry->shared);
     json_add_int(json, "Size", entry->size);
     shape_add_time(json, "CreatedAt", entry->created_ns);
     /* Looking a step up leaves no trace: nobody counts. */
@@ -438,11 +444,11 @@ struct cache_filter {
 static bool cache_wanted(void *user, const struct image_cache_entry *entry)
 {
     const struct cache_filter *filter = user;
-    const char *used = entry->in_use ? "true" : "false";
+    static const char *const words[] = {"false", "true"};
     const struct {
         const char *key, *value;
-    } fields[] = {{"parent", entry->parent}, {"type", "regular"}, {"description", entry->description},
-                  {"inuse", used},           {"shared", used},    {"private", entry->in_use ? "false" : "true"}};
+    } fields[] = {{"parent", entry->parent},       {"type", cache_type(entry)},     {"description", entry->description},
+                  {"inuse", words[entry->in_use]}, {"shared", words[entry->shared]}, {"private", words[!entry->shared]}};
 
     if (filter->until && entry->created_ns > filter->until)
         return false;
@@ -450,7 +456,7 @@ static bool cache_wanted(void *user, const struct image_cache_entry *entry)
         if (filter_values(filter->filters, fields[i].key) &&
             !filter_match(filter->filters, fields[i].key, fields[i].value))
             return false;
-    /* Cached steps have no labels: none is meant where labels choose. */
+    /* These have no labels: none is meant where labels choose. */
     return filter_match_regex(filter->filters, "id", entry->id) && !filter_values(filter->filters, "label") &&
            !filter_values(filter->filters, "label!");
 }

@@ -35,24 +35,24 @@ static int system_openapi(struct request *request)
 
 /* --- df ------------------------------------------------------------------------------------ */
 
-struct usage {
+struct list {
     struct request *request;
     cJSON *array;
 };
 
 static int add_container(void *user, struct container *container)
 {
-    struct usage *usage = user;
+    struct list *list = user;
     CLEANUP_CONTAINER_INFO struct container_info *info = NULL;
     int64_t rw = 0, root_fs = 0;
     if (container_info(container, &info) < 0)
         return 0;
-    cJSON *summary = shape_container_summary(info, request_api_version(usage->request));
+    cJSON *summary = shape_container_summary(info, request_api_version(list->request));
     if (container_size(container, &rw, &root_fs) >= 0) {
         json_add_int(summary, "SizeRw", rw);
         json_add_int(summary, "SizeRootFs", root_fs);
     }
-    cJSON_AddItemToArray(usage->array, summary);
+    cJSON_AddItemToArray(list->array, summary);
     return 0;
 }
 
@@ -99,14 +99,15 @@ static int system_df(struct request *request)
 
     cJSON *json = cJSON_CreateObject();
     cJSON *images = NULL;
-    json_add_int(json, "LayersSize",
-                 wanted & WANT_IMAGES ? image_store_size(engine_images(request_engine(request))) : 0);
+    struct image_usage usage;
+    image_store_usage(engine_images(request_engine(request)), &usage);
+    json_add_int(json, "LayersSize", wanted & WANT_IMAGES ? usage.layers : 0);
     if (wanted & WANT_IMAGES)
         images_summaries(request, NULL, false, true, true, &images, NULL);
     json_add(json, "Images", images);
     if (wanted & WANT_CONTAINERS) {
-        struct usage usage = {request, json_add_array(json, "Containers")};
-        container_each(request_engine(request), add_container, &usage);
+        struct list list = {request, json_add_array(json, "Containers")};
+        container_each(request_engine(request), add_container, &list);
     } else {
         json_add_null(json, "Containers");
     }

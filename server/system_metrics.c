@@ -241,6 +241,7 @@ int system_metrics(struct request *request)
     struct engine_info info;
     struct engine_pool pool;
     struct machine machine;
+    struct image_usage images_usage;
     CLEANUP_STR struct str out = STR_INIT;
     int images = 0;
 
@@ -248,14 +249,17 @@ int system_metrics(struct request *request)
     engine_pool(engine, &pool);
     route_machine(&machine);
     image_each(engine_images(engine), count_image, &images);
+    image_store_usage(engine_images(engine), &images_usage);
     container_each(engine, measure, &gather);
 
     family(&out, "tabique_build_info", "gauge", "Always 1");
     str_printf(&out, "tabique_build_info{version=\"%s\"} 1\n", TABIQUE_VERSION);
     write_states(&out, &gather);
     single(&out, "tabique_images", "gauge", "Images in the store", images);
-    single(&out, "tabique_image_store_bytes", "gauge", "Unpacked bytes of all layers",
-           (double)image_store_size(engine_images(engine)));
+    single(&out, "tabique_image_store_bytes", "gauge", "Unpacked bytes of all layers", (double)images_usage.layers);
+    single(&out, "tabique_image_compressed_bytes", "gauge", "Bytes of layers kept as their registries have them",
+           (double)images_usage.compressed);
+    single(&out, "tabique_image_disk_bytes", "gauge", "Bytes of images as disks for machines", (double)images_usage.disks);
     family(&out, "tabique_wall_available", "gauge", "Whether containers can run behind this wall");
     str_printf(&out, "tabique_wall_available{isolation=\"process\"} 1\n");
     str_printf(&out, "tabique_wall_available{isolation=\"hyperv\"} %d\n", info.hyperv_available);

@@ -1,4 +1,4 @@
-/* cache.c - finding a build's steps again, and forgetting them. Owner: image.
+/* cache.c - finding a build's steps again, and forgetting them; forgetting disks. Owner: image.
  *
  * A step's image is its own cache entry: its parent, Config and last history line
  * say what made it, so nothing else needs to be kept, and what is removed or
@@ -135,7 +135,26 @@ static void describe(const struct image_record *record, char *const *in_use, str
     ret->description = mem_strdup(json_string(step, "created_by", ""));
     ret->size = empty ? 0 : record->layers[record->layer_count - 1]->size;
     ret->created_ns = record->config->created_ns;
-    ret->in_use = strv_contains(in_use, record->id);
+    ret->in_use = ret->shared = strv_contains(in_use, record->id); /* counted with the image */
+}
+
+static bool describe_disk(struct image_store *store, const struct image_record *record, struct image_cache_entry *ret)
+{
+    int64_t bytes, made_ns;
+
+    if (!image__disk_stat(store, record->id, &bytes, &made_ns))
+        return false;
+    CLEANUP_STRV char **names = image__names_of(store, record);
+    *ret = (struct image_cache_entry){
+        .kind = IMAGE_CACHE_DISK,
+        .id = mem_printf("disk:%s", digest_hex(record->id)),
+        .parent = mem_strdup(record->id),
+        .description = names ? mem_printf("disk of %s", names[0]) : mem_printf("disk of %.12s", digest_hex(record->id)),
+        .size = bytes,
+        .created_ns = made_ns,
+        .in_use = record->holds > 0,
+    };
+    return true;
 }
 
 static void entry_clear(struct image_cache_entry *entry)
@@ -145,10 +164,13 @@ static void entry_clear(struct image_cache_entry *entry)
     free(entry->description);
 }
 
+/* What goes first stands last: disks, which cost the least to have again; then the oldest step. */
 static int newest_first(const void *a, const void *b)
 {
     const struct image_cache_entry *x = a, *y = b;
 
+    if (x->kind != y->kind)
+        return x->kind == IMAGE_CACHE_STEP ? -1 : 1;
     return x->created_ns != y->created_ns ? (x->created_ns < y->created_ns ? 1 : -1) : strcmp(x->id, y->id);
 }
 
@@ -159,10 +181,13 @@ static struct image_cache_entry *list_entries(struct image_store *store, size_t 
 
     pthread_rwlock_rdlock(&store->lock);
     CLEANUP_STRV char **in_use = ids_in_use(store);
-    struct image_cache_entry *list = mem_array(HASH_COUNT(store->records) + 1, sizeof(*list));
-    HASH_ITER(hh, store->records, record, next)
+    struct image_cache_entry *list = mem_array(2 * HASH_COUNT(store->records) + 1, sizeof(*list));
+    HASH_ITER(hh, store->records, record, next) {
         if (is_cached(store, record))
             describe(record, in_use, &list[count++]);
+        if (describe_disk(store, record, &list[count]))
+            count++;
+    }
     pthread_rwlock_unlock(&store->lock);
     if (count > 1)
         qsort(list, count, sizeof(*list), newest_first);
@@ -195,7 +220,17 @@ static void orphan_children(struct image_store *store, const char *id)
             record->parent[0] = '\0';
 }
 
-static bool forget(struct image_store *store, const char *id, bool all, char ***deleted, int64_t *reclaimed)
+static bool forget_disk(struct image_store *store, const struct image_cache_entry *disk, int64_t *reclaimed)
+{
+    pthread_rwlock_wrlock(&store->lock);
+    const struct image_record *record = image__find(store, disk->parent);
+    int64_t bytes = record && record->holds == 0 ? image__disk_remove(store, record->id) : 0;
+    pthread_rwlock_unlock(&store->lock);
+    *reclaimed += bytes;
+    return bytes > 0;
+}
+
+static bool forget(struct image_store *store, const char *id, bool all, int64_t *reclaimed)
 {
     struct image_trash trash = {0};
     bool gone = false;
@@ -207,7 +242,6 @@ static bool forget(struct image_store *store, const char *id, bool all, char ***
     struct image_record *record = image__find(store, id);
     if (record && is_cached(store, record) && record->holds == 0 && (all || !image__has_children(store, id))) {
         orphan_children(store, id);
-        strv_push(deleted, id);
         image__forget(store, record, &trash, NULL, reclaimed);
         gone = true;
     }
@@ -251,8 +285,10 @@ int image_cache_prune(struct image_store *store, const struct image_cache_prunin
         for (size_t i = count; i-- > 0 && left > keep;) {
             struct image_cache_entry *entry = &list[i];
             if (!entry->id || (!pruning->all && entry->in_use) || !pruning->wanted(pruning->user, entry) ||
-                !forget(store, entry->id, pruning->all, &deleted, &reclaimed))
+                !(entry->kind == IMAGE_CACHE_DISK ? forget_disk(store, entry, &reclaimed)
+                                                  : forget(store, entry->id, pruning->all, &reclaimed)))
                 continue;
+            strv_push(&deleted, entry->id);
             left -= entry->in_use ? 0 : entry->size;
             entry_clear(entry);
             *entry = (struct image_cache_entry){0};

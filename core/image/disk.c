@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/child.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -71,6 +72,31 @@ static int make_disk(struct image_store *store, const char *id, const char *name
     return r;
 }
 
+static char *name_of(const char *image_id)
+{
+    return mem_printf("%s.erofs", digest_hex(image_id));
+}
+
+bool image__disk_stat(struct image_store *store, const char *image_id, int64_t *ret_bytes, int64_t *ret_made_ns)
+{
+    CLEANUP_FREE char *name = name_of(image_id);
+    struct stat st;
+
+    if (fstatat(store->disks_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    *ret_bytes = (int64_t)st.st_blocks * 512;
+    *ret_made_ns = st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec;
+    return true;
+}
+
+int64_t image__disk_remove(struct image_store *store, const char *image_id)
+{
+    CLEANUP_FREE char *name = name_of(image_id);
+    int64_t bytes, made_ns;
+
+    return image__disk_stat(store, image_id, &bytes, &made_ns) && unlinkat(store->disks_fd, name, 0) == 0 ? bytes : 0;
+}
+
 int image_disk(struct image_store *store, const char *image_id, char **ret_path, struct error *err)
 {
     CLEANUP(image_freep) struct image *image = NULL;
@@ -79,7 +105,7 @@ int image_disk(struct image_store *store, const char *image_id, char **ret_path,
     int r = image_get_held(store, image_id, &image, err);
     if (r < 0)
         return r;
-    CLEANUP_FREE char *name = mem_printf("%s.erofs", digest_hex(image->id));
+    CLEANUP_FREE char *name = name_of(image->id);
     CLEANUP_FREE char *path = mem_printf("%s/disks/%s", store->dir, name);
     pthread_mutex_lock(&store->disk_lock);
     if (fstatat(store->disks_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)

@@ -314,16 +314,21 @@ int image_each(struct image_store *store, image_fn *fn, void *user)
     return r;
 }
 
-int64_t image_store_size(struct image_store *store)
+void image_store_usage(struct image_store *store, struct image_usage *ret)
 {
-    struct image_layer *layer, *next;
-    int64_t total = 0;
+    struct image_layer *layer, *next_layer;
+    struct image_record *record, *next_record;
+    int64_t bytes, made_ns;
 
+    *ret = (struct image_usage){0};
     pthread_rwlock_rdlock(&store->lock);
-    HASH_ITER(hh, store->layers, layer, next)
-        total += layer->size;
+    HASH_ITER(hh, store->layers, layer, next_layer) {
+        ret->layers += layer->size;
+        ret->compressed += layer->blob.kept ? (int64_t)layer->blob.size : 0;
+    }
+    HASH_ITER(hh, store->records, record, next_record)
+        ret->disks += image__disk_stat(store, record->id, &bytes, &made_ns) ? bytes : 0;
     pthread_rwlock_unlock(&store->lock);
-    return total;
 }
 
 const char *image_store_layers_dir(const struct image_store *store)
@@ -795,7 +800,6 @@ void image__forget(struct image_store *store, struct image_record *record, struc
                    int64_t *reclaimed)
 {
     char chains[IMAGE_LAYERS_MAX + 1][DIGEST_TEXT_MAX];
-    CLEANUP_FREE char *disk = mem_printf("%s.erofs", digest_hex(record->id));
 
     if (deleted)
         strv_push(deleted, record->id);
@@ -827,7 +831,9 @@ void image__forget(struct image_store *store, struct image_record *record, struc
     unlinkat(store->blobs_fd, digest_hex(record->id), 0);
     if (*record->manifest)
         unlinkat(store->blobs_fd, digest_hex(record->manifest), 0);
-    unlinkat(store->disks_fd, disk, 0);
+    int64_t disk = image__disk_remove(store, record->id);
+    if (reclaimed)
+        *reclaimed += disk;
     record_free(record);
 }
 

@@ -253,6 +253,11 @@ void image__partial_remove(struct image_store *store, const char *key);
 /* Those that nobody is at work on; older_than_s 0: all. */
 void image__partials_clean(struct image_store *store, int64_t older_than_s);
 
+/* --- disks (disk.c); callers hold `lock` ----------------------------------------------------- */
+/* What an image's disk takes of the host's, and when it was made; false: there is none. */
+bool image__disk_stat(struct image_store *store, const char *image_id, int64_t *ret_bytes, int64_t *ret_made_ns);
+int64_t image__disk_remove(struct image_store *store, const char *image_id); /* bytes that it gave back */
+
 /* --- remove.c; callers hold `lock` ------------------------------------------------------- */
 bool image__has_children(struct image_store *store, const char *id);
 enum image_use image__ask_use(struct image_store *store, const char *id); /* no lock held */

@@ -61,6 +61,9 @@ describe('a wire that breaks', () => {
     assert.ok(wire.down < size - (3 << 20) + 2 * MORE, `${wire.down} bytes once more`)
     assert.equal((await inspect(name())).Id, image.id)
     assert.deepEqual(fs.readdirSync(partial()), [])
+    const kept = path.join(server.dataDir, 'images/layers'), blobs = fs.readdirSync(kept).filter((file) => file.endsWith('.blob'))
+    assert.ok(blobs.length > 0)
+    assert.equal((await server.request('GET', '/api/v1/info')).json.images.compressedBytes, blobs.reduce((sum, file) => sum + fs.statSync(path.join(kept, file)).size, 0))
     await server.ok('rmi', name())
   })
 

@@ -193,4 +193,44 @@ describe('in use, and no more', () => {
     assert.ok(Array.isArray(only.Volumes))
     assert.equal((await ask('GET', '/system/df?type=nonsense')).status, 400)
   })
+
+  for (const wall of walls)
+    test(`system df: disks of images as du has them, in use and not, and freed with the image or before (${wall})`, { timeout: 240_000 }, async () => {
+      const image = `disk-${wall}`, dir = path.join(server.dataDir, 'images/disks')
+      const du = () => execFileSync('du', ['--block-size=1', ...fs.readdirSync(dir).map((name) => path.join(dir, name)), '/dev/null'], { encoding: 'utf8' })
+        .trim().split('\n').reduce((sum, line) => sum + Number(line.split('\t')[0]), 0)
+      const usage = async () => {
+        const { LayersSize, BuildCache } = (await ask('GET', '/system/df')).json
+        const disks = BuildCache.filter(({ Type }) => Type === 'internal'), { images } = (await ask('GET', '/api/v1/info')).json
+        assert.equal(disks.reduce((sum, { Size }) => sum + Size, 0), du())
+        assert.deepEqual([images.disksBytes, images.layersBytes], [du(), LayersSize])
+        return { LayersSize, disk: disks.find(({ Description }) => Description === `disk of ${image}:latest`) }
+      }
+      await server.ok('run', '--name', 'grown', IMAGE, 'dd', 'if=/dev/urandom', 'of=/big', 'bs=1M', 'count=3')
+      await server.ok('commit', '--change', `LABEL only=${wall}`, 'grown', image)
+      await server.ok('rm', 'grown')
+      assert.equal((await usage()).disk, undefined)
+      await server.ok('run', '-d', '--name', 'stands', `--isolation=${wall}`, image, 'sleep', '600')
+      const { disk, LayersSize } = await usage()
+      if (wall === 'process') assert.equal(disk, undefined)
+      else {
+        assert.ok(disk.InUse && !disk.Shared && disk.Size > 3 << 20, JSON.stringify(disk))
+        await server.ok('builder', 'prune', '-af')
+        assert.deepEqual((await usage()).disk, disk, 'in use')
+        await server.ok('rm', '-f', 'stands')
+        assert.equal((await usage()).disk.InUse, false)
+        const [, count, reclaimable] = /^Build Cache\|(\d+)\|(.*)$/m.exec(await server.ok('system', 'df', '--format', '{{.Type}}|{{.TotalCount}}|{{.Reclaimable}}'))
+        assert.ok(Number(count) > 0 && !/^0B/.test(reclaimable), reclaimable)
+        const answer = (await ask('POST', `/build/prune?${filters({ id: [disk.ID] })}`)).json
+        assert.deepEqual(answer, { CachesDeleted: [disk.ID], SpaceReclaimed: disk.Size })
+        assert.equal((await usage()).disk, undefined)
+        assert.equal(await server.ok('run', '--rm', `--isolation=${wall}`, image, 'stat', '-c', '%s', '/big'), String(3 << 20)) // made again
+        assert.ok((await usage()).disk)
+      }
+      await server.docker('rm', '-f', 'stands')
+      const before = du(), { SpaceReclaimed } = (await ask('POST', `/images/prune?${filters({ dangling: ['false'], label: [`only=${wall}`] })}`)).json
+      const left = await usage()
+      assert.equal(left.disk, undefined)
+      assert.equal(SpaceReclaimed, LayersSize - left.LayersSize + before - du())
+    })
 })

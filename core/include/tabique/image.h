@@ -151,11 +151,15 @@ int image_step_find(struct image_store *store, const char *parent_id, const stru
 int image_step_find_in(struct image_store *store, const char *ref, const char *parent_id, const char *created_by,
                        char **ret_diff_id);
 
+/* What builds and machines made on their way, and would make again: steps, and images as
+ * disks (<images>/disks). */
 struct image_cache_entry {
-    char *id, *parent, *description;
-    int64_t size;        /* of its own layer */
+    enum { IMAGE_CACHE_STEP, IMAGE_CACHE_DISK } kind;
+    char *id, *parent, *description; /* a disk's parent is its image */
+    int64_t size;        /* of a step's own layer; of the host's disk that a disk takes */
     int64_t created_ns;
-    bool in_use;         /* an image with a name or a container stands on it */
+    bool in_use;         /* an image with a name or a container stands on it; a disk: a container */
+    bool shared;         /* its bytes are a named image's, too */
 };
 typedef int image_cache_fn(void *user, const struct image_cache_entry *entry);
 int image_cache_each(struct image_store *store, image_cache_fn *fn, void *user);
@@ -163,8 +167,9 @@ struct image_cache_pruning {
     bool all; /* also the steps that images with names were built from (these stay whole) */
     bool (*wanted)(void *user, const struct image_cache_entry *entry);
     void *user;
-    /* Bytes; 0: not said. With none of them all that is wanted goes; else the oldest go until
-     * no more than max_used is left and the disk has min_free, but reserved always stay. */
+    /* Bytes; 0: not said. With none of them all that is wanted goes; else disks, then the oldest
+     * steps go until no more than max_used is left and the host's has min_free, but reserved always
+     * stay. A disk that a container may be started from at any time stays in any case. */
     int64_t reserved, max_used, min_free;
 };
 int image_cache_prune(struct image_store *store, const struct image_cache_pruning *pruning, char ***ret_deleted,
@@ -214,5 +219,10 @@ int image_platform_check(const char *text, struct error *err);
 /* Dockerfile instructions of commit/import --change applied to a Config. */
 int image_apply_changes(cJSON *config, char *const *changes, struct error *err);
 
-/* Total unpacked bytes of all layers, shared counted once. */
-int64_t image_store_size(struct image_store *store);
+/* What the store takes, what is shared counted once. */
+struct image_usage {
+    int64_t layers;     /* bytes of the unpacked files */
+    int64_t compressed; /* of layers as their registries have them, kept for pushes */
+    int64_t disks;      /* of the host's disk, for images as disks */
+};
+void image_store_usage(struct image_store *store, struct image_usage *ret);

@@ -206,11 +206,105 @@ static void test_disk(void **state)
     check_nothing_left(f);
 }
 
+struct seen {
+    struct image_cache_entry disk; /* its texts are not kept */
+    int disks;
+    char id[80];
+};
+
+static int see(void *user, const struct image_cache_entry *entry)
+{
+    struct seen *seen = user;
+
+    if (entry->kind != IMAGE_CACHE_DISK)
+        return 0;
+    seen->disks++;
+    seen->disk = *entry;
+    snprintf(seen->id, sizeof(seen->id), "%s", entry->id);
+    return 0;
+}
+
+static bool all_wanted(void *user, const struct image_cache_entry *entry)
+{
+    return true;
+}
+
+static int64_t prune_cache(struct fixture *f, const char *expected)
+{
+    const struct image_cache_pruning pruning = {.all = true, .wanted = all_wanted};
+    CLEANUP_STRV char **deleted = NULL;
+    struct error err = ERROR_INIT;
+    int64_t reclaimed = -1;
+
+    assert_int_equal(image_cache_prune(f->store, &pruning, &deleted, &reclaimed, &err), 0);
+    assert_int_equal(strv_length(deleted), expected ? 1 : 0);
+    if (expected)
+        assert_string_equal(deleted[0], expected);
+    return reclaimed;
+}
+
+/* Counted as it lies on the disk; goes as the cache that it is, but from under nobody; is the same when made again. */
+static void test_disk_is_cache(void **state)
+{
+    struct fixture *f = *state;
+    struct image_removal removal;
+    struct error err = ERROR_INIT;
+    CLEANUP_FREE char *path = NULL;
+    CLEANUP_FREE char *first = NULL;
+    CLEANUP_FREE char *second = NULL;
+    char id[DIGEST_TEXT_MAX];
+    struct image_usage usage;
+    struct seen seen = {0};
+    int64_t reclaimed = 0;
+    size_t length = 0, again = 0;
+    struct stat st;
+
+    load_three(f, id);
+    image_cache_each(f->store, see, &seen);
+    assert_int_equal(seen.disks, 0);
+    assert_int_equal(image_disk(f->store, id, &path, &err), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_blocks > 0);
+    image_store_usage(f->store, &usage);
+    assert_int_equal(usage.disks, st.st_blocks * 512);
+    assert_int_equal(file_read(AT_FDCWD, path, 8 << 20, &first, &length), 0);
+
+    assert_int_equal(image_hold(f->store, id, &err), 0);
+    image_cache_each(f->store, see, &seen);
+    assert_int_equal(seen.disks, 1);
+    assert_true(seen.disk.in_use && !seen.disk.shared);
+    assert_int_equal(seen.disk.size, usage.disks);
+    assert_int_equal(prune_cache(f, NULL), 0);
+    assert_int_equal(stat(path, &st), 0);
+
+    image_release(f->store, id);
+    image_cache_each(f->store, see, &seen);
+    assert_false(seen.disk.in_use);
+    assert_int_equal(prune_cache(f, seen.id), usage.disks);
+    assert_int_equal(stat(path, &st), -1);
+    assert_int_equal(prune_cache(f, NULL), 0);
+
+    CLEANUP_FREE char *same = NULL;
+    assert_int_equal(image_disk(f->store, id, &same, &err), 0);
+    assert_string_equal(path, same);
+    assert_int_equal(file_read(AT_FDCWD, path, 8 << 20, &second, &again), 0);
+    assert_int_equal(length, again);
+    assert_memory_equal(first, second, 1024);
+    assert_memory_equal(first + 1024 + 128, second + 1024 + 128, length - 1024 - 128);
+
+    image_store_usage(f->store, &usage);
+    assert_int_equal(image_prune(f->store, false, 0, NULL, &removal, &reclaimed, &err), 0);
+    image_removal_clear(&removal);
+    assert_int_equal(reclaimed, usage.layers + usage.disks);
+    assert_int_equal(entries_in(f, "disks"), 0);
+    check_nothing_left(f);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_read_only), T(test_with_upper), T(test_many_layers), T(test_disk),
+        T(test_read_only), T(test_with_upper), T(test_many_layers), T(test_disk), T(test_disk_is_cache),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
