@@ -11,7 +11,7 @@
  * on: bound sockets, TCP and SCTP listening; two arguments for each, the address and port
  * behind. It ends with 0 once a process of its own serves, or with a line that says why not.
  * That one has no privilege, no files and few system calls: bytes pass through it and are
- * never looked at. One thread; ends when it is killed.
+ * never looked at. One thread; ends when it is killed, and is started again if nobody meant that.
  */
 #pragma once
 

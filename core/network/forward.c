@@ -2,7 +2,10 @@
  * tabique-forward (core/forward/forward.h), one per container that has some.
  *
  * It outlives the server, which finds it again by the lock that it holds on
- * <run>/network/ID.forward: no number of a process is kept that could be another's by then. */
+ * <run>/network/ID.forward: no number of a process is kept that could be another's by then.
+ * One that ends while its container runs (a fault, the kernel short of memory) is noticed
+ * by its pidfd in watch.c and started again; the sockets are held here, so that who asks
+ * meanwhile waits in their backlog. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -10,10 +13,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -22,6 +27,8 @@
 
 #define START_MS 20000
 #define END_MS 5000
+#define AGAIN_MAX 5 /* times in */
+#define AGAIN_NS (60 * NS_PER_SEC)
 #define LOCK_FD 3 /* core/forward/forward.h */
 #define FIRST_FD 4
 
@@ -37,7 +44,7 @@ static pid_t holder(int fd)
     return fcntl(fd, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK ? whole.l_pid : -1;
 }
 
-/* 1: it runs, and *ret_pidfd (may be NULL) is it. */
+/* 1: it runs, and *ret_pidfd is it. */
 static int find(const struct network_manager *m, const char *id, int *ret_pidfd)
 {
     CLEANUP_FREE char *path = lock_path(m, id);
@@ -50,12 +57,24 @@ static int find(const struct network_manager *m, const char *id, int *ret_pidfd)
     /* Still the holder: so that is whose fd we have. */
     if (pidfd < 0 || holder(fd) != pid)
         return 0;
-    if (ret_pidfd)
-        *ret_pidfd = TAKE_FD(pidfd);
+    *ret_pidfd = TAKE_FD(pidfd);
     return 1;
 }
 
-void network__forward_stop(struct network_manager *m, const char *id)
+/* Knows it from now on; 0: there is none. */
+static int adopt(struct network_manager *m, struct sandbox *sandbox)
+{
+    struct epoll_event ended = {.events = EPOLLIN};
+
+    cleanup_close(&sandbox->forwarder);
+    if (find(m, sandbox->id, &sandbox->forwarder) == 0)
+        return 0;
+    if (epoll_ctl(m->forwarders, EPOLL_CTL_ADD, sandbox->forwarder, &ended) < 0)
+        log_warning("network: %.12s: the end of tabique-forward will not be noticed: %s", sandbox->id, strerror(errno));
+    return 1;
+}
+
+void network__forward_end(struct network_manager *m, const char *id)
 {
     CLEANUP_FREE char *path = lock_path(m, id);
     CLEANUP_CLOSE int pidfd = -EBADF;
@@ -67,6 +86,13 @@ void network__forward_stop(struct network_manager *m, const char *id)
         (void)poll(&ended, 1, END_MS);
     }
     unlink(path);
+}
+
+void network__forward_stop(struct network_manager *m, struct sandbox *sandbox)
+{
+    cleanup_close(&sandbox->forwarder);
+    sandbox->again.due_ns = 0;
+    network__forward_end(m, sandbox->id);
 }
 
 /* Towards the container, if the kernel's translation does not do it all. */
@@ -81,7 +107,7 @@ static const struct address *target_of(const struct endpoint *e, const struct ad
     return address_is_any(host) || memcmp(host->bytes, &loopback, sizeof(loopback)) == 0 ? &e->v6 : NULL;
 }
 
-int network__forward_start(struct network_manager *m, const struct sandbox *sandbox, struct error *err)
+int network__forward_start(struct network_manager *m, struct sandbox *sandbox, struct error *err)
 {
     const struct endpoint *e = network__gateway(sandbox);
     CLEANUP_FREE struct child_fd *fds = NULL;
@@ -121,15 +147,67 @@ int network__forward_start(struct network_manager *m, const struct sandbox *sand
     if (r > 0)
         r = error_set(err, EIO, "published ports cannot be forwarded: %.*s", said ? (int)strcspn(said, "\n") : 0,
                       said ? said : "");
+    if (r == 0 && adopt(m, sandbox) == 0)
+        r = error_set(err, EIO, "published ports cannot be forwarded: tabique-forward has ended at once");
     if (r < 0)
-        network__forward_stop(m, sandbox->id);
+        network__forward_stop(m, sandbox);
     return r;
 }
 
-void network__forward_restore(struct network_manager *m, const struct sandbox *sandbox)
+void network__forward_restore(struct network_manager *m, struct sandbox *sandbox)
 {
     struct error why = ERROR_INIT;
 
-    if (sandbox->port_count > 0 && find(m, sandbox->id, NULL) == 0 && network__forward_start(m, sandbox, &why) < 0)
+    if (sandbox->port_count > 0 && adopt(m, sandbox) == 0 && network__forward_start(m, sandbox, &why) < 0)
         log_warning("network: %.12s: %s", sandbox->id, why.message);
+}
+
+/* --- that it goes on ------------------------------------------------------------------------- */
+
+static bool has_ended(const struct sandbox *sandbox)
+{
+    struct pollfd ended = {.fd = sandbox->forwarder, .events = POLLIN};
+
+    return sandbox->forwarder >= 0 && poll(&ended, 1, 0) == 1;
+}
+
+static void note_end(struct sandbox *sandbox, int64_t now_ns)
+{
+    cleanup_close(&sandbox->forwarder);
+    if (now_ns - sandbox->again.since_ns >= AGAIN_NS) {
+        sandbox->again.since_ns = now_ns;
+        sandbox->again.count = 0;
+    }
+    if (++sandbox->again.count <= AGAIN_MAX) {
+        sandbox->again.due_ns = now_ns;
+        log_warning("network: %.12s: tabique-forward has ended; it is started again", sandbox->id);
+    } else {
+        sandbox->again.due_ns = sandbox->again.since_ns + AGAIN_NS;
+        log_error("network: %.12s: tabique-forward has ended %u times within a minute; it is started again after that",
+                  sandbox->id, sandbox->again.count);
+    }
+}
+
+int network__forward_revive(struct network_manager *m)
+{
+    const int64_t now = clock_mono_ns();
+    struct sandbox *sandbox, *next;
+    int64_t earliest = INT64_MAX;
+
+    HASH_ITER(hh, m->sandboxes, sandbox, next) {
+        struct error why = ERROR_INIT;
+        if (has_ended(sandbox))
+            note_end(sandbox, now);
+        int64_t due = sandbox->again.due_ns;
+        if (due && due <= now) {
+            sandbox->again.due_ns = due = 0;
+            if (network__forward_start(m, sandbox, &why) < 0) {
+                log_error("network: %.12s: %s", sandbox->id, why.message);
+                sandbox->again.due_ns = due = now + AGAIN_NS;
+            }
+        }
+        if (due && due < earliest)
+            earliest = due;
+    }
+    return earliest == INT64_MAX ? -1 : (int)((earliest - now) / NS_PER_MS) + 1;
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 
 #include "base/clock.h"
@@ -234,7 +235,10 @@ int network_manager_open(const struct network_options *options, struct network_m
     m->netns_dir = path_join(m->run_dir, "netns");
     m->state_dir = path_join(m->run_dir, "network");
     m->forwarder = mem_strdup(options->forwarder);
-    r = address_pools(options->address_pools, &m->pools, &m->pool_count, err);
+    m->forwarders = epoll_create1(EPOLL_CLOEXEC);
+    r = m->forwarders < 0 ? error_errno(err, errno, "cannot make an epoll instance") : 0;
+    if (r == 0)
+        r = address_pools(options->address_pools, &m->pools, &m->pool_count, err);
     for (const char *const *dir = (const char *const[]){m->data_dir, m->netns_dir, m->state_dir, NULL};
          r == 0 && *dir; dir++) {
         r = path_mkdirs(*dir, 0700);
@@ -282,6 +286,7 @@ void network_manager_close(struct network_manager *m)
     netns_worker_free(m->worker);
     nat_close(m->nat);
     netlink_close(&m->nl);
+    cleanup_close(&m->forwarders);
     pthread_mutex_destroy(&m->lock);
     free(m->pools);
     free(m->data_dir);

@@ -8,7 +8,7 @@
  * forward.c   those that the kernel cannot translate
  * names.c     what the name server answers
  * restore.c   after a restart of the server
- * watch.c     rules that others remove
+ * watch.c     what others take away: rules, forwarders
  * state.c     files; copies for callers
  *
  * Everything here is guarded by manager->lock; functions named network__*()
@@ -99,6 +99,12 @@ struct sandbox {
     size_t port_count;
     char gateway_network[65]; /* whose endpoint has the default route and the ports */
     char gateway6_network[65];
+    int forwarder;            /* pidfd of its tabique-forward; -EBADF: none */
+    struct {
+        int64_t since_ns;     /* of the minute in which it has ended `count` times */
+        unsigned count;
+        int64_t due_ns;       /* when it is to be started again; 0: it is not */
+    } again;
     char **nameservers;       /* asked for names that are not ours; NULL: the host's */
     bool dns;
 };
@@ -120,7 +126,8 @@ struct network_manager {
     struct sandbox *sandboxes;
     struct port_table ports;
     struct dns *dns;
-    struct nat_watch *watch;
+    struct network_watch *watch;
+    int forwarders;           /* epoll: readable when one has ended */
     bool destroyed;           /* nothing of ours is to be put back any more */
     bool set_forwarding, set_forwarding6;
     struct {                  /* interfaces that should have gone with their namespace */
@@ -141,9 +148,9 @@ void network__nat_describe(const struct net *net, struct nat_network *ret);
 int network__nat_rebuild(struct network_manager *manager, struct error *err);
 
 /* watch.c */
-struct nat_watch;
-int network__watch_start(struct network_manager *manager, const char *table, struct nat_watch **ret);
-void network__watch_stop(struct nat_watch *watch); /* without the lock; NULL is fine */
+struct network_watch;
+int network__watch_start(struct network_manager *manager, const char *table, struct network_watch **ret);
+void network__watch_stop(struct network_watch *watch); /* without the lock; NULL is fine */
 
 /* manager.c */
 struct net *network__find(struct network_manager *manager, const char *ref, struct error *err);
@@ -172,9 +179,13 @@ void network__ports_forget(struct network_manager *manager, struct sandbox *sand
 struct endpoint *network__gateway(const struct sandbox *sandbox);
 
 /* forward.c */
-int network__forward_start(struct network_manager *manager, const struct sandbox *sandbox, struct error *err);
-void network__forward_stop(struct network_manager *manager, const char *id);
-void network__forward_restore(struct network_manager *manager, const struct sandbox *sandbox);
+int network__forward_start(struct network_manager *manager, struct sandbox *sandbox, struct error *err);
+void network__forward_stop(struct network_manager *manager, struct sandbox *sandbox);
+void network__forward_end(struct network_manager *manager, const char *id); /* of one that has no sandbox */
+void network__forward_restore(struct network_manager *manager, struct sandbox *sandbox);
+/* Starts those that have ended again: at once, but not more than a few times a minute.
+ * Returns the milliseconds after which it is to be called, if nothing happens before; -1: none. */
+int network__forward_revive(struct network_manager *manager);
 
 /* state.c */
 int network__save_net(struct network_manager *manager, const struct net *net, struct error *err);

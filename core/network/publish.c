@@ -83,7 +83,7 @@ int network__ports_apply(struct network_manager *m, struct sandbox *sandbox, boo
     if (add)
         allow_hairpin(m, network__gateway(sandbox));
     if (!add)
-        network__forward_stop(m, sandbox->id);
+        network__forward_stop(m, sandbox);
     else if (r == 0)
         r = network__forward_start(m, sandbox, err);
     forget_conversations(ports, count);
@@ -187,7 +187,7 @@ static int publish_locked(struct network_manager *m, const char *container_id, s
     if (r < 0)
         r = network__nat_rebuild(m, err);
     if (r == 0) {
-        network__forward_stop(m, sandbox->id);
+        network__forward_stop(m, sandbox);
         r = network__forward_start(m, sandbox, err);
     }
     if (r == 0) {
@@ -201,7 +201,7 @@ static int publish_locked(struct network_manager *m, const char *container_id, s
         nat_ports_remove(m->nat, elements + skip, element_count - skip, NULL);
         while (sandbox->port_count > before)
             release(m, &sandbox->ports[--sandbox->port_count]);
-        network__forward_stop(m, sandbox->id);
+        network__forward_stop(m, sandbox);
         network__forward_restore(m, sandbox); /* what was published before */
         return r;
     }

@@ -91,7 +91,7 @@ static void discard(struct network_manager *m, const char *id)
 {
     CLEANUP_FREE char *path = path_join(m->netns_dir, id);
 
-    network__forward_stop(m, id);
+    network__forward_end(m, id);
     netns_unpin(path);
     network__unlink_sandbox(m, id);
 }

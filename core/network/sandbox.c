@@ -56,6 +56,7 @@ struct sandbox *network__sandbox_new(struct network_manager *m, const char *id)
 
     snprintf(sandbox->id, sizeof(sandbox->id), "%s", id);
     sandbox->ns_fd = -EBADF;
+    sandbox->forwarder = -EBADF;
     HASH_ADD_STR(m->sandboxes, id, sandbox);
     return sandbox;
 }
@@ -135,7 +136,7 @@ void network__sandbox_drop(struct network_manager *m, struct sandbox *sandbox, b
     HASH_DEL(m->sandboxes, sandbox);
     if (!forget_only) {
         network__ports_forget(m, sandbox);
-        network__forward_stop(m, sandbox->id); /* also where the state file was lost */
+        network__forward_stop(m, sandbox); /* also where the state file was lost */
         if (sandbox->dns)
             dns_remove(m->dns, sandbox->id);
         silence(sandbox);
@@ -152,6 +153,7 @@ void network__sandbox_drop(struct network_manager *m, struct sandbox *sandbox, b
     }
     netlink_close(&sandbox->nl);
     cleanup_close(&sandbox->ns_fd);
+    cleanup_close(&sandbox->forwarder);
     for (size_t i = 0; i < sandbox->endpoint_count; i++)
         endpoint_free(&sandbox->endpoints[i]);
     free(sandbox->endpoints);

@@ -1,9 +1,10 @@
-/* watch.c - puts our table back when somebody removes it.
+/* watch.c - puts back what others take away: our table of rules, and processes of
+ * tabique-forward (forward.c).
  *
  * "systemctl restart nftables" begins with "flush ruleset": walls, masquerading
  * and published ports of every running container would be gone until the next
  * restart of the server. The kernel tells of removed tables; a thread waits for
- * ours to be among them.
+ * ours to be among them; and for forwarders that end.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,7 +21,7 @@
 #include "network/private.h"
 #include "tabique/error.h"
 
-struct nat_watch {
+struct network_watch {
     struct network_manager *manager;
     pthread_t thread;
     struct mnl_socket *nl;
@@ -56,7 +57,7 @@ static void put_back(struct network_manager *m)
 }
 
 /* True: our table was among what was removed, or may have been. */
-static bool read_events(struct nat_watch *w)
+static bool read_events(struct network_watch *w)
 {
     char buffer[16384] __attribute__((aligned(8)));
     bool lost = false;
@@ -77,22 +78,29 @@ static bool read_events(struct nat_watch *w)
 
 static void *watch(void *user)
 {
-    struct nat_watch *w = user;
-    struct pollfd fds[] = {{.fd = w->stop, .events = POLLIN}, {.fd = mnl_socket_get_fd(w->nl), .events = POLLIN}};
+    struct network_watch *w = user;
+    struct network_manager *m = w->manager;
+    struct pollfd fds[] = {{.fd = w->stop, .events = POLLIN},
+                           {.fd = mnl_socket_get_fd(w->nl), .events = POLLIN},
+                           {.fd = m->forwarders, .events = POLLIN}};
+    int timeout = -1, n;
 
-    pthread_setname_np(pthread_self(), "nat-watch");
-    while (poll(fds, ARRAY_SIZE(fds), -1) >= 0 || errno == EINTR) {
-        if (fds[0].revents)
+    pthread_setname_np(pthread_self(), "network-watch");
+    while ((n = poll(fds, ARRAY_SIZE(fds), timeout)) >= 0 || errno == EINTR) {
+        if (n > 0 && fds[0].revents)
             break;
-        if (fds[1].revents && read_events(w))
-            put_back(w->manager);
+        if (n > 0 && fds[1].revents && read_events(w))
+            put_back(m);
+        pthread_mutex_lock(&m->lock);
+        timeout = network__forward_revive(m);
+        pthread_mutex_unlock(&m->lock);
     }
     return NULL;
 }
 
-int network__watch_start(struct network_manager *manager, const char *table, struct nat_watch **ret)
+int network__watch_start(struct network_manager *manager, const char *table, struct network_watch **ret)
 {
-    struct nat_watch *w = mem_new(struct nat_watch);
+    struct network_watch *w = mem_new(struct network_watch);
     int group = NFNLGRP_NFTABLES, r;
 
     w->manager = manager;
@@ -114,7 +122,7 @@ int network__watch_start(struct network_manager *manager, const char *table, str
     return 0;
 }
 
-void network__watch_stop(struct nat_watch *w)
+void network__watch_stop(struct network_watch *w)
 {
     uint64_t one = 1;
 

@@ -93,6 +93,21 @@ describe('what cannot be', () => {
   })
 })
 
+test('a forwarder that dies is started again, and says so', { timeout: 120_000 }, async () => {
+  await server.ok('run', '-d', '--name', 'fallen', '-p', '[::1]::80', IMAGE, ...echo)
+  const [{ HostPort }] = (await ports('fallen'))['80/tcp'], { Id } = await server.info('fallen')
+  const mine = () => forwarders().filter((pid) => fs.readlinkSync(`/proc/${pid}/fd/3`).includes(Id))
+  await answers('::1', HostPort)
+  const [first] = mine()
+  process.kill(Number(first), 'SIGKILL')
+  const [second] = await until('another one', () => { const found = mine(); return found.length && found[0] !== first && found })
+  assert.notEqual(second, first)
+  await answers('::1', HostPort)
+  assert.match(server.log, new RegExp(`${Id.slice(0, 12)}: tabique-forward has ended; it is started again`))
+  await server.ok('rm', '-f', 'fallen')
+  assert.deepEqual(mine(), [])
+})
+
 test('goes on without the server, moves with the network, and ends with the container', { timeout: 120_000 }, async () => {
   await server.ok('network', 'create', 'later')
   await server.ok('run', '-d', '--name', 'moving', '-p', '80', IMAGE, ...echo)

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "network/netkit.h"
+#include "network/private.h"
 
 static struct network_port port(const char *protocol, uint16_t inside, const char *host_ip, uint16_t host)
 {
@@ -298,6 +299,63 @@ static void published(int protocol, struct kit *kit)
     free(p2);
 }
 
+/* Who holds the lock of container "one". */
+static pid_t forwarder(const struct kit *kit)
+{
+    CLEANUP_FREE char *path = mem_printf("%s/run/network/one.forward", kit->root);
+    CLEANUP_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    return fd >= 0 && fcntl(fd, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK ? whole.l_pid : 0;
+}
+
+/* How long it says it will wait; -1: nothing is to be done. */
+static int revive(struct kit *kit)
+{
+    pthread_mutex_lock(&kit->manager->lock);
+    int timeout = network__forward_revive(kit->manager);
+    pthread_mutex_unlock(&kit->manager->lock);
+    return timeout;
+}
+
+/* A forwarder that dies is started again by the manager itself, but not for ever in a row. */
+static void published_six_revived(void **state)
+{
+    struct kit *kit = *state;
+    struct error err = ERROR_INIT;
+    char *path = kit_container(kit, "one", "bridge", NULL);
+    struct echo echo = {.protocol = KIT_TCP, .path = path, .address = "0.0.0.0", .port = 80};
+    struct network_port published = port("tcp", 80, "::1", 0);
+    int deaths = 0;
+
+    assert_int_equal(echo_start(&echo), 0);
+    assert_int_equal(network_publish(kit->manager, "one", &published, 1, &err), 0);
+    assert_int_equal(revive(kit), -1);
+    do {
+        pid_t pid = forwarder(kit), next;
+        assert_true(pid > 0);
+        assert_int_equal(ask(KIT_TCP, NULL, "::1", published.host_port), 0);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        /* Here or in the manager's thread: whoever is first. Between two of them it is there, or waits. */
+        do {
+            next = forwarder(kit);
+        } while ((next == 0 || next == pid) && revive(kit) < 0);
+        deaths++;
+    } while (revive(kit) < 0 && deaths < 100);
+    assert_in_range(deaths, 2, 99);
+    assert_int_equal(forwarder(kit), 0);
+    /* What is published anew is served at once. */
+    struct network_port more = port("tcp", 80, "::1", 0);
+    assert_int_equal(network_publish(kit->manager, "one", &more, 1, &err), 0);
+    assert_int_equal(ask(KIT_TCP, NULL, "::1", published.host_port), 0);
+    assert_int_equal(ask(KIT_TCP, NULL, "::1", more.host_port), 0);
+    network_sandbox_remove(kit->manager, "one");
+    assert_int_equal(revive(kit), -1);
+    assert_int_equal(forwarder(kit), 0);
+    echo_stop(&echo);
+    free(path);
+}
+
 /* To a container that has IPv4 only. */
 static void published_six(int protocol, struct kit *kit)
 {
@@ -330,15 +388,13 @@ static void published_six(int protocol, struct kit *kit)
         assert_true(ask(protocol, NULL, "::1", four) < 0);
         assert_int_equal(ask(protocol, NULL, "127.0.0.1", four), 0);
         if (round == 1) {
-            CLEANUP_FREE char *path = mem_printf("%s/run/network/one.forward", kit->root);
-            struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-            int fd = open(path, O_RDWR | O_CLOEXEC);
-            assert_int_equal(fcntl(fd, F_GETLK, &whole), 0);
-            assert_int_equal(whole.l_type, F_WRLCK);
-            assert_int_equal(kill(whole.l_pid, SIGKILL), 0);
-            while (whole.l_type != F_UNLCK)
-                assert_int_equal(fcntl(fd, F_GETLK, &whole), 0);
-            close(fd);
+            network_manager_close(kit->manager); /* nobody is there to notice */
+            kit->manager = NULL;
+            pid_t pid = forwarder(kit);
+            assert_true(pid > 0);
+            assert_int_equal(kill(pid, SIGKILL), 0);
+            while (forwarder(kit) == pid)
+                ;
         }
         if (round < 2) {
             kit_reopen(kit);
@@ -739,7 +795,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opens_and_leaves), WITH_KIT(two_side_by_side), WITH_KIT(builtin_networks),
-        WITH_KIT(sandbox_is_furnished), WITH_KIT(traffic), WITH_KIT(published_tcp), WITH_KIT(published_udp), WITH_KIT(published_six_tcp), WITH_KIT(published_six_udp),
+        WITH_KIT(sandbox_is_furnished), WITH_KIT(traffic), WITH_KIT(published_tcp), WITH_KIT(published_udp), WITH_KIT(published_six_tcp), WITH_KIT(published_six_udp), WITH_KIT(published_six_revived),
         WITH_KIT(port_choices), WITH_KIT(loopback_stays_closed), WITH_KIT(addresses_are_reused_at_once),
         WITH_KIT(namespace_held_by_others), WITH_KIT(restored), WITH_KIT(many_at_once), cmocka_unit_test(resolv),
         WITH_KIT(timing),
