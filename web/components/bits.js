@@ -3,6 +3,7 @@ import { html, memo, useEffect, useRef, useState } from '../app/html.js';
 import { t, age, dateTime, percent } from '../app/i18n.js';
 import { useSaid } from '../app/live.js';
 import { go, link, setQuery } from '../app/router.js';
+import { carryOut } from '../app/many.js';
 import { toast } from './overlay.js';
 import { Icon } from './icons.js';
 
@@ -135,6 +136,21 @@ export function useChosen(rows, keyOf, wanted, ready) {
     return () => clearTimeout(timer);
   }, [key]);
   return { chosen: now ?? chosen, key, gone: !!chosen && ready && !now, choose };
+}
+
+/** Which rows are ticked. @param {any[]} all @param {(row: any) => string} keyOf */
+export function useSelection(all, keyOf) {
+  const [selected, select] = useState(/** @type {Set<string>} */ (new Set()));
+  return { selected, select, chosen: all.filter((row) => selected.has(keyOf(row))), keep: (/** @type {any[]} */ rows) => select(new Set(rows.map(keyOf))) };
+}
+
+/** What can be done to the rows that are ticked; those with which it failed stay so.
+ * @param {{kind: import('../app/many.js').Kind, selection: {chosen: any[], keep: (rows: any[]) => void}, without?: string[], children?: any}} props */
+export function Bulk({ kind, selection: { chosen, keep }, without = [], children = null }) {
+  if (!chosen.length) return null;
+  return html`<span class="bulk" role="group" aria-label=${t('bulk.label')}><strong>${t('bulk.selected', { n: chosen.length })}</strong>
+    ${Object.entries(kind.actions).filter(([name, action]) => !without.includes(name) && (!action.when || chosen.some(action.when))).map(([name, action]) => html`<button type="button" key=${name} class=${action.danger ? 'danger-text' : ''} onClick=${() => carryOut(kind, name, chosen).then((failed) => failed && keep(failed))}><${Icon} name=${action.icon} /> ${t('action.' + name)}</button>`)}
+    ${children}<button type="button" class="quiet" onClick=${() => keep([])}>${t('bulk.none')}</button></span>`;
 }
 
 /** What came since the last list is shown for a moment. @param {any[]} rows @param {(row: any) => string} keyOf @param {boolean} ready */

@@ -58,6 +58,16 @@ function Question({ question }) {
     </form></${Dialog}>`;
 }
 
+/* --- what must be read ---------------------------------------------------------- */
+const telling = createStore(/** @type {{title: string, rows: string[][]}[]} */ ([]));
+/** Stays until it is closed, unlike a message. @param {{title: string, rows: string[][]}} what rows: who, and what of it */
+export const tell = (what) => telling.set((old) => [...old, what]);
+
+function Told({ title, rows, onClose }) {
+  return html`<${Dialog} title=${title} onClose=${onClose}><dl class="told">${rows.map(([who, text], i) => html`<div key=${i}><dt>${who}</dt><dd>${text}</dd></div>`)}</dl>
+    <div class="buttons end"><button type="button" class="primary" autofocus onClick=${onClose}>${t('close')}</button></div></${Dialog}>`;
+}
+
 /* --- messages ------------------------------------------------------------------- */
 const toasts = createStore(/** @type {{id: number, text: string, kind: string, action?: {label: string, run: () => void}}[]} */ ([]));
 let toastSerial = 0;
@@ -90,7 +100,9 @@ export async function attempt(work, done) {
 export function Overlays() {
   const question = useStore(asking);
   const list = useStore(toasts);
+  const [told] = useStore(telling);
   return html`${question && html`<${Question} question=${question} key=${question} />`}
+    ${told && html`<${Told} ...${told} key=${told} onClose=${() => telling.set((old) => old.slice(1))} />`}
     <div class="toasts">${list.filter((one) => one.kind === 'progress').map((one) => html`<div key=${one.id} class="toast progress">${one.text}</div>`)}
       <div role="status" aria-live="polite">${list.filter((one) => one.kind !== 'progress').map((one) => html`<div key=${one.id} class=${'toast ' + one.kind}>
       <span>${one.text}</span>

@@ -38,7 +38,7 @@ export default function Container({ id, tab = '', query }) {
   const path = '/containers/' + encodeURIComponent(id);
   useCommands([
     { keys: 'm', label: t('nav.compare'), run: () => go(link('/compare/' + encodeURIComponent(id))) },
-    ...(c && can('operate') ? [['s', 'start'], ['S', 'stop'], ['r', 'restart']].filter(([, name]) => actions[name].when(c)).map(([keys, name]) => ({ keys, label: t('action.' + name), run: () => { act(name, [c]); } })) : []),
+    ...(c && can('operate') ? [['s', 'start'], ['S', 'stop'], ['r', 'restart']].filter(([, name]) => actions[name].when?.(c) ?? true).map(([keys, name]) => ({ keys, label: t('action.' + name), run: () => { act(name, [c]); } })) : []),
     ...Object.keys(tabs).filter(allowed).map((name, i) => ({ keys: String(i + 1), label: t('tab.' + (name || 'summary')), run: () => go(link(name ? path + '/' + name : path)) })),
   ]);
   if (!c) return list.data

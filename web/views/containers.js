@@ -7,20 +7,22 @@ import { link, setQuery } from '../app/router.js';
 import { can } from '../app/session.js';
 import { fold, visible, csv, imageName, shortId } from '../app/text.js';
 import { by } from '../app/processes.js';
-import { act, actionItems, actions } from '../app/actions.js';
+import { act, actionItems, containers } from '../app/actions.js';
 import { useCommands } from '../app/keys.js';
-import { Age, Choice, Empty, Filterbar, Head, Problem, Search, Select, Sparkline, openView, saveAs, CopyButton } from '../components/bits.js';
+import { Age, Bulk, Choice, Empty, Filterbar, Head, Problem, Search, Select, Sparkline, openView, saveAs, CopyButton, useSelection } from '../components/bits.js';
 import { Columns, Table } from '../components/table.js';
 import { Menu } from '../components/overlay.js';
 import { StateBadge, WallBadge } from '../components/wall.js';
 import { Icon } from '../components/icons.js';
 
+const idOf = (c) => c.id;
+
 export default function Containers({ query }) {
   const list = useContainers();
   const info = useInfo();
-  const [selected, setSelected] = useState(/** @type {Set<string>} */ (new Set()));
   const [active, setActive] = useState(/** @type {any} */ (null));
   const all = list.data?.containers ?? [];
+  const selection = useSelection(all, idOf), { chosen } = selection;
   feed(all, list.at);
   const sort = query.sort ?? 'name';
   const rows = useMemo(() => {
@@ -31,7 +33,6 @@ export default function Containers({ query }) {
     const [key, descending] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
     return found.sort(by(key, descending));
   }, [list.data, query.q, query.wall, query.state, sort]);
-  const chosen = all.filter((c) => selected.has(c.id));
   const acting = chosen.length ? chosen : active ? all.filter((c) => c.id === active.id) : [];
   const path = (c) => '/containers/' + encodeURIComponent(c.name);
   useCommands([
@@ -74,17 +75,14 @@ export default function Containers({ query }) {
       <${Search} value=${query.q ?? ''} label=${t('containers.search')} onChange=${(q) => setQuery({ q })} />
       <${Choice} label=${t('wall')} value=${query.wall ?? ''} onChange=${(wall) => setQuery({ wall })} options=${[['', t('all')], ['process', t('wall.process')], ['hyperv', t('wall.hyperv')]]} />
       <${Select} label=${t('state')} value=${query.state ?? ''} onChange=${(state) => setQuery({ state })} options=${[['', t('state.any')], ...['running', 'paused', 'stopped', 'exited', 'created'].map((s) => [s, t('state.' + s)])]} />
-      ${chosen.length > 0 && html`<span class="bulk" role="group" aria-label=${t('bulk.label')}><strong>${t('bulk.selected', { n: chosen.length })}</strong>
-        ${can('operate') && Object.keys(actions).filter((name) => name !== 'kill' && chosen.some(actions[name].when)).map((name) => html`<button type="button" key=${name} class=${actions[name].danger ? 'danger-text' : ''} onClick=${() => act(name, chosen).then((ok) => ok && setSelected(new Set()))}><${Icon} name=${actions[name].icon} /> ${t('action.' + name)}</button>`)}
-        ${chosen.length === 2 && html`<a class="button" href=${link('/compare/' + encodeURIComponent(chosen[0].name), { with: chosen[1].name })}><${Icon} name="compare" /> ${t('nav.compare')}</a>`}
-        <button type="button" class="quiet" onClick=${() => setSelected(new Set())}>${t('bulk.none')}</button></span>`}
+      ${can('operate') && html`<${Bulk} kind=${containers} selection=${selection} without=${['kill']}>${chosen.length === 2 && html`<a class="button" href=${link('/compare/' + encodeURIComponent(chosen[0].name), { with: chosen[1].name })}><${Icon} name="compare" /> ${t('nav.compare')}</a>`}</${Bulk}>`}
     </${Filterbar}>
     <${Problem} error=${list.error} stale=${list.stale} />
     ${list.data && all.length === 0
       ? html`<${Empty} title=${t('containers.none')} text=${t('containers.none.text')}><p><code>${example}</code> <${CopyButton} text=${example} /></p>
           ${can('operate') && html`<a class="button primary" href=${link('/containers/new')}><${Icon} name="plus" /> ${t('create.title')}</a>`}</${Empty}>`
-      : html`<${Table} name="containers" label=${t('nav.containers')} columns=${columns} rows=${rows} rowKey=${(c) => c.id} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${list.loading}
-          selected=${can('operate') ? selected : undefined} onSelect=${can('operate') ? setSelected : undefined} onActive=${setActive} onOpen=${(c) => openView(path(c))}
+      : html`<${Table} name="containers" label=${t('nav.containers')} columns=${columns} rows=${rows} rowKey=${idOf} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${list.loading}
+          selected=${can('operate') ? selection.selected : undefined} onSelect=${can('operate') ? selection.select : undefined} onActive=${setActive} onOpen=${(c) => openView(path(c))}
           rowClass=${(c) => (c.state === 'running' ? '' : 'dim')} empty=${t('containers.nomatch')} />`}
   </div>`;
 }

@@ -8,7 +8,9 @@ import { go, link, setQuery } from '../app/router.js';
 import { can } from '../app/session.js';
 import { fold, visible } from '../app/text.js';
 import { by } from '../app/processes.js';
-import { CopyButton, Empty, Fact, Filterbar, Head, Problem, Search } from '../components/bits.js';
+import { useCommands } from '../app/keys.js';
+import { carryOut } from '../app/many.js';
+import { Bulk, CopyButton, Empty, Fact, Filterbar, Head, Problem, Search, useSelection } from '../components/bits.js';
 import { Columns, Table } from '../components/table.js';
 import { Dialog, Menu, attempt, confirm, toast } from '../components/overlay.js';
 import { StateBadge, WallBadge } from '../components/wall.js';
@@ -16,6 +18,26 @@ import { Icon } from '../components/icons.js';
 
 const anonymous = (name) => /^[0-9a-f]{64}$/.test(name);
 const labelOf = (name) => visible(anonymous(name) ? name.slice(0, 12) + '…' : name);
+
+const nameOf = (v) => v.Name;
+
+/** @type {import('../app/many.js').Kind} */
+const kind = {
+  name: (v) => labelOf(v.Name), count: (n) => t('volumes.count', { n }), topic: 'volume',
+  actions: {
+    remove: {
+      icon: 'remove', danger: true,
+      question: (list) => {
+        const n = list.length, used = list.filter((v) => v.users).length;
+        return {
+          text: (used ? (n === 1 ? t('images.used', { n: list[0].users }) : t('bulk.used', { n: used })) + ' ' : '') + t('volumes.remove.text', { n }),
+          type: n > 1 ? String(n) : anonymous(list[0].Name) ? undefined : list[0].Name,
+        };
+      },
+      run: (v) => docker.volumeRemove(v.Name),
+    },
+  },
+};
 
 export default function Volumes({ id = '', query }) {
   const live = useLive('volumes', docker.volumes, { interval: 5000 });
@@ -40,10 +62,10 @@ export default function Volumes({ id = '', query }) {
   }, [all, query.q, sort]);
   const chosen = id ? all.find((v) => v.Name === id) : null;
   const close = () => go(link('/volumes', query), { replace: true });
-  const remove = async (v) => {
-    if (await confirm({ title: t('volumes.remove', { name: labelOf(v.Name) }), text: v.users ? t('images.used', { n: v.users }) + ' ' + t('volumes.remove.text') : t('volumes.remove.text'), action: t('action.remove'), danger: true, type: anonymous(v.Name) ? undefined : v.Name }))
-      attempt(() => docker.volumeRemove(v.Name).then(() => { refreshAll('volume'); if (id) close(); }), t('done.remove', { name: labelOf(v.Name) }));
-  };
+  const remove = (list) => carryOut(kind, 'remove', list).then((failed) => failed && id && !failed.length && list.some((v) => v.Name === id) && close());
+  const selection = useSelection(all, nameOf);
+  const acting = selection.chosen.length ? selection.chosen : chosen ? [chosen] : [];
+  useCommands(can('operate') ? [{ keys: 'Delete', label: t('action.remove'), run: () => { remove(acting); } }] : []);
   const prune = async () => {
     if (await confirm({ title: t('volumes.prune'), text: t('volumes.prune.text'), action: t('prune'), danger: true })) attempt(() => docker.volumesPrune().then((r) => { refreshAll('volume'); toast(t('prune.space', { space: bytes(r?.SpaceReclaimed ?? 0) })); }));
   };
@@ -54,16 +76,16 @@ export default function Volumes({ id = '', query }) {
     { key: 'Driver', label: t('volumes.driver'), width: 100, sort: true, min: 860, render: (v) => visible(v.Driver) },
     { key: 'Mountpoint', label: t('volumes.place'), off: true, width: 320, render: (v) => html`<span class="mono cut">${visible(v.Mountpoint)}</span>`, title: (v) => v.Mountpoint },
     { key: 'CreatedAt', label: t('created'), width: 150, sort: true, min: 640, render: (v) => shortDate(v.CreatedAt), title: (v) => dateTime(v.CreatedAt) },
-    { key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (v) => can('operate') && html`<button type="button" class="quiet icon-only" tabindex="-1" title=${t('action.remove')} aria-label=${t('action.remove') + ' ' + visible(v.Name)} onClick=${() => remove(v)}><${Icon} name="remove" /></button>` },
+    { key: 'a', label: t('table.actions'), quiet: true, width: 52, render: (v) => can('operate') && html`<button type="button" class="quiet icon-only" tabindex="-1" title=${t('action.remove')} aria-label=${t('action.remove') + ' ' + visible(v.Name)} onClick=${() => { remove([v]); }}><${Icon} name="remove" /></button>` },
   ];
   return html`<div class="view"><${Head} title=${t('nav.volumes')} sub=${live.data ? t('volumes.count', { n: all.length }) : ''}>
       <${Columns} name="volumes" columns=${columns} />
       ${can('operate') && html`<${Menu} quiet=${false} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${[{ label: t('prune'), icon: 'remove', danger: true, run: prune }]} /><button type="button" class="primary" onClick=${() => setMaking(true)}><${Icon} name="plus" /><span class="words">${t('volumes.create')}</span></button>`}</${Head}>
-    <${Filterbar}><${Search} value=${query.q ?? ''} label=${t('volumes.search')} onChange=${(q) => setQuery({ q })} /></${Filterbar}>
+    <${Filterbar}><${Search} value=${query.q ?? ''} label=${t('volumes.search')} onChange=${(q) => setQuery({ q })} />${can('operate') && html`<${Bulk} kind=${kind} selection=${selection} />`}</${Filterbar}>
     <${Problem} error=${live.error} stale=${live.stale} />
-    ${live.data && !all.length ? html`<${Empty} title=${t('volumes.none')} text=${t('volumes.none.text')} />` : html`<${Table} name="volumes" label=${t('nav.volumes')} columns=${columns} rows=${rows} rowKey=${(v) => v.Name} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${live.loading} active=${chosen?.Name ?? undefined}
+    ${live.data && !all.length ? html`<${Empty} title=${t('volumes.none')} text=${t('volumes.none.text')} />` : html`<${Table} name="volumes" label=${t('nav.volumes')} columns=${columns} rows=${rows} rowKey=${nameOf} selected=${can('operate') ? selection.selected : undefined} onSelect=${can('operate') ? selection.select : undefined} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${live.loading} active=${chosen?.Name ?? undefined}
       onActive=${(v) => go(link('/volumes/' + encodeURIComponent(v.Name), query), { replace: true })} />`}
-    ${chosen && html`<${Detail} volume=${chosen} users=${users.get(chosen.Name) ?? []} walls=${walls} onRemove=${() => remove(chosen)} onClose=${close} />`}
+    ${chosen && html`<${Detail} volume=${chosen} users=${users.get(chosen.Name) ?? []} walls=${walls} onRemove=${() => { remove([chosen]); }} onClose=${close} />`}
     ${making && html`<${Dialog} title=${t('volumes.create')} onClose=${() => setMaking(false)}><form onSubmit=${(e) => { e.preventDefault(); attempt(() => docker.volumeCreate({ Name: name }).then(() => { setMaking(false); setName(''); refreshAll('volume'); }), t('done.create', { name })); }}>
       <label class="field"><span>${t('name')}</span><input value=${name} onInput=${(e) => setName(e.target.value)} pattern="[a-zA-Z0-9][a-zA-Z0-9_.\\-]*" autofocus /><small>${t('volumes.name.hint')}</small></label>
       <div class="buttons end"><button type="button" onClick=${() => setMaking(false)}>${t('cancel')}</button><button type="submit" class="primary">${t('volumes.create')}</button></div></form></${Dialog}>`}
