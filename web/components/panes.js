@@ -5,7 +5,7 @@ import { t, bytes, number, age, dateTime, language, percent } from '../app/i18n.
 import { visible, fold } from '../app/text.js';
 import { by, matches, processKey, rowKey, treeOrder } from '../app/processes.js';
 import { Since } from './bits.js';
-import { Table, TreeCell, useKept } from './table.js';
+import { Columns, Table, TreeCell, useKept } from './table.js';
 import { isThick } from './wall.js';
 
 /** The rows of one side as they stand there. @param {any[]} rows @param {'container'|'host'} side */
@@ -29,12 +29,11 @@ function inOrder(rows, side, { tree, sort, search, closed }) {
     .map(({ item, depth, children }) => ({ row: item, depth, children }));
 }
 
-/* The same as long as nothing in them differs: what only lights up leaves the rows alone.
- * Made outside the pane, whose markup they would keep (see table.js). */
-function useColumns(side, closed, marks, moment, toggle) {
-  return useMemo(() => [
+/** What a side shows, each in its own words. @returns {import('./table.js').Column[]} */
+function columnsOf(side, closed, marks, moment, toggle) {
+  return [
     { key: 'pid', label: t('process.pid'), width: (w) => (w < 260 ? 54 : 72), align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.row[side].pid}</span>` },
-    { key: 'name', label: t('process.name'), sort: true, render: (e) => {
+    { key: 'name', label: t('process.name'), always: true, sort: true, render: (e) => {
       const p = e.row[side];
       const rest = argumentsOf(p);
       return html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(rowKey(e.row))} onToggle=${() => toggle.current(rowKey(e.row))} label=${visible(p.name)}
@@ -43,13 +42,21 @@ function useColumns(side, closed, marks, moment, toggle) {
           ${e.row.relation === 'worker' && html`<span class="tag worker">${t('relation.short.worker')}</span>`}
           ${marks?.has(rowKey(e.row)) && html`<span class=${'tag ' + marks.get(rowKey(e.row))}>${t('diff.' + marks.get(rowKey(e.row)))}</span>`}`} />`;
     }, title: (e) => visible(e.row[side].command) },
+    { key: 'ppid', label: t('process.parent'), width: 72, off: true, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.row[side].ppid}</span>` },
     { key: 'user', label: t('process.user'), width: 92, min: 640, sort: true, render: (e) => html`<span class="cut">${visible(e.row[side].user)}</span>` },
+    { key: 'state', label: t('process.state'), width: 62, off: true, sort: true, render: (e) => html`<span title=${t('processState.' + e.row[side].state)}>${e.row[side].state}</span>` },
     { key: 'cpuPercent', label: t('cpu'), width: 66, min: 390, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : percent(e.row[side].cpuPercent)) },
     { key: 'memoryBytes', label: t('memory'), width: 84, min: 450, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : bytes(e.row[side].memoryBytes)) },
     { key: 'threads', label: t('process.threads'), width: 62, min: 760, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => number(e.row[side].threads || 0) },
     { key: 'startedAt', label: t('process.age'), width: 82, min: 570, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? age((moment - Date.parse(e.row[side].startedAt)) / 1000) : html`<${Since} since=${e.row[side].startedAt} />`), title: (e) => dateTime(e.row[side].startedAt) },
-  ], [side, closed, marks, moment, language.get()]);
+  ];
 }
+/* The same as long as nothing in them differs: what only lights up leaves the rows alone.
+ * Made outside the pane, whose markup they would keep (see table.js). */
+const useColumns = (side, closed, marks, moment, toggle) => useMemo(() => columnsOf(side, closed, marks, moment, toggle), [side, closed, marks, moment, language.get()]);
+
+/** Which of its columns the sides show: the same on each. */
+export const PaneColumns = () => html`<${Columns} name="compare" columns=${columnsOf('host', new Set(), null, null, null)} />`;
 
 /**
  * @param {{title: any, label: string, side: 'container'|'host', entries: any[], api: any, onView: () => void, lit: string|null, chosen: string|null,
@@ -63,7 +70,7 @@ export function Pane(props) {
   const columns = useColumns(side, closed, marks, moment, toggle);
   return html`<section class=${'pane ' + side} aria-label=${props.label}>
     <header class="pane-head">${props.title}<span class="pane-count">${t('processes.count', { n: entries.length })}</span></header>
-    <${Table} label=${props.label} columns=${columns} rows=${entries} rowKey=${entryKey} api=${props.api} onView=${props.onView} sort=${props.sort} onSort=${props.onSort}
+    <${Table} name="compare" label=${props.label} columns=${columns} rows=${entries} rowKey=${entryKey} api=${props.api} onView=${props.onView} sort=${props.sort} onSort=${props.onSort}
       active=${props.chosen} onActive=${(e) => props.onChoose(e.row)} onOpen=${props.onOpen && ((e) => props.onOpen(e.row))} onHover=${(e) => props.onHover(e ? rowKey(e.row) : null)} loading=${props.loading} empty=${props.empty}
       rowClass=${(e) => [e.row.relation, lit === rowKey(e.row) || props.chosen === rowKey(e.row) ? 'lit' : '', fresh(rowKey(e.row)) ? 'fresh' : '', marks?.get(rowKey(e.row)) ?? ''].join(' ')} />
   </section>`;

@@ -14,8 +14,8 @@ export function useRowHeight() {
   return useStore(settings).density === 'roomy' || coarse ? 38 : 28;
 }
 
-/** min: from which width of the table it stands there by itself; off: only on wish; later: filled when the scrolling rests, for what one does not look for while it flies by.
- * @typedef {{key: string, label: string, width?: number | ((table: number) => number | undefined), align?: 'end', min?: number, off?: boolean, sort?: boolean, quiet?: boolean, later?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
+/** min: from which width of the table it stands there by itself; off: only on wish; always: not to be chosen away; later: filled when the scrolling rests, for what one does not look for while it flies by.
+ * @typedef {{key: string, label: string, width?: number | ((table: number) => number | undefined), align?: 'end', min?: number, off?: boolean, always?: boolean, sort?: boolean, quiet?: boolean, later?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
 
 let serial = 0;
 const none = {};
@@ -219,7 +219,7 @@ export function Columns({ name, columns }) {
   const width = () => document.querySelector('main .table')?.clientWidth ?? 1200;
   const change = (next) => changeSettings({ columns: { ...all, [name]: next } });
   return html`<${Menu} quiet=${false} title=${t('columns')} label=${html`<${Icon} name="columns" /><span class="words">${t('columns')}</span>`} items=${[
-    ...columns.slice(1).filter((column) => !column.quiet).map((column) => {
+    ...columns.slice(1).filter((column) => !column.quiet && !column.always).map((column) => {
       const checked = wish[column.key] ?? (!column.off && (!column.min || width() >= column.min));
       return { label: column.label, checked, run: () => change({ ...wish, [column.key]: !checked }) };
     }),

@@ -14,7 +14,7 @@ import { settings } from '../app/settings.js';
 import { useStore } from '../app/store.js';
 import { Choice, CopyButton, Empty, Head, Problem, Search, Toggle, copyText, saveAs, useChosen, useFresh, Select } from '../components/bits.js';
 import { Menu, attempt, confirm, toast } from '../components/overlay.js';
-import { Pane, Wall, useSide } from '../components/panes.js';
+import { Pane, PaneColumns, Wall, useSide } from '../components/panes.js';
 import { HEAD_HEIGHT } from '../components/table.js';
 import { TimeSlider, spans } from '../components/slider.js';
 import { StateBadge, WallBadge, WallGlyph } from '../components/wall.js';
@@ -183,6 +183,7 @@ const Comparison = memo(({ id, query, containers }) => {
       <span class="grow"></span>
       <${Choice} label=${t('compare.layout')} value=${tree ? 'tree' : 'flat'} onChange=${(v) => setQuery({ flat: v === 'flat' ? '1' : '' })} options=${[['tree', t('compare.tree'), 'tree'], ['flat', t('compare.flat'), 'list']]} />
       <${Toggle} checked=${scope === 'host'} onChange=${(on) => setQuery({ others: on ? 'shown' : '' })}>${t('compare.others')}</${Toggle}>
+      <${PaneColumns} />
       <button type="button" class="pin-button" aria-pressed=${pin ? 'true' : 'false'} title=${pin ? t('diff.unpin') : t('diff.pin')} aria-label=${pin ? t('diff.unpin') : t('diff.pin')} onClick=${pinNow}><${Icon} name="pin" /><span class="words">${pin ? t('diff.unpin') : t('diff.pin')}</span></button>
     </div>
     <${Problem} error=${one.error} stale=${one.stale} />

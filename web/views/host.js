@@ -50,7 +50,7 @@ export default function Host({ query }) {
   useEffect(() => { if (activeKey) table.current?.reveal(activeKey); }, [activeKey]);
   const columns = useMemo(() => [
     { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.p.pid}</span>` },
-    { key: 'name', label: t('process.name'), sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(processKey(e.p))} onToggle=${() => toggle.current(processKey(e.p))} label=${visible(e.p.name)}
+    { key: 'name', label: t('process.name'), always: true, sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(processKey(e.p))} onToggle=${() => toggle.current(processKey(e.p))} label=${visible(e.p.name)}
         body=${html`<span class="process-name">${visible(e.p.name)}</span><span class="process-args">${argumentsOf(e.p)}</span>`} />`, title: (e) => visible(e.p.command) },
     { key: 'containerId', label: t('owner'), width: (w) => (w < 520 ? 120 : 190), sort: true, min: 340, render: (e) => ownerOf(e.p) },
     { key: 'ppid', label: t('process.parent'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, off: true, render: (e) => html`<span class="mono">${e.p.ppid}</span>` },

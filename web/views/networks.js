@@ -7,12 +7,12 @@ import { useLive, refreshAll } from '../app/live.js';
 import { useContainers } from '../app/sources.js';
 import { go, link, setQuery } from '../app/router.js';
 import { can } from '../app/session.js';
-import { fold, visible } from '../app/text.js';
+import { fold, imageName, visible } from '../app/text.js';
 import { by } from '../app/processes.js';
 import { CopyButton, Fact, Filterbar, Head, Problem, Search, Toggle, openView } from '../components/bits.js';
-import { Table } from '../components/table.js';
+import { Columns, Table } from '../components/table.js';
 import { Dialog, Menu, attempt, confirm, toast } from '../components/overlay.js';
-import { WallBadge } from '../components/wall.js';
+import { StateBadge, WallBadge } from '../components/wall.js';
 import { Icon } from '../components/icons.js';
 import { portsText } from './containers.js';
 
@@ -41,19 +41,22 @@ export default function Networks({ id = '', query }) {
   const lines = networks.filter((n) => n === chosen || rows.some((c) => c.networks.some((one) => one.name === n.Name)));
   const columns = [
     { key: 'name', label: t('container'), sort: true, width: (w) => Math.max(150, Math.min(320, w * 0.3)), render: (c) => html`<span class="owner"><${WallBadge} isolation=${c.isolation} word=${false} /><a class="strong cut" href=${link('/containers/' + encodeURIComponent(c.name))}>${visible(c.name)}</a></span>` },
-    ...lines.map((network) => ({ key: 'n' + network.Id, label: visible(network.Name), width: 170, render: (c) => {
+    ...lines.map((network) => ({ key: 'n' + network.Name, label: visible(network.Name), width: 170, render: (c) => {
       const end = c.networks.find((n) => n.name === network.Name);
       return html`<span class=${'meet' + (end ? ' on' : '')}><span class="dot" aria-hidden="true"></span>${end && html`<span class="mono">${end.ip || t('networks.joined')}</span>`}</span>`;
     } })),
+    { key: 'state', label: t('state'), width: 132, off: true, sort: true, render: (c) => html`<${StateBadge} state=${c.state} health=${c.health} exitCode=${c.exitCode} />` },
+    { key: 'image', label: t('image'), width: 160, off: true, sort: true, render: (c) => html`<span class="cut">${imageName(c.image)}</span>`, title: (c) => c.image },
     { key: 'ports', label: t('ports'), min: 700, render: (c) => html`<span class="mono cut">${portsText(c.ports)}</span>` },
   ];
   return html`<div class="view"><${Head} title=${t('nav.networks')} sub=${live.data ? t('networks.count', { n: networks.length }) : ''}>
+      <${Columns} name="networks" columns=${columns} />
       ${can('operate') && html`<${Menu} quiet=${false} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${[{ label: t('prune'), icon: 'remove', danger: true, run: prune }]} /><button type="button" class="primary" onClick=${() => setMaking(true)}><${Icon} name="plus" /><span class="words">${t('networks.create')}</span></button>`}</${Head}>
     <${Problem} error=${live.error} stale=${live.stale} />
     <div class="network-cards" role="group" aria-label=${t('nav.networks')}>${networks.map((network) => html`<button type="button" key=${network.Id} class="network-card" aria-pressed=${network === chosen ? 'true' : 'false'} onClick=${() => choose(network)}>
       <strong class="cut">${visible(network.Name)}</strong><span class="count">${on(network).length}</span><span class="quiet-text cut">${subnetOf(network) ? html`<span class="mono">${subnetOf(network)}</span>` : t('networks.kind.' + (network.Driver === 'host' || network.Driver === 'null' ? network.Driver : 'other'), { driver: visible(network.Driver) })}</span>${network.Internal && html`<span class="tag">${t('networks.internal')}</span>`}</button>`)}</div>
     <${Filterbar}><${Search} value=${query.q ?? ''} label=${t('networks.search')} onChange=${(q) => setQuery({ q })} /><span class="quiet-text">${chosen ? t('networks.onlyOf', { name: visible(chosen.Name) }) : t('networks.map')}</span></${Filterbar}>
-    <${Table} label=${t('networks.map')} columns=${columns} rows=${rows} rowKey=${(c) => c.id} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${containers.loading} scroll=${true} rowClass=${(c) => (c.state === 'running' ? '' : 'dim')}
+    <${Table} name="networks" label=${t('networks.map')} columns=${columns} rows=${rows} rowKey=${(c) => c.id} sort=${sort} onSort=${(key) => setQuery({ sort: key })} loading=${containers.loading} scroll=${true} rowClass=${(c) => (c.state === 'running' ? '' : 'dim')}
       onOpen=${(c) => openView('/containers/' + encodeURIComponent(c.name))} empty=${query.q ? t('containers.nomatch') : t('networks.nobody')} />
     ${chosen && html`<${Detail} key=${chosen.Id} network=${chosen} members=${on(chosen)} all=${all} onClose=${() => choose(null)} />`}
     ${making && html`<${Create} onClose=${() => setMaking(false)} />`}</div>`;

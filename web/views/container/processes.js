@@ -8,7 +8,7 @@ import { can } from '../../app/session.js';
 import { fold, visible } from '../../app/text.js';
 import { by, matches, processKey, treeOrder } from '../../app/processes.js';
 import { Choice, CopyButton, Empty, Filterbar, Problem, Search, Since, useFresh } from '../../components/bits.js';
-import { Table, TreeCell, useKept } from '../../components/table.js';
+import { Columns, Table, TreeCell, useKept } from '../../components/table.js';
 import { Menu, attempt, confirm } from '../../components/overlay.js';
 import { Icon } from '../../components/icons.js';
 import { argumentsOf } from '../../components/panes.js';
@@ -38,8 +38,9 @@ export default function Processes({ container: c, query }) {
   hand.current = { signal, toggle: (key) => { const next = new Set(closed); if (!next.delete(key)) next.add(key); setClosed(next); } };
   const columns = useMemo(() => [
     { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.p.pid}</span>` },
-    { key: 'name', label: t('process.name'), sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(processKey(e.p))} label=${visible(e.p.name)} onToggle=${() => hand.current.toggle(processKey(e.p))} body=${html`<span class="process-name">${visible(e.p.name)}</span><span class="process-args">${argumentsOf(e.p)}</span>`} />`, title: (e) => visible(e.p.command) },
+    { key: 'name', label: t('process.name'), always: true, sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(processKey(e.p))} label=${visible(e.p.name)} onToggle=${() => hand.current.toggle(processKey(e.p))} body=${html`<span class="process-name">${visible(e.p.name)}</span><span class="process-args">${argumentsOf(e.p)}</span>`} />`, title: (e) => visible(e.p.command) },
     { key: 'hostPid', label: t('process.onHost'), width: 90, align: /** @type {'end'} */ ('end'), sort: true, min: 560, render: (e) => html`<span class="mono">${c.isolation === 'hyperv' ? '–' : e.p.hostPid ?? '–'}</span>` },
+    { key: 'ppid', label: t('process.parent'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, off: true, render: (e) => html`<span class="mono">${e.p.ppid}</span>` },
     { key: 'user', label: t('process.user'), width: 90, sort: true, min: 680, render: (e) => html`<span class="cut">${visible(e.p.user)}</span>` },
     { key: 'state', label: t('process.state'), width: 62, sort: true, min: 860, render: (e) => html`<span title=${t('processState.' + e.p.state)}>${e.p.state}</span>` },
     { key: 'cpuPercent', label: t('cpu'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 380, render: (e) => percent(e.p.cpuPercent) },
@@ -50,8 +51,8 @@ export default function Processes({ container: c, query }) {
   ], [c.id, c.isolation, closed, language.get()]);
   if (!running) return html`<${Empty} title=${t('compare.empty.stopped')} text=${t('processes.past')}><a class="button" href=${link('/compare/' + encodeURIComponent(c.name), { at: c.finishedAt ? new Date(Date.parse(c.finishedAt) - 1000).toISOString() : '' })}>${t('processes.look')}</a></${Empty}>`;
   return html`<${Filterbar}><${Search} value=${query.q ?? ''} label=${t('host.search')} onChange=${(q) => setQuery({ q })} />
-      <${Choice} label=${t('compare.layout')} value=${flat ? 'flat' : 'tree'} onChange=${(v) => setQuery({ flat: v === 'flat' ? '1' : '' })} options=${[['tree', t('compare.tree'), 'tree'], ['flat', t('compare.flat'), 'list']]} /><span class="quiet-text">${t('processes.count', { n: all.length })}</span></${Filterbar}>
+      <${Choice} label=${t('compare.layout')} value=${flat ? 'flat' : 'tree'} onChange=${(v) => setQuery({ flat: v === 'flat' ? '1' : '' })} options=${[['tree', t('compare.tree'), 'tree'], ['flat', t('compare.flat'), 'list']]} /><span class="quiet-text">${t('processes.count', { n: all.length })}</span><span class="grow"></span><${Columns} name="processes" columns=${columns} /></${Filterbar}>
     <${Problem} error=${live.error} stale=${live.stale} />
-    <${Table} label=${t('tab.processes')} columns=${columns} rows=${entries} rowKey=${(e) => processKey(e.p)} sort=${sort} onSort=${(key) => setQuery({ sort: key, flat: '1' })} loading=${live.loading} onActive=${(e) => setActive(e.p)} rowClass=${(e) => (fresh(processKey(e.p)) ? 'fresh' : '')} />
+    <${Table} name="processes" label=${t('tab.processes')} columns=${columns} rows=${entries} rowKey=${(e) => processKey(e.p)} sort=${sort} onSort=${(key) => setQuery({ sort: key, flat: '1' })} loading=${live.loading} onActive=${(e) => setActive(e.p)} rowClass=${(e) => (fresh(processKey(e.p)) ? 'fresh' : '')} />
     ${active && html`<section class="detail" aria-label=${t('compare.detail')}><div class="detail-who"><h2>${visible(active.name)}</h2><span class="mono">${active.pid}</span></div><div class="detail-command"><code>${visible(active.command)}</code><${CopyButton} text=${active.command} /></div></section>`}`;
 }
