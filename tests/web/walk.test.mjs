@@ -114,6 +114,35 @@ test('the caller at ten past two: find a name, look at that moment, take it to t
   assert.match(fs.readFileSync(await download.path(), 'utf8'), /^container,relation,containerPid,hostPid[^]*pinger,same,1,\d+,ping/)
 })
 
+test('what is folded in a tree stands in the link, on both sides of the wall', async () => {
+  await it.server.ok('run', '-d', '--stop-timeout', '1', '--name', 'family', 'tabique/base', 'sh', '-c', 'sh -c "sleep 7777; true"; true')
+  const rows = (where, n) => where.waitForFunction((n) => [...document.querySelectorAll('table[role=grid]')].every((table) => table.querySelectorAll('tbody tr[aria-rowindex]').length === n), n)
+  const again = async () => {
+    const other = await context.newPage()
+    await other.goto(page.url())
+    await other.locator('.twist[aria-expanded=false]').first().waitFor()
+    await rows(other, 2)
+    await other.close()
+  }
+  await it.go(page, '/ui/containers/family/processes')
+  await rows(page, 3)
+  await page.locator('main table').focus()
+  for (const key of ['Home', 'j', 'ArrowLeft']) await page.keyboard.press(key)
+  await rows(page, 2)
+  await page.waitForURL('**fold=**')
+  await again()
+  await page.keyboard.press('ArrowRight')
+  await rows(page, 3)
+  await page.waitForFunction(() => !location.search.includes('fold='))
+  await it.go(page, '/ui/compare/family')
+  await rows(page, 3)
+  await page.locator('.pane.host tr[aria-rowindex="3"] .twist').click()
+  await rows(page, 2)
+  assert.equal(await page.locator('.twist[aria-expanded=false]').count(), 2)
+  await again()
+  await it.server.ok('rm', '-f', 'family')
+})
+
 test('the process that is chosen stands in the link and in the ticket', async () => {
   await it.go(page, '/ui/compare/pinger?others=shown')
   await page.locator('.pane.container tbody tr[aria-rowindex]', { hasText: 'ping' }).locator('td').first().click()

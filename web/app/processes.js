@@ -8,9 +8,8 @@ import { fold, visible } from './text.js';
 /** @typedef {{relation: 'same'|'container-only'|'host-only'|'worker', container: Process|null, host: Process|null}} Row */
 
 /* Asked for again and again, of thousands: made once for each. */
-const keys = new WeakMap();
 /** @param {(of: any) => string} make */
-const once = (make) => (/** @type {any} */ of) => {
+export const once = (make, keys = new WeakMap()) => (/** @type {any} */ of) => {
   let key = keys.get(of);
   if (key === undefined) keys.set(of, (key = make(of)));
   return key;

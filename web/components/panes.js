@@ -3,6 +3,7 @@
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from '../app/html.js';
 import { t, bytes, number, age, dateTime, language, percent } from '../app/i18n.js';
 import { visible, fold } from '../app/text.js';
+import { rowFold } from '../app/folds.js';
 import { by, matches, processKey, rowKey, treeOrder } from '../app/processes.js';
 import { Since } from './bits.js';
 import { Columns, Table, TreeCell, useKept } from './table.js';
@@ -25,7 +26,7 @@ function inOrder(rows, side, { tree, sort, search, closed }) {
     return list.filter((row) => matches(row[side], text)).sort((a, b) => own(a) - own(b) || order(a[side], b[side]))
       .map((row) => ({ row, depth: 0, children: 0 }));
   }
-  return treeOrder(list, { pid: (r) => r[side].pid, ppid: (r) => r[side].ppid, compare: (a, b) => own(a) - own(b) || order(a[side], b[side]), closed, key: rowKey })
+  return treeOrder(list, { pid: (r) => r[side].pid, ppid: (r) => r[side].ppid, compare: (a, b) => own(a) - own(b) || order(a[side], b[side]), closed, key: rowFold })
     .map(({ item, depth, children }) => ({ row: item, depth, children }));
 }
 
@@ -36,7 +37,7 @@ function columnsOf(side, closed, marks, moment, toggle) {
     { key: 'name', label: t('process.name'), always: true, sort: true, render: (e) => {
       const p = e.row[side];
       const rest = argumentsOf(p);
-      return html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(rowKey(e.row))} onToggle=${() => toggle.current(rowKey(e.row))} label=${visible(p.name)}
+      return html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(rowFold(e.row))} onToggle=${() => toggle.current(rowFold(e.row))} label=${visible(p.name)}
         body=${html`<span class="process-name">${visible(p.name)}</span>${rest && html`<span class="process-args">${rest}</span>`}
           ${e.row.relation === 'container-only' && html`<span class="tag only">${t('relation.short.container-only')}</span>`}
           ${e.row.relation === 'worker' && html`<span class="tag worker">${t('relation.short.worker')}</span>`}
@@ -60,7 +61,7 @@ export const PaneColumns = () => html`<${Columns} name="compare" columns=${colum
 
 /**
  * @param {{title: any, label: string, side: 'container'|'host', entries: any[], api: any, onView: () => void, lit: string|null, chosen: string|null,
- *   onHover: (key: string|null) => void, onChoose: (row: any) => void, onOpen?: (row: any) => void, closed: Set<string>, onClose: (key: string) => void,
+ *   onHover: (key: string|null) => void, onChoose: (row: any) => void, onOpen?: (row: any) => void, closed: Set<string>, onClose: (key: string, shut?: boolean) => void,
  *   sort: string, onSort: (key: string) => void, empty: any, loading: boolean, fresh: (key: string) => boolean, marks?: Map<string, string>, moment: number|null}} props
  */
 export function Pane(props) {
@@ -71,7 +72,7 @@ export function Pane(props) {
   return html`<section class=${'pane ' + side} aria-label=${props.label}>
     <header class="pane-head">${props.title}<span class="pane-count">${t('processes.count', { n: entries.length })}</span></header>
     <${Table} name="compare" label=${props.label} columns=${columns} rows=${entries} rowKey=${entryKey} api=${props.api} onView=${props.onView} sort=${props.sort} onSort=${props.onSort}
-      active=${props.chosen} onActive=${(e) => props.onChoose(e.row)} onOpen=${props.onOpen && ((e) => props.onOpen(e.row))} onHover=${(e) => props.onHover(e ? rowKey(e.row) : null)} loading=${props.loading} empty=${props.empty}
+      active=${props.chosen} onActive=${(e) => props.onChoose(e.row)} onOpen=${props.onOpen && ((e) => props.onOpen(e.row))} onFold=${(e, shut) => props.onClose(rowFold(e.row), shut)} onHover=${(e) => props.onHover(e ? rowKey(e.row) : null)} loading=${props.loading} empty=${props.empty}
       rowClass=${(e) => [e.row.relation, lit === rowKey(e.row) || props.chosen === rowKey(e.row) ? 'lit' : '', fresh(rowKey(e.row)) ? 'fresh' : '', marks?.get(rowKey(e.row)) ?? ''].join(' ')} />
   </section>`;
 }

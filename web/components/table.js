@@ -1,6 +1,6 @@
 /* table.js - a table of any length: only the rows in sight exist. It is a real
  * <table>, told to assistive technology as a grid with its true number of rows;
- * arrows, j/k, Home, End and Enter work on the row that is active. */
+ * arrows, j/k, Home, End and Enter work on the row that is active; left and right fold it in a tree. */
 import { html, memo, useState, useRef, useLayoutEffect, useEffect, useMemo } from '../app/html.js';
 import { t } from '../app/i18n.js';
 import { useStore } from '../app/store.js';
@@ -101,7 +101,7 @@ function useSight(scroller, rowHeight, length, latest) {
  * @param {{label: string, columns: Column[], rows: any[], rowKey: (row: any) => string, sort?: string, onSort?: (key: string) => void,
  *   onOpen?: (row: any) => void, onActive?: (row: any) => void, active?: string|null, rowClass?: (row: any) => string,
  *   selected?: Set<string>, onSelect?: (keys: Set<string>) => void, empty?: any, loading?: boolean, api?: any,
- *   onView?: () => void, onHover?: (row: any) => void, busy?: boolean, name?: string, scroll?: boolean}} props name: under which the choice of columns is kept; scroll: never squeezed
+ *   onView?: () => void, onHover?: (row: any) => void, onFold?: (row: any, shut: boolean) => void, busy?: boolean, name?: string, scroll?: boolean}} props name: under which the choice of columns is kept; scroll: never squeezed
  */
 export function Table(props) {
   const { columns, rows, rowKey, sort = '', onSort, onOpen, rowClass, selected, onSelect } = props;
@@ -154,6 +154,7 @@ export function Table(props) {
     const moves = { ArrowDown: at + 1, j: at + 1, ArrowUp: at - 1, k: at - 1, Home: 0, End: rows.length - 1, PageDown: at + page, PageUp: at - page };
     if (event.key in moves) activate(Math.max(0, Math.min(rows.length - 1, moves[event.key])));
     else if (event.key === 'Enter' && at >= 0 && onOpen) onOpen(rows[at]);
+    else if ((event.key === 'ArrowLeft' || event.key === 'ArrowRight') && at >= 0 && props.onFold && rows[at].children > 0) props.onFold(rows[at], event.key === 'ArrowLeft');
     else if ((event.key === ' ' || event.key === 'x') && at >= 0 && onSelect) toggle(rows[at]);
     else return;
     event.preventDefault();

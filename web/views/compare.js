@@ -9,6 +9,7 @@ import { link, setQuery, go } from '../app/router.js';
 import { can } from '../app/session.js';
 import { csv, visible, imageName } from '../app/text.js';
 import { chosenText, difference, diffText, rowKey, searchSides, sentenceOf, ticketText } from '../app/processes.js';
+import { useFolded } from '../app/folds.js';
 import { useCommands } from '../app/keys.js';
 import { settings } from '../app/settings.js';
 import { useStore } from '../app/store.js';
@@ -59,7 +60,7 @@ const Comparison = memo(({ id, query, containers }) => {
   const [playing, setPlaying] = useState(false);
   const [speed, setSpeed] = useState(10);
   const [lit, setLit] = useState(/** @type {string|null} */ (null));
-  const [closed, setClosed] = useState(/** @type {Set<string>} */ (new Set()));
+  const { folded: closed, toggle } = useFolded(query.fold);
   const span = spans[query.span] ? query.span : '1h';
 
   /* The stretch in view stands still while one looks back. */
@@ -153,7 +154,7 @@ const Comparison = memo(({ id, query, containers }) => {
   ]);
   const wallLabel = t('compare.wall.' + (isolation === 'hyperv' ? 'hyperv' : 'process'));
   const paneProps = { lit, chosen: chosenKey, onHover: setLit, onChoose: choose, closed, sort, fresh, marks: diffMarks, moment: at,
-    onClose: (key) => { const next = new Set(closed); if (!next.delete(key)) next.add(key); setClosed(next); },
+    onClose: toggle,
     onSort: (key) => setQuery({ sort: key, flat: '1' }), onView: redraw, loading: one.loading && !data };
   const emptySide = (side) => found.text ? html`<span class="not-here">${t(side === 'container' ? 'search.notInside' : 'search.notOnHost', { text: visible(search) })}</span>`
     : side === 'container' ? t('compare.empty.' + (data?.container.state === 'running' ? 'running' : 'stopped')) : isolation === 'hyperv' ? t('compare.empty.host.vm') : t('compare.empty.host');

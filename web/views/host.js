@@ -1,11 +1,12 @@
 /* host.js - every process of the host, and whose it is. */
-import { html, useEffect, useMemo, useRef, useState } from '../app/html.js';
+import { html, useEffect, useMemo, useRef } from '../app/html.js';
 import { t, bytes, percent, number, age, dateTime, language, localInput } from '../app/i18n.js';
 import { tabique } from '../app/api.js';
 import { useLive } from '../app/live.js';
 import { useNames } from '../app/sources.js';
 import { link, setQuery } from '../app/router.js';
 import { fold, visible, csv } from '../app/text.js';
+import { foldOf, useFolded } from '../app/folds.js';
 import { by, matches, processKey, treeOrder } from '../app/processes.js';
 import { settings, changeSettings } from '../app/settings.js';
 import { useStore } from '../app/store.js';
@@ -24,7 +25,7 @@ export default function Host({ query }) {
   const live = useLive(['host-processes', at], () => tabique.hostProcesses(at ? { at } : undefined), { interval: at ? 0 : 2000, topic: at ? null : { topic: 'host-processes', interval_ms: 2000 } });
   const { names } = useNames();
   const owners = useMemo(() => new Map(names.map((c) => [c.id, c])), [names]);
-  const [closed, setClosed] = useState(/** @type {Set<string>} */ (new Set()));
+  const { folded, toggle } = useFolded(query.fold);
   const flat = query.flat === '1', sort = query.sort ?? 'pid', owner = query.owner ?? '';
   const all = live.data?.processes ?? [];
   const entries = useKept(useMemo(() => {
@@ -34,8 +35,8 @@ export default function Host({ query }) {
     const [key, descending] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
     const order = by(key, descending);
     if (flat || text || owner) return [...found].sort(order).map((p) => ({ p, depth: 0, children: 0 }));
-    return treeOrder(found, { pid: (p) => p.pid, ppid: (p) => p.ppid, compare: order, closed, key: processKey }).map(({ item, depth, children }) => ({ p: item, depth, children }));
-  }, [all, query.q, owner, sort, flat, closed, kernelThreads]), entryProcess);
+    return treeOrder(found, { pid: (p) => p.pid, ppid: (p) => p.ppid, compare: order, closed: folded, key: foldOf }).map(({ item, depth, children }) => ({ p: item, depth, children }));
+  }, [all, query.q, owner, sort, flat, folded, kernelThreads]), entryProcess);
   const fresh = useFresh(all, processKey, !!live.data && !at);
   const ownerOf = (p) => {
     const c = p.containerId ? owners.get(p.containerId) : null;
@@ -43,14 +44,14 @@ export default function Host({ query }) {
     if (p.containerId) return html`<a class="owner" href=${link('/compare/' + encodeURIComponent(c?.name ?? p.containerId))}><${WallBadge} isolation=${c?.isolation ?? 'process'} word=${false} /> ${visible(c?.name ?? p.containerId.slice(0, 12))}</a>`;
     return html`<span class="quiet-text">${p.kernelThread ? t('owner.kernel') : '–'}</span>`;
   };
-  const toggle = useRef(/** @type {any} */ (null));
-  toggle.current = (key) => { const next = new Set(closed); if (!next.delete(key)) next.add(key); setClosed(next); };
+  const hand = useRef(toggle);
+  hand.current = toggle;
   const { chosen: active, key: activeKey, gone, choose } = useChosen(all, processKey, query.p, !!live.data);
   const table = useRef(/** @type {any} */ (null));
   useEffect(() => { if (activeKey) table.current?.reveal(activeKey); }, [activeKey]);
   const columns = useMemo(() => [
     { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.p.pid}</span>` },
-    { key: 'name', label: t('process.name'), always: true, sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${closed.has(processKey(e.p))} onToggle=${() => toggle.current(processKey(e.p))} label=${visible(e.p.name)}
+    { key: 'name', label: t('process.name'), always: true, sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${folded.has(foldOf(e.p))} onToggle=${() => hand.current(foldOf(e.p))} label=${visible(e.p.name)}
         body=${html`<span class="process-name">${visible(e.p.name)}</span><span class="process-args">${argumentsOf(e.p)}</span>`} />`, title: (e) => visible(e.p.command) },
     { key: 'containerId', label: t('owner'), width: (w) => (w < 520 ? 120 : 190), sort: true, min: 340, render: (e) => ownerOf(e.p) },
     { key: 'ppid', label: t('process.parent'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, off: true, render: (e) => html`<span class="mono">${e.p.ppid}</span>` },
@@ -60,7 +61,7 @@ export default function Host({ query }) {
     { key: 'memoryBytes', label: t('memory'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 600, render: (e) => (at ? '–' : bytes(e.p.memoryBytes)) },
     { key: 'threads', label: t('process.threads'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 1000, render: (e) => number(e.p.threads) },
     { key: 'startedAt', label: t('process.age'), width: 88, align: /** @type {'end'} */ ('end'), sort: true, min: 820, render: (e) => (at ? age((Date.parse(at) - Date.parse(e.p.startedAt)) / 1000) : html`<${Since} since=${e.p.startedAt} />`), title: (e) => dateTime(e.p.startedAt) },
-  ], [owners, closed, at, language.get()]);
+  ], [owners, folded, at, language.get()]);
   return html`<div class=${'view' + (at ? ' past' : '')}>
     <${Head} title=${t('nav.host')} sub=${live.data ? t('host.shown', { n: entries.length, all: all.length }) : ''}>
       ${at && html`<button type="button" class="primary" onClick=${() => setQuery({ at: '' })}>${t('slider.goLive')}</button>`}
@@ -79,7 +80,7 @@ export default function Host({ query }) {
     </${Filterbar}>
     <${Problem} error=${live.error} stale=${live.stale} />
     <${Table} name="host" label=${t('nav.host')} columns=${columns} rows=${entries} rowKey=${(e) => processKey(e.p)} sort=${sort} onSort=${(key) => setQuery({ sort: key, flat: '1' })} loading=${live.loading}
-      active=${activeKey} api=${table} onActive=${(e) => choose(e.p)} onOpen=${(e) => { if (e.p.containerId) openView('/compare/' + encodeURIComponent(owners.get(e.p.containerId)?.name ?? e.p.containerId)); }}
+      active=${activeKey} api=${table} onActive=${(e) => choose(e.p)} onFold=${(e, shut) => toggle(foldOf(e.p), shut)} onOpen=${(e) => { if (e.p.containerId) openView('/compare/' + encodeURIComponent(owners.get(e.p.containerId)?.name ?? e.p.containerId)); }}
       rowClass=${(e) => (fresh(processKey(e.p)) ? 'fresh ' : '') + (e.p.worker ? 'worker' : e.p.containerId ? 'same' : '')} empty=${t('host.nomatch')} />
     <section class="detail" aria-label=${t('compare.detail')}>${active ? html`
       <div class="detail-who"><h2>${visible(active.name)}</h2><span class="mono">${active.pid}</span>${gone && !at && html`<span class="tag ended">${t('process.gone')}</span>`}<p class="detail-why">${t('owner.ask')} ${ownerOf(active)}${!active.containerId ? t('owner.nobody') : ''}</p></div>

@@ -9,6 +9,7 @@ import { test } from 'node:test'
 const from = (path) => import(new URL('../../../web/' + path, import.meta.url))
 const { parseRun, runLine, createBody, shellSplit, shellQuote, parsePort, parseSize, emptyForm, formOf } = await from('app/runline.js')
 const { treeOrder, difference, searchSides, rowKey, ticketText, by } = await from('app/processes.js')
+const { foldOf, rowFold, foldsOf, foldText } = await from('app/folds.js')
 const { apply } = await from('app/stream.js')
 const { LogReader, levelOf, rowsOf, stripAnsi } = await from('app/logs.js')
 const { match, link, parse } = await from('app/router.js')
@@ -68,6 +69,20 @@ test('what is folded away is hidden, all of it', () => {
 })
 const same = (inside, outside, name) => ({ relation: 'same', container: process(inside, 0, name), host: process(outside, 1, name) })
 const only = (pid, name) => ({ relation: 'container-only', container: process(pid, 0, name), host: null })
+test('what is folded goes into an address, as much as fits, and comes back', () => {
+  const startedAt = '2026-01-02T03:04:05.678Z'
+  const inside = { pid: 7, startedAt }, outside = { pid: 4711, startedAt }
+  assert.equal(foldOf(inside), '7.' + Date.parse(startedAt).toString(36))
+  assert.equal(rowFold({ container: inside, host: outside }), rowFold({ container: null, host: outside }), 'on both sides of the wall')
+  assert.notEqual(rowFold({ container: inside, host: null }), rowFold({ container: null, host: inside }))
+  const folded = new Set(Array.from({ length: 4000 }, (_, i) => foldOf({ pid: 4190000 + i, startedAt })))
+  const text = foldText(folded)
+  assert.ok(link('/host', { fold: text }).length < 1000)
+  assert.deepEqual([...foldsOf(text)], [...folded].slice(-50))
+  assert.deepEqual(foldsOf(''), new Set())
+  assert.equal(foldsOf('x_'.repeat(1e5) + text).size, 50)
+})
+
 test('search says what is here and what is not there', () => {
   assert.deepEqual(searchSides([same(1, 3964, 'ping')], 'PING'), { text: 'ping', container: 1, host: 1, same: 1 })
   assert.deepEqual(searchSides([only(92, 'ping')], 'ping'), { text: 'ping', container: 1, host: 0, same: 0 })
