@@ -2,8 +2,7 @@
 // run; see run. Every client drives every engine by itself and in its own time, and what
 // they answered is compared afterwards, scenario by scenario: the same, but for what
 // differences.mjs states. Where ours differs Docker is asked twice more: it has races of its
-// own. The CLI and docker-compose drive a third engine too: ours, with every container behind
-// the thick wall.
+// own. Ours is there twice, the second time with every container behind the thick wall.
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
@@ -139,7 +138,7 @@ const clients = {
 const asked = {} // client -> promise of { docker, process, ... }: the answers of each engine
 const time = (fn) => { const begun = Date.now(); return fn().then((answers) => ({ answers, seconds: (Date.now() - begun) / 1000 })) }
 async function ask(client) {
-  const names = client === 'cli' || client === 'compose' ? ['docker', 'process', 'hyperv'] : ['docker', 'process']
+  const names = Object.keys(engines)
   const found = await Promise.all(names.map((name) => time(() => clients[client](engines[name]))))
   return Object.fromEntries(names.map((name, i) => [name, found[i]]))
 }

@@ -8,6 +8,7 @@ const anywhere = /^/
 // as they do: see tests/api/bad_requests.json for the same requests put to 26.1.
 const newer = 'newer engines of Docker\'s say it so'
 const newerStatus = 'newer engines of Docker\'s refuse it so: the fault is the request\'s'
+const noDevices = 'the thick wall\'s kernel has devices of its own'
 const isolation = 'Docker\'s engine has one wall on Linux, this one two'
 
 export const differences = [
@@ -42,6 +43,8 @@ export const differences = [
   { where: /(cli|compose), \w+: build/, docker: /(Step \d+\/\d+ : (?!RUN)[^\n]*\n(?:Note:[^\n]*\n)?) ---> Running in <short>\nRemoving intermediate container <short>\n/g, ours: '$1', why: 'steps that only change the configuration need no container' },
   { where: /archives?( of stopped)?\/result/, docker: '0o100640', ours: '0o640', why: 'an entry\'s type stands in its own field, as POSIX has it; Go before 1.9 wrote it into the mode too' },
   { where: /cli, hyperv: run: bad options/, docker: /No such container: nosuch/, ours: 'hyperv isolation does not support --pid=container: processes of another kernel cannot be shared', why: 'whoever it names, no other container\'s processes can be seen behind the thick wall' },
+  { where: /dockerpy, hyperv: devices\/result/, docker: [[{ CgroupPermissions: 'r', PathInContainer: '/dev/nul2', PathOnHost: '/dev/null' }], 'crw-rw-rw-\n'], ours: undefined, why: noDevices },
+  { where: /dockerpy, hyperv: devices\/error/, docker: undefined, ours: ['APIError', 400, "hyperv isolation does not support --device: the host's devices are not in its kernel"], why: noDevices },
   { where: /compose, \w+: isolation\/4 .*\/code/, docker: 1, ours: 0, why: isolation },
   { where: /compose, \w+: isolation\/4/, docker: /^\n\n(\n--no-ansi [^\n]*\n[^]*)\.\.\. error\n[^]*Invalid isolation: "hyperv" - linux only supports 'default'[^]*/, ours: '$1... done\r', why: isolation },
   { where: /compose, \w+: isolation\/5/, docker: /\nRemoving network project_default$/, ours: '$&\nRemoving project_one_1 ...\nRemoving project_one_1 ... done\r', why: isolation },

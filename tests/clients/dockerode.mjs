@@ -116,7 +116,7 @@ export const scenarios = {
     const names = await withContainer(socket, { name: 'dockerode-events', Cmd: ['true'] }, async (container, docker) => {
       await container.start()
       await container.wait()
-      const stream = await docker.getEvents({ since, until: since + 3, filters: { container: ['dockerode-events'] } })
+      const stream = await docker.getEvents({ since, until: Math.floor(Date.now() / 1000) + 1, filters: { container: [container.id] } })
       const seen = []
       // One event a chunk: this is how its users read them.
       stream.on('data', (chunk) => seen.push(JSON.parse(chunk).Action))

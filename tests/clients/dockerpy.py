@@ -409,15 +409,22 @@ def limits_and_options(client, things):
                            extra_hosts={"other": "1.2.3.4"}, dns=["8.8.8.8"], dns_search=["example.org"], group_add=["1001"],
                            oom_score_adj=100, read_only=True, tmpfs={"/t": "size=1m"}, hostname="box", domainname="example.org",
                            log_config=LogConfig(type="json-file", config={"max-size": "1m"}), restart_policy={"Name": "always"},
-                           stop_signal="SIGUSR1", labels=["one", "two"], devices=["/dev/null:/dev/nul2:r"], pids_limit=50,
+                           stop_signal="SIGUSR1", labels=["one", "two"], pids_limit=50,
                            mem_limit="64m", mem_swappiness=10, cpu_period=100000, cpu_quota=50000, blkio_weight=500)
     container.reload()
     host, config = container.attrs["HostConfig"], container.attrs["Config"]
     keys = ("Ulimits Sysctls Init CapAdd CapDrop SecurityOpt ShmSize ExtraHosts Dns DnsSearch GroupAdd OomScoreAdj ReadonlyRootfs Tmpfs "
-            "LogConfig RestartPolicy Devices PidsLimit Memory MemorySwappiness CpuPeriod CpuQuota BlkioWeight").split()
-    inside = container.exec_run(["sh", "-c", "hostname; grep other /etc/hosts; cat /etc/resolv.conf | grep -v '^#'; id -G; ls -l /dev/nul2 | cut -c 1-10"]).output.decode()
+            "LogConfig RestartPolicy PidsLimit Memory MemorySwappiness CpuPeriod CpuQuota BlkioWeight").split()
+    inside = container.exec_run(["sh", "-c", "hostname; grep other /etc/hosts; cat /etc/resolv.conf | grep -v '^#'; id -G"]).output.decode()
     container.remove(force=True)
     return [{key: host[key] for key in keys}, {key: config[key] for key in ("Hostname", "Domainname", "Labels", "StopSignal")}, inside]
+
+
+@scenario
+def devices(client, things):
+    container = things.run(devices=["/dev/null:/dev/nul2:r"])
+    container.reload()
+    return [container.attrs["HostConfig"]["Devices"], container.exec_run(["sh", "-c", "ls -l /dev/nul2 | cut -c 1-10"]).output.decode()]
 
 
 @scenario
