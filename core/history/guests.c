@@ -56,7 +56,7 @@ static void compare(struct history *history, struct subject *subject,
         if (i > 0 && list->items[i - 1].pid == process->pid)
             continue; /* the same number twice is a lie */
         if (is_new && births++ >= BIRTHS_MAX)
-            continue;
+            continue; /* comes with the next round */
         if (is_new)
             tell_birth(history, subject, process, now_ns);
         process_copy(process_list_add(known), process);
@@ -70,6 +70,7 @@ static void compare(struct history *history, struct subject *subject,
     }
     process_list_unref(subject->known);
     subject->known = known;
+    subject->behind = births > BIRTHS_MAX;
 }
 
 static void look(struct history *history, struct subject *subject)
@@ -80,7 +81,8 @@ static void look(struct history *history, struct subject *subject)
 
     if (!source->processes || began_ns < subject->not_before_ns)
         return;
-    if (!history__sample(history, subject) && subject->greeted)
+    /* Rests: nobody has begun or ended there, and asking would be its only work. */
+    if (!history__sample(history, subject) && subject->greeted && !subject->behind)
         return;
     int r = source->processes(source->user, subject->id, &list);
     if (r == 0) {

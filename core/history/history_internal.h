@@ -18,6 +18,7 @@ struct subject {
     int64_t not_before_ns;      /* back-off, monotonic */
     int64_t backoff_ns;
     bool greeted;
+    bool behind;                /* not all of its last list has been told */
 };
 
 struct history {

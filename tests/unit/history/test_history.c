@@ -17,7 +17,8 @@
 /* What "runs". */
 struct world {
     pthread_mutex_t lock;
-    bool thin, guest, stalled;
+    bool thin, guest, stalled, rested;
+    int asked; /* the guest, for its processes */
     struct process_list *guest_list;
     uint64_t cpu_ns;
     int stalled_asked, readings;
@@ -49,7 +50,8 @@ static int reading(void *user, const char *id, struct history_reading *ret)
                                     .cpu_total_ns = world->cpu_ns,
                                     .memory_bytes = 1234,
                                     .net_rx_bytes = 5,
-                                    .pids = 3};
+                                    .pids = 3,
+                                    .rested = world->rested};
     pthread_mutex_unlock(&world->lock);
     return strcmp(id, STALLED) == 0 ? -ETIMEDOUT : 0;
 }
@@ -62,6 +64,7 @@ static int processes(void *user, const char *id, struct process_list **ret)
     pthread_mutex_lock(&world->lock);
     if (strcmp(id, GUEST) == 0) {
         *ret = process_list_ref(world->guest_list);
+        world->asked++;
     } else {
         world->stalled_asked++;
         r = -ETIMEDOUT;
@@ -166,6 +169,53 @@ static void guests(void **state)
     assert_in_range(asked, 1, 4); /* one that stalls is asked less and less */
     assert_true(peek(f, "SELECT count(*) FROM sample JOIN subject ON subject = subject.id"
                         " WHERE name LIKE '2222%'") > 0);
+    process_list_unref(world.guest_list);
+}
+
+static int ask_count(struct world *world, bool rested)
+{
+    pthread_mutex_lock(&world->lock);
+    int asked = world->asked;
+    world->rested = rested;
+    pthread_mutex_unlock(&world->lock);
+    return asked;
+}
+
+static void wait_for_readings(struct world *world, int more)
+{
+    pthread_mutex_lock(&world->lock);
+    for (int until = world->readings + more; world->readings < until;) {
+        pthread_mutex_unlock(&world->lock);
+        usleep(5000);
+        pthread_mutex_lock(&world->lock);
+    }
+    pthread_mutex_unlock(&world->lock);
+}
+
+/* A guest that rests is sampled but not asked for its processes, once they are known: all
+ * of them, also where they were too many for one round. */
+static void guests_that_rest(void **state)
+{
+    struct fixture *f = *state;
+    struct world world = {.lock = PTHREAD_MUTEX_INITIALIZER, .guest = true, .rested = true};
+
+    set_guest(&world, guest_list(1200, "crowd", clock_real_ns() - 5 * SEC));
+    struct history *history = start(f, &world, NULL, NULL);
+    wait_for(f, 1200, "crowd");
+    wait_for_readings(&world, 2); /* the round that told the last of them has ended */
+    int known = ask_count(&world, true);
+    wait_for_readings(&world, 5);
+    assert_int_equal(ask_count(&world, true), known);
+    assert_true(peek(f, "SELECT count(*) FROM sample JOIN subject ON subject = subject.id"
+                        " WHERE name LIKE '2222%'") > 0);
+
+    /* Somebody else runs there, and that is seen as soon as it no longer rests. */
+    set_guest(&world, guest_list(1, "other", clock_real_ns()));
+    wait_for_readings(&world, 5);
+    assert_int_equal(ask_count(&world, false), known);
+    wait_for(f, 1, "other");
+    assert_true(ask_count(&world, false) > known);
+    history_stop(history);
     process_list_unref(world.guest_list);
 }
 
@@ -305,6 +355,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(guests, setup, teardown),
+        cmocka_unit_test_setup_teardown(guests_that_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(samples, setup, teardown),
         cmocka_unit_test_setup_teardown(events_are_remembered_first, setup, teardown),
         cmocka_unit_test_setup_teardown(the_host_by_connector, setup, teardown),
