@@ -11,34 +11,9 @@
 #include "base/mem.h"
 #include "tabique/error.h"
 
-static const char *or_empty(const char *text)
-{
-    return text ? text : "";
-}
-
 static int finish(int r, struct error *err, const char *what)
 {
     return r < 0 ? error_errno(err, -r, "cannot %s", what) : 0;
-}
-
-/* Runs a bound query for each row. */
-static int each_row(struct store *store, const char *sql, const char *text, int64_t number,
-                    store_row_fn *row, void *user, struct error *err)
-{
-    struct db *db = NULL;
-    int r = store__reader(store, &db, err);
-
-    if (r < 0)
-        return r;
-    sqlite3_stmt *statement = db_prepare(db, sql);
-    if (statement) {
-        db_bind(statement, sqlite3_bind_parameter_count(statement) > 1 ? "ti" : "t", text, number);
-        r = store__each(db, statement, row, user, err);
-    } else {
-        r = db_error(db, err, "cannot read the accounts");
-    }
-    store__reader_done(store, db);
-    return r;
 }
 
 /* --- users ------------------------------------------------------------------------------ */
@@ -49,8 +24,8 @@ static int put_user(struct store *store, void *data)
 
     return db_run(store->writer,
                   "INSERT OR REPLACE INTO account VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", "tttiiti",
-                  user->name, or_empty(user->role), or_empty(user->password_hash),
-                  (int64_t)user->must_change, (int64_t)user->disabled, or_empty(user->grants),
+                  user->name, store__or_empty(user->role), store__or_empty(user->password_hash),
+                  (int64_t)user->must_change, (int64_t)user->disabled, store__or_empty(user->grants),
                   user->created_ns);
 }
 
@@ -107,11 +82,10 @@ int store_users(struct store *store, const char *name, store_user_fn *fn, void *
 {
     struct each_user each = {.fn = fn, .user = user};
 
-    return each_row(
-        store,
-        "SELECT name, role, password, must_change, disabled, grants, created FROM account"
-        " WHERE ?1 IS NULL OR name = ?1 ORDER BY name",
-        name, 0, user_row, &each, err);
+    return store__query(store,
+                        "SELECT name, role, password, must_change, disabled, grants, created FROM account"
+                        " WHERE ?1 IS NULL OR name = ?1 ORDER BY name",
+                        user_row, &each, err, "t", name);
 }
 
 /* --- tokens and sessions ------------------------------------------------------------------- */
@@ -122,9 +96,9 @@ static int put_token(struct store *store, void *data)
 
     return db_run(store->writer,
                   "INSERT INTO token VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                  "tttbiiiitt", token->id, token->user, or_empty(token->label),
+                  "tttbiiiitt", token->id, token->user, store__or_empty(token->label),
                   (const void *)token->hash, (size_t)32, (int64_t)token->session, token->created_ns,
-                  token->expires_ns, token->used_ns, or_empty(token->from), or_empty(token->agent));
+                  token->expires_ns, token->used_ns, store__or_empty(token->from), store__or_empty(token->agent));
 }
 
 int store_token_put(struct store *store, const struct store_token *token, struct error *err)
@@ -228,19 +202,9 @@ static int token_row(void *data, sqlite3_stmt *row)
 int store_token_find(struct store *store, const uint8_t hash[32], store_token_fn *fn, void *user)
 {
     struct each_token each = {.fn = fn, .user = user};
-    struct db *db = NULL;
+    int r = store__query(store, TOKEN_SELECT "WHERE hash = ?1", token_row, &each, NULL, "b", (const void *)hash,
+                         (size_t)32);
 
-    int r = store__reader(store, &db, NULL);
-    if (r < 0)
-        return r;
-    sqlite3_stmt *statement = db_prepare(db, TOKEN_SELECT "WHERE hash = ?1");
-    if (statement) {
-        db_bind(statement, "b", (const void *)hash, (size_t)32);
-        r = store__each(db, statement, token_row, &each, NULL);
-    } else {
-        r = -EIO;
-    }
-    store__reader_done(store, db);
     return r == 0 && each.count == 0 ? -ENOENT : r;
 }
 
@@ -249,10 +213,9 @@ int store_tokens(struct store *store, const char *user, bool sessions, store_tok
 {
     struct each_token each = {.fn = fn, .user = user_data};
 
-    return each_row(store,
-                    TOKEN_SELECT "WHERE (?1 IS NULL OR account = ?1) AND session = ?2"
-                                 " ORDER BY created, id",
-                    user, sessions, token_row, &each, err);
+    return store__query(store,
+                        TOKEN_SELECT "WHERE (?1 IS NULL OR account = ?1) AND session = ?2 ORDER BY created, id",
+                        token_row, &each, err, "ti", user, (int64_t)sessions);
 }
 
 /* --- settings ------------------------------------------------------------------------------- */
@@ -286,8 +249,7 @@ static int setting_row(void *data, sqlite3_stmt *row)
 int store_setting_get(struct store *store, const char *key, char **ret)
 {
     char *value = NULL;
-    int r = each_row(store, "SELECT value FROM setting WHERE key = ?1", key, 0, setting_row, &value,
-                     NULL);
+    int r = store__query(store, "SELECT value FROM setting WHERE key = ?1", setting_row, &value, NULL, "t", key);
 
     if (r < 0)
         return r;

@@ -22,11 +22,6 @@ struct part {
     const struct store_audit *line;
 };
 
-static const char *or_empty(const char *text)
-{
-    return text ? text : "";
-}
-
 static int put_audit(struct store *store, void *data)
 {
     const struct store_audit *audit = data;
@@ -34,8 +29,8 @@ static int put_audit(struct store *store, void *data)
                    "INSERT INTO audit (time, who, role, origin, what, target, detail, result)"
                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                    "itttttti", audit->time_ns > 0 ? audit->time_ns : store->job_ns,
-                   or_empty(audit->who), or_empty(audit->role), or_empty(audit->from),
-                   or_empty(audit->what), or_empty(audit->target), audit->detail,
+                   store__or_empty(audit->who), store__or_empty(audit->role), store__or_empty(audit->from),
+                   store__or_empty(audit->what), store__or_empty(audit->target), audit->detail,
                    (int64_t)audit->result);
 
     return r < 0 ? r : 0;
@@ -77,11 +72,11 @@ struct store_audit_open *store_begin_audit(struct store *store, const struct sto
 
     open->line = (struct store_audit){
         .time_ns = audit->time_ns,
-        .who = mem_strdup(or_empty(audit->who)),
-        .role = mem_strdup(or_empty(audit->role)),
-        .from = mem_strdup(or_empty(audit->from)),
-        .what = mem_strdup(or_empty(audit->what)),
-        .target = mem_strdup(or_empty(audit->target)),
+        .who = mem_strdup(store__or_empty(audit->who)),
+        .role = mem_strdup(store__or_empty(audit->role)),
+        .from = mem_strdup(store__or_empty(audit->from)),
+        .what = mem_strdup(store__or_empty(audit->what)),
+        .target = mem_strdup(store__or_empty(audit->target)),
         .detail = audit->detail ? mem_strdup(audit->detail) : NULL,
     };
     part->open = open;
@@ -97,8 +92,8 @@ static int end_audit(struct store *store, void *data)
     int r = db_run(store->writer,
                    "UPDATE audit SET who = ?2, role = ?3, target = ?4, detail = ?5, result = ?6"
                    " WHERE id = ?1",
-                   "itttti", part->open->id, or_empty(line->who), or_empty(line->role),
-                   or_empty(line->target), line->detail, (int64_t)line->result);
+                   "itttti", part->open->id, store__or_empty(line->who), store__or_empty(line->role),
+                   store__or_empty(line->target), line->detail, (int64_t)line->result);
 
     if (r == 0) { /* the first part was not written */
         part->open->commit = store->commits + 1;
@@ -148,25 +143,13 @@ int store_audits(struct store *store, const struct store_audit_query *query, sto
                  void *user, struct error *err)
 {
     struct each_audit each = {.fn = fn, .user = user};
-    struct db *db = NULL;
 
-    int r = store__reader(store, &db, err);
-    if (r < 0)
-        return r;
-    sqlite3_stmt *statement =
-        db_prepare(db, "SELECT id, time, who, role, origin, what, target, detail, result FROM audit"
-                       " WHERE (?1 IS NULL OR who = ?1) AND (?2 IS NULL OR what = ?2)"
-                       " AND (?3 IS NULL OR target = ?3) AND +time >= ?4 AND +time < ?5 AND id < ?6"
-                       " ORDER BY id DESC LIMIT ?7");
-    if (statement) {
-        db_bind(statement, "tttiiii", query->who, query->what, query->target, query->since_ns,
-                query->until_ns > 0 ? query->until_ns : INT64_MAX,
-                query->before_id > 0 ? query->before_id : INT64_MAX,
-                query->limit > 0 && query->limit < INT64_MAX ? (int64_t)query->limit : (int64_t)-1);
-        r = store__each(db, statement, audit_row, &each, err);
-    } else {
-        r = db_error(db, err, "cannot read the audit trail");
-    }
-    store__reader_done(store, db);
-    return r;
+    return store__query(store,
+                        "SELECT id, time, who, role, origin, what, target, detail, result FROM audit"
+                        " WHERE (?1 IS NULL OR who = ?1) AND (?2 IS NULL OR what = ?2)"
+                        " AND (?3 IS NULL OR target = ?3) AND +time >= ?4 AND +time < ?5 AND id < ?6"
+                        " ORDER BY id DESC LIMIT ?7",
+                        audit_row, &each, err, "tttiiii", query->who, query->what, query->target, query->since_ns,
+                        store__or_max(query->until_ns), store__or_max(query->before_id),
+                        store__limit(query->limit));
 }

@@ -132,7 +132,7 @@ void db_done(sqlite3_stmt *statement)
     sqlite3_clear_bindings(statement);
 }
 
-static void bind_list(sqlite3_stmt *statement, const char *format, va_list args)
+void db_bind_list(sqlite3_stmt *statement, const char *format, va_list args)
 {
     for (int i = 0; format[i]; i++) {
         int column = i + 1;
@@ -165,7 +165,7 @@ void db_bind(sqlite3_stmt *statement, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    bind_list(statement, format, args);
+    db_bind_list(statement, format, args);
     va_end(args);
 }
 
@@ -178,7 +178,7 @@ int db_run(struct db *db, const char *sql, const char *format, ...)
     if (!statement)
         return db_errno(sqlite3_errcode(db->handle));
     va_start(args, format);
-    bind_list(statement, format, args);
+    db_bind_list(statement, format, args);
     va_end(args);
     do
         code = sqlite3_step(statement);
@@ -196,7 +196,7 @@ int db_value(struct db *db, int64_t *ret, const char *sql, const char *format, .
     if (!statement)
         return db_errno(sqlite3_errcode(db->handle));
     va_start(args, format);
-    bind_list(statement, format, args);
+    db_bind_list(statement, format, args);
     va_end(args);
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW && sqlite3_column_type(statement, 0) != SQLITE_NULL) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +36,7 @@ void db_done(sqlite3_stmt *statement);
 /* format: i int64_t, t const char * (NULL binds NULL), d double, b const void *
  * and size_t, n nothing. Texts must live until db_done(). */
 void db_bind(sqlite3_stmt *statement, const char *format, ...);
+void db_bind_list(sqlite3_stmt *statement, const char *format, va_list args);
 /* Prepares, binds, steps to the end: number of rows changed, or -errno. */
 int db_run(struct db *db, const char *sql, const char *format, ...);
 /* The same, one integer of the first row: 1, 0 without a row, or -errno. */

@@ -141,47 +141,39 @@ static const char *event_sql(const struct store_event_query *query)
 /* Times grow with sequences (the bus sees to it), so a time bounds the sequence:
  * found by the time's index, it lets the scan begin at the right place. The exception
  * are events told late by a server that came back, among which may be earlier ones. */
-static int64_t sequence_before(struct db *db, int64_t since_ns)
+static int before_row(void *user, sqlite3_stmt *row)
 {
-    int64_t sequence = 0;
+    int64_t sequence = sqlite3_column_int64(row, 0);
 
+    *(int64_t *)user = sequence > 0 ? sequence - 1 : 0;
+    return 0;
+}
+
+static int sequence_before(struct store *store, int64_t since_ns, int64_t *ret, struct error *err)
+{
     if (since_ns <= 0)
         return 0;
-    if (db_value(db, &sequence,
-                 "SELECT min(sequence) FROM (SELECT sequence FROM event WHERE time >= ?1"
-                 " ORDER BY time LIMIT 512)",
-                 "i", since_ns) != 1)
-        return 0;
-    return sequence > 0 ? sequence - 1 : 0;
+    return store__query(store,
+                        "SELECT min(sequence) FROM (SELECT sequence FROM event WHERE time >= ?1"
+                        " ORDER BY time LIMIT 512)",
+                        before_row, ret, err, "i", since_ns);
 }
 
 int store_events(struct store *store, const struct store_event_query *query, store_event_fn *fn,
                  void *user, struct error *err)
 {
     struct each_event each = {.fn = fn, .user = user};
-    struct db *db = NULL;
-    int64_t bound = (int64_t)query->after_sequence;
+    int64_t bound = (int64_t)query->after_sequence, first = 0;
 
-    int r = store__reader(store, &db, err);
-    if (r < 0)
-        return r;
     if (query->newest_first) {
-        if (bound == 0)
-            bound = INT64_MAX;
+        bound = store__or_max(bound);
     } else {
-        int64_t first = sequence_before(db, query->since_ns);
-        if (first > bound)
-            bound = first;
+        int r = sequence_before(store, query->since_ns, &first, err);
+        if (r < 0)
+            return r;
+        bound = first > bound ? first : bound;
     }
-    sqlite3_stmt *statement = db_prepare(db, event_sql(query));
-    if (statement) {
-        db_bind(statement, "tttiiii", query->type, query->action, query->actor_id, query->since_ns,
-                query->until_ns > 0 ? query->until_ns : INT64_MAX, bound,
-                query->limit > 0 && query->limit < INT64_MAX ? (int64_t)query->limit : (int64_t)-1);
-        r = store__each(db, statement, event_row, &each, err);
-    } else {
-        r = db_error(db, err, "cannot read the events");
-    }
-    store__reader_done(store, db);
-    return r;
+    return store__query(store, event_sql(query), event_row, &each, err, "tttiiii", query->type, query->action,
+                        query->actor_id, query->since_ns, store__or_max(query->until_ns), bound,
+                        store__limit(query->limit));
 }

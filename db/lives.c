@@ -285,19 +285,12 @@ static int side_row(void *user, sqlite3_stmt *row)
 int store_open_sides(struct store *store, store_side_fn *fn, void *user, struct error *err)
 {
     struct each_side each = {.fn = fn, .user = user};
-    struct db *db = NULL;
 
     store__barrier(store);
-    int r = store__reader(store, &db, err);
-    if (r < 0)
-        return r;
-    sqlite3_stmt *statement =
-        db_prepare(db, "SELECT name FROM subject WHERE EXISTS"
-                       " (SELECT 1 FROM life WHERE side = subject.id AND ended IS NULL)");
-    r = statement ? store__each(db, statement, side_row, &each, err)
-                  : db_error(db, err, "cannot read the history");
-    store__reader_done(store, db);
-    return r;
+    return store__query(store,
+                        "SELECT name FROM subject WHERE EXISTS"
+                        " (SELECT 1 FROM life WHERE side = subject.id AND ended IS NULL)",
+                        side_row, &each, err, "");
 }
 
 /* In a transaction of the opener's. A second writer cannot be there, and lives
@@ -384,20 +377,9 @@ int store_processes_at(struct store *store, const char *side, int64_t at_ns,
                        struct process_list **ret, struct error *err)
 {
     CLEANUP(process_list_unrefp) struct process_list *list = process_list_new(64);
-    struct db *db = NULL;
 
     store__barrier(store);
-    int r = store__reader(store, &db, err);
-    if (r < 0)
-        return r;
-    sqlite3_stmt *statement = db_prepare(db, store__processes_at_sql);
-    if (statement) {
-        db_bind(statement, "ti", side ? side : "", at_ns);
-        r = store__each(db, statement, list_row, list, err);
-    } else {
-        r = db_error(db, err, "cannot read the history");
-    }
-    store__reader_done(store, db);
+    int r = store__query(store, store__processes_at_sql, list_row, list, err, "ti", store__or_empty(side), at_ns);
     if (r < 0)
         return r;
     list->sampled_ns = at_ns;
@@ -449,24 +431,11 @@ int store_lives(struct store *store, const struct store_life_query *query, store
                 void *user, struct error *err)
 {
     struct each_life each = {.fn = fn, .user = user};
-    struct db *db = NULL;
     const char *sql = query->container_id   ? by_container_sql
                       : query->since_ns > 0 ? by_time_sql
                                             : by_id_sql;
 
     store__barrier(store);
-    int r = store__reader(store, &db, err);
-    if (r < 0)
-        return r;
-    sqlite3_stmt *statement = db_prepare(db, sql);
-    if (statement) {
-        db_bind(statement, "ttiiiti", query->side, query->container_id, query->after_id,
-                query->since_ns, query->until_ns > 0 ? query->until_ns : INT64_MAX, query->search,
-                query->limit > 0 && query->limit < INT64_MAX ? (int64_t)query->limit : (int64_t)-1);
-        r = store__each(db, statement, life_row, &each, err);
-    } else {
-        r = db_error(db, err, "cannot read the history");
-    }
-    store__reader_done(store, db);
-    return r;
+    return store__query(store, sql, life_row, &each, err, "ttiiiti", query->side, query->container_id, query->after_id,
+                        query->since_ns, store__or_max(query->until_ns), query->search, store__limit(query->limit));
 }

@@ -6,34 +6,6 @@
 #include "base/cleanup.h"
 #include "tabique/error.h"
 
-static int64_t limit_of(size_t limit)
-{
-    return limit > 0 && limit < INT64_MAX ? (int64_t)limit : -1;
-}
-
-static int64_t or_max(int64_t value)
-{
-    return value > 0 ? value : INT64_MAX;
-}
-
-/* Runs sql, bound by `format` and what follows, for each row. */
-#define EACH(store, sql, row, user, err, ...)                                   \
-    ({                                                                          \
-        struct db *each_db_ = NULL;                                             \
-        int each_r_ = store__reader(store, &each_db_, err);                     \
-        if (each_r_ >= 0) {                                                     \
-            sqlite3_stmt *each_row_ = db_prepare(each_db_, sql);                \
-            if (each_row_) {                                                    \
-                db_bind(each_row_, __VA_ARGS__);                                \
-                each_r_ = store__each(each_db_, each_row_, row, user, err);     \
-            } else {                                                            \
-                each_r_ = db_error(each_db_, err, "cannot read the notifications"); \
-            }                                                                   \
-            store__reader_done(store, each_db_);                                \
-        }                                                                       \
-        each_r_;                                                                \
-    })
-
 static int one_number(void *user, sqlite3_stmt *row)
 {
     *(int64_t *)user = sqlite3_column_int64(row, 0);
@@ -209,16 +181,16 @@ int store_notifications(struct store *store, const struct store_notification_que
         sql = "SELECT " COLUMNS " FROM notification WHERE acknowledged = 0 AND (?1 = 0 OR id = ?1)" REST;
     else if (query->rule)
         sql = "SELECT " COLUMNS " FROM notification WHERE rule = ?2 AND (?1 = 0 OR id = ?1)" REST;
-    return EACH(store, sql, notification_row, &each, err, "itttiiii", query->id, query->rule, query->container_id,
-                query->kind, query->since_ns, or_max(query->until_ns), or_max(query->before_id),
-                limit_of(query->limit));
+    return store__query(store, sql, notification_row, &each, err, "itttiiii", query->id, query->rule, query->container_id,
+                query->kind, query->since_ns, store__or_max(query->until_ns), store__or_max(query->before_id),
+                store__limit(query->limit));
 }
 
 int64_t store_notifications_unacknowledged(struct store *store)
 {
     int64_t count = 0;
 
-    (void)EACH(store, "SELECT count(*) FROM notification WHERE acknowledged = 0", one_number, &count, NULL, "");
+    (void)store__query(store, "SELECT count(*) FROM notification WHERE acknowledged = 0", one_number, &count, NULL, "");
     return count;
 }
 
@@ -226,7 +198,7 @@ uint64_t store_notification_sequence(struct store *store)
 {
     int64_t sequence = 0;
 
-    (void)EACH(store, "SELECT value FROM setting WHERE key = ?1", one_number, &sequence, NULL, "t", SEQUENCE_KEY);
+    (void)store__query(store, "SELECT value FROM setting WHERE key = ?1", one_number, &sequence, NULL, "t", SEQUENCE_KEY);
     return sequence > 0 ? (uint64_t)sequence : 0;
 }
 
@@ -317,20 +289,20 @@ int store_deliveries(struct store *store, const struct store_delivery_query *que
     struct each_delivery each = {.fn = fn, .user = user};
 
     if (query->due_ns > 0)
-        return EACH(store, DELIVERY " WHERE state = 'pending' AND next <= ?1 ORDER BY next LIMIT ?2", delivery_row,
-                    &each, err, "ii", query->due_ns, limit_of(query->limit));
-    return EACH(store,
+        return store__query(store, DELIVERY " WHERE state = 'pending' AND next <= ?1 ORDER BY next LIMIT ?2", delivery_row,
+                    &each, err, "ii", query->due_ns, store__limit(query->limit));
+    return store__query(store,
                 DELIVERY " WHERE (?1 = 0 OR id = ?1) AND (?2 = 0 OR notification = ?2)"
                          " AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR state = ?4) AND id < ?5"
                          " ORDER BY id DESC LIMIT ?6",
                 delivery_row, &each, err, "iittii", query->id, query->notification, query->channel, query->state,
-                or_max(query->before_id), limit_of(query->limit));
+                store__or_max(query->before_id), store__limit(query->limit));
 }
 
 int64_t store_delivery_next(struct store *store)
 {
     int64_t next = 0;
 
-    (void)EACH(store, "SELECT min(next) FROM delivery WHERE state = 'pending'", one_number, &next, NULL, "");
+    (void)store__query(store, "SELECT min(next) FROM delivery WHERE state = 'pending'", one_number, &next, NULL, "");
     return next;
 }

@@ -362,8 +362,7 @@ void store__reader_done(struct store *store, struct db *db)
     db_close(db);
 }
 
-int store__each(struct db *db, sqlite3_stmt *statement, store_row_fn *row, void *user,
-                struct error *err)
+static int each_row(struct db *db, sqlite3_stmt *statement, store_row_fn *row, void *user, struct error *err)
 {
     int r = 0;
     int code;
@@ -377,6 +376,43 @@ int store__each(struct db *db, sqlite3_stmt *statement, store_row_fn *row, void 
         r = db_error(db, err, "cannot read the history");
     db_done(statement);
     return r;
+}
+
+int store__query(struct store *store, const char *sql, store_row_fn *row, void *user,
+                 struct error *err, const char *format, ...)
+{
+    struct db *db = NULL;
+    va_list args;
+    int r = store__reader(store, &db, err);
+
+    if (r < 0)
+        return r;
+    sqlite3_stmt *statement = db_prepare(db, sql);
+    if (statement) {
+        va_start(args, format);
+        db_bind_list(statement, format, args);
+        va_end(args);
+        r = each_row(db, statement, row, user, err);
+    } else {
+        r = db_error(db, err, "cannot read the history");
+    }
+    store__reader_done(store, db);
+    return r;
+}
+
+int64_t store__limit(size_t limit)
+{
+    return limit > 0 && limit < INT64_MAX ? (int64_t)limit : -1;
+}
+
+int64_t store__or_max(int64_t value)
+{
+    return value > 0 ? value : INT64_MAX;
+}
+
+const char *store__or_empty(const char *text)
+{
+    return text ? text : "";
 }
 
 /* --- opening

@@ -114,11 +114,14 @@ int store__await_sync(struct store *store, uint64_t commit);
 int store__reader(struct store *store, struct db **ret, struct error *err);
 void store__reader_done(struct store *store, struct db *db);
 
-/* Steps a bound statement to its end; row() as the public callbacks: non-zero
- * ends with it. */
+/* A query in a connection of the pool, bound as by db_bind(); row() as the public callbacks:
+ * non-zero ends with it. */
 typedef int store_row_fn(void *user, sqlite3_stmt *statement);
-int store__each(struct db *db, sqlite3_stmt *statement, store_row_fn *row, void *user,
-                struct error *err);
+int store__query(struct store *store, const char *sql, store_row_fn *row, void *user,
+                 struct error *err, const char *format, ...);
+int64_t store__limit(size_t limit);     /* as LIMIT has it; 0: none */
+int64_t store__or_max(int64_t value);   /* of a bound above; 0: none */
+const char *store__or_empty(const char *text);
 
 /* --- open.c: the writing connection to a whole, current file --------------------------- */
 int store__open_file(const char *path, struct db **ret, struct error *err);

@@ -2,7 +2,6 @@
 #include "forward.h"
 
 #include <errno.h>
-#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/calls.h"
 #include "base/cleanup.h"
 
 #define NOBODY 65534
@@ -29,16 +29,12 @@ static void few_calls(void)
         "brk", "mmap", "munmap", "mremap", "madvise", "futex", "clock_gettime", "restart_syscall", "rt_sigreturn",
         "rt_sigprocmask", "getpid", "gettid", "tgkill", "exit", "exit_group",
     };
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 
-    for (size_t i = 0; filter && i < ARRAY_SIZE(allowed); i++) {
-        int number = seccomp_syscall_resolve_name(allowed[i]);
-        if (number != __NR_SCMP_ERROR)
-            (void)seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
-    }
-    if (!filter || seccomp_load(filter) < 0)
+    int r = calls_keep(allowed, ARRAY_SIZE(allowed));
+    if (r < 0) {
+        errno = -r;
         die("seccomp");
-    seccomp_release(filter);
+    }
 }
 
 void confine(void)

@@ -3,14 +3,9 @@
 import assert from 'node:assert/strict'
 import http from 'node:http'
 import { after, before, describe, test } from 'node:test'
-import { Server } from './lib/server.mjs'
 import { tar } from './lib/tar.mjs'
+import { IMAGE as I, server } from './lib/own.mjs'
 
-let server
-before(async () => { server = await Server.start() }, { timeout: 120_000 })
-after(async () => { await server?.stop() }, { timeout: 60_000 })
-
-const I = 'tabique/base'
 const ask = async (method, target, body) => server.request(method, target, { body })
 const create = async (name, config = {}) => {
   const { status, json, text } = await ask('POST', `/containers/create?name=${name}`, { Image: I, Cmd: ['sleep', '1000'], ...config })

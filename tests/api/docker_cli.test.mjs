@@ -4,18 +4,14 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
-import { after, before, describe, test } from 'node:test'
-import { Server, sleep, until } from './lib/server.mjs'
+import { describe, test } from 'node:test'
+import { sleep, until } from './lib/server.mjs'
+import { IMAGE, server } from './lib/own.mjs'
 
-const IMAGE = 'tabique/base'
-let server
 let count = 0
 const name = (what = 'c') => `${what}-${process.pid}-${++count}`
 const ok = (...args) => server.ok(...args)
 const docker = (...args) => server.docker(...args)
-
-before(async () => { server = await Server.start() }, { timeout: 120_000 })
-after(async () => { await server?.stop() }, { timeout: 120_000 })
 
 async function background(...args) {
   const id = name()

@@ -2,19 +2,14 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { before, describe, test } from 'node:test'
 import { execFileSync } from 'node:child_process'
 import net from 'node:net'
-import { Server } from './lib/server.mjs'
-import { asker, cases } from './lib/bad_requests.mjs'
+import { cases } from './lib/bad_requests.mjs'
+import { ask, server } from './lib/own.mjs'
 
 const top = path.join(import.meta.dirname, '../..')
 const plain = (text) => text.replace(/\{[^}]*\}/g, '{}')
-
-let server
-let ask
-before(async () => { server = await Server.start(); ask = asker(server.socket) }, { timeout: 120_000 })
-after(async () => { await server?.stop() }, { timeout: 60_000 })
 
 // The table's rows, each with its heading.
 function table() {

@@ -1,15 +1,8 @@
 // IPv6 networks as Docker's: addresses, what is shown, names, and who reaches whom, across both walls.
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
-import { Server, until } from './lib/server.mjs'
-import { asker } from './lib/bad_requests.mjs'
-
-const IMAGE = 'tabique/base'
-const walls = ['process', 'hyperv']
-let server
-let ask
-before(async () => { server = await Server.start(); ask = asker(server.socket) }, { timeout: 120_000 })
-after(async () => { await server?.stop() }, { timeout: 60_000 })
+import { before, describe, test } from 'node:test'
+import { until } from './lib/server.mjs'
+import { IMAGE, ask, server, walls } from './lib/own.mjs'
 
 const run = (name, wall, ...flags) => server.ok('run', '-d', '--name', name, `--isolation=${wall}`, ...flags, IMAGE, 'sh', '-c', 'nc -ll -p 80 -e cat')
 const sees = async (name, target) => (await server.docker('exec', name, 'ping', '-6', '-c', '1', '-W', '2', target)).code === 0

@@ -8,13 +8,8 @@ import net from 'node:net'
 import path from 'node:path'
 import tls from 'node:tls'
 import { after, before, describe, test } from 'node:test'
-import { Server, until } from './lib/server.mjs'
-import { asker } from './lib/bad_requests.mjs'
-
-let server
-let ask
-before(async () => { server = await Server.start(); ask = asker(server.socket) }, { timeout: 120_000 })
-after(async () => { await server?.stop() }, { timeout: 60_000 })
+import { until } from './lib/server.mjs'
+import { ask, server } from './lib/own.mjs'
 
 async function run(name, LogConfig, more = {}) {
   const made = await ask('POST', `/containers/create?name=${name}`, { body: {

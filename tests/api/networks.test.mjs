@@ -2,13 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { Server, until } from './lib/server.mjs'
-import { asker } from './lib/bad_requests.mjs'
-
-const IMAGE = 'tabique/base'
-let server
-let ask
-before(async () => { server = await Server.start(); ask = asker(server.socket) }, { timeout: 120_000 })
-after(async () => { await server?.stop() }, { timeout: 60_000 })
+import { IMAGE, ask, server, walls } from './lib/own.mjs'
 
 const create = async (body) => { const answer = await ask('POST', '/networks/create', { body }); assert.equal(answer.status, 201, answer.text); return answer.json.Id }
 const inspect = async (name) => (await ask('GET', `/networks/${name}`)).json
@@ -76,7 +70,6 @@ test('address pools by configuration: networks come from them, and /info names t
 })
 
 describe('between networks and within one', () => {
-  const walls = ['process', 'hyperv']
   const run = (name, wall, ...flags) => server.ok('run', '-d', '--name', name, `--isolation=${wall}`, ...flags, IMAGE, 'sleep', '600')
   const sees = async (name, target) => (await server.docker('exec', name, 'ping', '-c', '1', '-W', '2', target)).code === 0
   const ip = async (name, network) => (await server.info(name)).NetworkSettings.Networks[network].IPAddress

@@ -4,16 +4,11 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import net from 'node:net'
-import { after, before, describe, test } from 'node:test'
-import { Server, until } from './lib/server.mjs'
-import { asker } from './lib/bad_requests.mjs'
+import { describe, test } from 'node:test'
+import { until } from './lib/server.mjs'
+import { IMAGE, ask, server } from './lib/own.mjs'
 
-const IMAGE = 'tabique/base'
 const MiB = 1 << 20
-let server
-let ask
-before(async () => { server = await Server.start(); ask = asker(server.socket) }, { timeout: 120_000 })
-after(async () => { await server?.stop() }, { timeout: 60_000 })
 
 // Says `text`, ends its side, and gives all that comes back.
 const talk = (host, port, text = '') => new Promise((resolve, reject) => {

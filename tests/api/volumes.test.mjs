@@ -4,16 +4,8 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
-import { after, before, describe, test } from 'node:test'
-import { Server } from './lib/server.mjs'
-import { asker } from './lib/bad_requests.mjs'
-
-const IMAGE = 'tabique/base'
-const walls = ['process', 'hyperv']
-let server
-let ask
-before(async () => { server = await Server.start(); ask = asker(server.socket) }, { timeout: 120_000 })
-after(async () => { await server?.stop() }, { timeout: 60_000 })
+import { describe, test } from 'node:test'
+import { IMAGE, ask, server, walls } from './lib/own.mjs'
 
 const create = async (body) => { const answer = await ask('POST', '/volumes/create', { body }); assert.equal(answer.status, 201, answer.text); return answer.json }
 const filters = (value) => `filters=${encodeURIComponent(JSON.stringify(value))}`

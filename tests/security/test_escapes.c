@@ -29,28 +29,9 @@
 #define SYS_PTRACE CAP(19)
 #define SYS_ADMIN CAP(21)
 
-static struct fixture f;
 static struct result r;
 static struct error err;
 static struct shim_started started;
-
-static int up(void **state)
-{
-    return fixture_up(&f);
-}
-
-static int down(void **state)
-{
-    fixture_down(&f);
-    return 0;
-}
-
-static struct plan *plan_of(const char *script)
-{
-    const char *argv[] = {"sh", "-c", script, NULL};
-
-    return fixture_plan(&f, argv);
-}
 
 static void run_plan(struct plan *plan)
 {
@@ -108,8 +89,8 @@ static void own_program_is_not_writable(void **state)
 
     for (int round = 0; round < 3; round++) {
         const char *argv[] = {"probe", "hunt", "2000", NULL};
-        struct shim_case *c = shim_case_new(&f, false);
-        struct plan *plan = fixture_plan(&f, argv);
+        struct shim_case *c = shim_case_new(false);
+        struct plan *plan = fixture_plan(argv);
         CLEANUP_FREE char *log = NULL;
 
         plan->init = true;
@@ -139,11 +120,11 @@ static void own_program_is_not_writable(void **state)
  * a script with that as its interpreter. */
 static void entry_point_is_our_own_program(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     uint64_t before = hash_of(SHIM_PROGRAM);
     struct plan *plan;
 
-    fixture_file(&f, "/bin/trick", "#!/proc/self/exe\n", 0755);
+    fixture_file("/bin/trick", "#!/proc/self/exe\n", 0755);
     plan = plan_of("x");
     strv_free(plan->process.argv);
     plan->process.argv = NULL;
@@ -157,9 +138,9 @@ static void entry_point_is_our_own_program(void **state)
 /* CVE-2024-21626, first half: no fd of ours is left open in the container. */
 static void no_leaked_fds(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, true);
+    struct shim_case *c = shim_case_new(true);
     const char *argv[] = {"probe", "fds", NULL};
-    struct plan *plan = fixture_plan(&f, argv);
+    struct plan *plan = fixture_plan(argv);
     struct plan_process process = {.argv = plan->process.argv};
     CLEANUP_FREE char *log = NULL;
     CLEANUP_FREE char *out = NULL;
@@ -172,7 +153,7 @@ static void no_leaked_fds(void **state)
     assert_non_null(strstr(log, "fds: 0"));
     close(fd);
     shim_case_free(c);
-    c = shim_case_new(&f, true);
+    c = shim_case_new(true);
     {
         struct plan *sleeper = plan_of("sleep 1000");
 
@@ -501,7 +482,7 @@ static void no_new_privileges(void **state)
     assert_int_equal(chmod(probe, 04755), 0);
     for (int nnp = 0; nnp < 2; nnp++) {
         const char *argv[] = {"probe", "euid", NULL};
-        struct plan *plan = fixture_plan(&f, argv);
+        struct plan *plan = fixture_plan(argv);
 
         plan->process.no_new_privileges = nnp;
         fixture_user(plan, "alice");
@@ -534,5 +515,5 @@ int main(void)
         cmocka_unit_test(no_new_privileges),
     };
 
-    return cmocka_run_group_tests(tests, up, down);
+    return cmocka_run_group_tests(tests, fixture_up, fixture_down);
 }

@@ -2,7 +2,6 @@
  * real shim, of containers that run and of such that do not. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,84 +18,27 @@
 
 #include "archive/archive.h"
 #include "base/fd.h"
-#include "base/loop.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "base/random.h"
 #include "base/str.h"
+#include "hyperv/guest_fixture.h"
 #include "hyperv/machine_fixture.h"
-#include "shim/client.h"
-#include "tabique/error.h"
-
-static struct loop *loop;
-static pthread_t loop_thread;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-
-struct guest {
-    struct shim *shim;
-    char id[ID_LENGTH + 1];
-    char *dir, *run;
-    bool exited;
-    int status;
-};
-
-static void on_exited(void *user, const struct shim_exit *exit)
-{
-    struct guest *guest = user;
-
-    pthread_mutex_lock(&lock);
-    guest->exited = true;
-    guest->status = exit->status;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&lock);
-}
-
-static void on_oom(void *user)
-{
-}
-
-static void on_lost(void *user)
-{
-}
-
-static const struct shim_events events = {.exited = on_exited, .oom = on_oom, .lost = on_lost};
-
-/* `err` is the failure's; a test's own is `failure`. */
-#define GOOD(call)                                       \
-    do {                                                 \
-        struct error err = ERROR_INIT;                   \
-        if ((call) < 0)                                  \
-            fail_msg("%s: %s", #call, err.message);      \
-    } while (0)
-
-static void guest_new(struct guest *guest)
-{
-    *guest = (struct guest){.status = -1};
-    random_id(guest->id);
-    guest->dir = path_join(fixture_root, guest->id);
-    guest->run = path_join(guest->dir, "run");
-    assert_int_equal(path_mkdirs(guest->run, 0700), 0);
-}
 
 static void guest_spawn(struct guest *guest)
 {
-    const struct shim_spec spec = {.program = TEST_SHIM_PROGRAM, .id = guest->id, .dir = guest->run, .state_dir = guest->run,
-                                   .isolation = "hyperv", .log_max_files = 1, .machines_dir = fixture_machines,
-                                   .machine_memory_fd = fixture_memory_fd};
+    const struct shim_spec spec = guest_spec(guest->id, guest->run);
 
-    GOOD(shim_spawn(&spec, loop, &events, guest, &guest->shim, &err));
+    GOOD(shim_spawn(&spec, guest_loop, &guest_events, guest, &guest->shim, &err));
 }
 
 static void guest_run(struct guest *guest, const char *script)
 {
     const char *argv[] = {"sh", "-c", script, NULL};
     struct plan *plan = fixture_plan(guest->id, guest->dir, argv, false);
-    struct shim_started started;
 
     guest_spawn(guest);
-    GOOD(shim_start(guest->shim, plan, &started, &err));
-    assert_true(started.guest_pid > 0);
+    GOOD(shim_start(guest->shim, plan, &guest->started, &err));
+    assert_true(guest->started.guest_pid > 0);
     plan_free(plan);
 }
 
@@ -108,31 +50,6 @@ static void guest_mount(struct guest *guest)
     guest_spawn(guest);
     GOOD(shim_mount(guest->shim, plan, &err));
     plan_free(plan);
-}
-
-static void guest_end(struct guest *guest)
-{
-    pid_t pid = shim_pid(guest->shim);
-
-    shim_shutdown(guest->shim);
-    for (int i = 0; i < 1000 && kill(pid, 0) == 0; i++)
-        usleep(10000);
-    assert_int_equal(kill(pid, 0), -1);
-    shim_free(guest->shim);
-}
-
-static void guest_free(struct guest *guest)
-{
-    free(guest->dir);
-    free(guest->run);
-}
-
-static void guest_wait(struct guest *guest)
-{
-    pthread_mutex_lock(&lock);
-    while (!guest->exited)
-        pthread_cond_wait(&changed, &lock);
-    pthread_mutex_unlock(&lock);
 }
 
 /* --- tars in memory ------------------------------------------------------------------- */
@@ -312,8 +229,7 @@ static void test_changes(void **state)
     assert_non_null(strstr(text.data, "A /new\nA /new/file\n"));
     assert_non_null(strstr(text.data, "A /ready\n"));
     str_free(&text);
-    guest_end(&guest);
-    guest_free(&guest);
+    guest_close(&guest);
 }
 
 static void test_refusals(void **state)
@@ -351,9 +267,8 @@ static void test_refusals(void **state)
     GOOD(shim_archive_stat(guest.shim, "/file", &st, &err));
     assert_int_equal(st.size, 2);
     free(st.name), free(st.link_target);
-    guest_end(&guest);
     str_free(&tar.data), str_free(&in.data), str_free(&garbage.data);
-    guest_free(&guest);
+    guest_close(&guest);
 }
 
 /* More than any window, both ways, byte for byte; and two at once. */
@@ -379,9 +294,8 @@ static void test_big(void **state)
     assert_int_equal(file_read(host, "big", BIG + 1, &text, &length), 0);
     assert_int_equal(length, BIG);
     assert_memory_equal(text, big, BIG);
-    guest_end(&guest);
     str_free(&in.data), str_free(&out.data);
-    guest_free(&guest);
+    guest_close(&guest);
 }
 
 /* A disk is one machine's at a time. */
@@ -394,6 +308,7 @@ static void test_disk_in_use(void **state)
     guest_new(&guest);
     guest_run(&guest, "sleep 1000");
     second = guest;
+    second.started = (struct shim_started){0};
     second.run = path_join(guest.dir, "run2");
     assert_int_equal(path_mkdirs(second.run, 0700), 0);
     guest_spawn(&second);
@@ -404,31 +319,7 @@ static void test_disk_in_use(void **state)
     plan_free(plan);
     guest_end(&second);
     free(second.run);
-    guest_end(&guest);
-    guest_free(&guest);
-}
-
-static void *run_loop(void *user)
-{
-    (void)loop_run(loop);
-    return NULL;
-}
-
-static int set_up(void **state)
-{
-    int r = fixture_set_up(state);
-
-    if (r == 0 && (loop_new(&loop) < 0 || pthread_create(&loop_thread, NULL, run_loop, NULL) != 0))
-        r = -1;
-    return r;
-}
-
-static int tear_down(void **state)
-{
-    loop_stop(loop);
-    pthread_join(loop_thread, NULL);
-    loop_free(loop);
-    return fixture_tear_down(state);
+    guest_close(&guest);
 }
 
 int main(void)
@@ -439,5 +330,5 @@ int main(void)
     };
 
     signal(SIGPIPE, SIG_IGN);
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, guests_set_up, guests_tear_down);
 }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,33 +19,16 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
-#include "base/loop.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/random.h"
 #include "base/str.h"
+#include "hyperv/guest_fixture.h"
 #include "hyperv/machine_fixture.h"
 #include "launch/cgroup.h"
 #include "rpc/rpc.h"
-#include "shim/client.h"
-#include "tabique/error.h"
 
 #define READY_MS 300000
-
-static struct loop *loop;
-static pthread_t loop_thread;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-
-struct guest {
-    struct shim *shim;
-    struct shim_started started;
-    char id[ID_LENGTH + 1];
-    char *dir, *run;
-    int output;
-    bool exited;
-    int status;
-};
 
 struct waiting {
     struct shim_warm *warm;
@@ -54,37 +36,7 @@ struct waiting {
     char cgroup[96];
 };
 
-static void on_exited(void *user, const struct shim_exit *exit)
-{
-    struct guest *guest = user;
-
-    pthread_mutex_lock(&lock);
-    guest->exited = true;
-    guest->status = exit->status;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&lock);
-}
-
-static void on_nothing(void *user)
-{
-}
-
-static const struct shim_events events = {.exited = on_exited, .oom = on_nothing, .lost = on_nothing};
-
-#define GOOD(call)                                       \
-    do {                                                 \
-        struct error err = ERROR_INIT;                   \
-        if ((call) < 0)                                  \
-            fail_msg("%s: %s", #call, err.message);      \
-    } while (0)
-
 /* --- one that waits --------------------------------------------------------------------- */
-
-static struct shim_spec spec_of(const char *id, const char *dir)
-{
-    return (struct shim_spec){.program = TEST_SHIM_PROGRAM, .id = id, .dir = dir, .state_dir = dir, .isolation = "hyperv",
-                              .log_max_files = 1, .machines_dir = fixture_machines, .machine_memory_fd = fixture_memory_fd};
-}
 
 /* next: what it is to expect; NULL: nobody knows. */
 static void waiting_begin_for(struct waiting *waiting, const struct plan *next)
@@ -94,7 +46,7 @@ static void waiting_begin_for(struct waiting *waiting, const struct plan *next)
     random_id(id);
     *waiting = (struct waiting){0};
     snprintf(waiting->cgroup, sizeof(waiting->cgroup), "tabique-test-%d/pool-%.12s", (int)getpid(), id);
-    const struct shim_spec spec = spec_of(id, "/");
+    const struct shim_spec spec = guest_spec(id, "/");
     GOOD(shim_warm_spawn(&spec, waiting->cgroup, next, fixture_root, &waiting->warm, &err));
 }
 
@@ -110,13 +62,6 @@ static void waiting_ready(struct waiting *waiting)
     assert_int_equal(poll(&fd, 1, READY_MS), 1);
     assert_int_equal(shim_warm_ready(waiting->warm, &waiting->worker), 0);
     assert_int_equal(kill(waiting->worker, 0), 0);
-}
-
-static void assert_gone(pid_t pid)
-{
-    for (int i = 0; i < 3000 && kill(pid, 0) == 0; i++)
-        usleep(10000);
-    assert_int_equal(kill(pid, 0), -1);
 }
 
 static void assert_no_cgroup(const char *path)
@@ -144,23 +89,19 @@ static bool is_in(pid_t pid, const char *cgroup)
 
 /* --- one that runs ------------------------------------------------------------------------ */
 
-static struct plan *guest_new(struct guest *guest, const char *script)
+static struct plan *guest_plan(struct guest *guest, const char *script)
 {
     const char *argv[] = {"sh", "-c", script, NULL};
 
-    *guest = (struct guest){.status = -1, .output = -EBADF};
-    random_id(guest->id);
-    guest->dir = path_join(fixture_root, guest->id);
-    guest->run = path_join(guest->dir, "run");
-    assert_int_equal(path_mkdirs(guest->run, 0700), 0);
+    guest_new(guest);
     return fixture_plan(guest->id, guest->dir, argv, false);
 }
 
 static void guest_adopt(struct guest *guest, struct waiting *waiting, const struct plan *plan)
 {
-    const struct shim_spec spec = spec_of(guest->id, guest->run);
+    const struct shim_spec spec = guest_spec(guest->id, guest->run);
 
-    GOOD(shim_adopt(TAKE_PTR(waiting->warm), &spec, plan->cgroup, loop, &events, guest, &guest->shim, &err));
+    GOOD(shim_adopt(TAKE_PTR(waiting->warm), &spec, plan->cgroup, guest_loop, &guest_events, guest, &guest->shim, &err));
 }
 
 static void guest_start(struct guest *guest, struct plan *plan)
@@ -186,19 +127,6 @@ static void guest_output(struct guest *guest, char *out, size_t size)
     out[length] = '\0';
 }
 
-static void guest_end(struct guest *guest)
-{
-    pid_t shim = shim_pid(guest->shim);
-
-    shim_shutdown(guest->shim);
-    assert_gone(shim);
-    assert_gone(guest->started.pid);
-    shim_free(guest->shim);
-    cleanup_close(&guest->output);
-    free(guest->dir);
-    free(guest->run);
-}
-
 /* Into the machine that has waited, and not into one made for it. */
 static void guest_move_in(struct guest *guest, struct waiting *waiting, struct plan *plan)
 {
@@ -210,7 +138,7 @@ static void guest_move_in(struct guest *guest, struct waiting *waiting, struct p
 static void run_pooled(struct guest *guest, const char *script)
 {
     struct waiting waiting;
-    struct plan *plan = guest_new(guest, script);
+    struct plan *plan = guest_plan(guest, script);
 
     waiting_begin(&waiting);
     waiting_ready(&waiting);
@@ -223,7 +151,7 @@ static void test_taken(void **state)
 {
     struct guest guest;
     struct waiting waiting;
-    struct plan *plan = guest_new(&guest, "echo hello from $(hostname); ls -d /bin/warm 2>&1; exit 7");
+    struct plan *plan = guest_plan(&guest, "echo hello from $(hostname); ls -d /bin/warm 2>&1; exit 7");
     CLEANUP_FREE char *cgroup = mem_strdup(plan->cgroup);
     char text[512];
 
@@ -233,13 +161,10 @@ static void test_taken(void **state)
     guest_move_in(&guest, &waiting, plan);
     guest_output(&guest, text, sizeof(text));
     assert_string_equal(text, "hello from behind-the-wall\nls: /bin/warm: No such file or directory\n");
-    pthread_mutex_lock(&lock);
-    while (!guest.exited)
-        pthread_cond_wait(&changed, &lock);
-    pthread_mutex_unlock(&lock);
+    guest_wait(&guest);
     assert_int_equal(guest.status, 7);
     assert_no_cgroup(waiting.cgroup);
-    guest_end(&guest);
+    guest_close(&guest);
     assert_no_cgroup(cgroup);
 }
 
@@ -268,7 +193,7 @@ static void test_two_differ(void **state)
     assert_string_not_equal(one[0], two[0]);
     assert_string_not_equal(one[1], two[1]);
     for (int i = 0; i < 2; i++)
-        guest_end(&guests[i]);
+        guest_close(&guests[i]);
 }
 
 static void test_limits_hold(void **state)
@@ -276,7 +201,7 @@ static void test_limits_hold(void **state)
     struct guest guest;
     struct waiting waiting;
     struct cgroup_stats stats;
-    struct plan *plan = guest_new(&guest, "exec tail /dev/zero");
+    struct plan *plan = guest_plan(&guest, "exec tail /dev/zero");
     CLEANUP_FREE char *cgroup = mem_strdup(plan->cgroup);
 
     plan->limits.memory = 24 << 20;
@@ -288,12 +213,9 @@ static void test_limits_hold(void **state)
     assert_false(is_in(waiting.worker, waiting.cgroup));
     assert_int_equal(cgroup_stats(cgroup, &stats), 0);
     assert_true(stats.memory_limit < (uint64_t)1 << 30);
-    pthread_mutex_lock(&lock);
-    while (!guest.exited)
-        pthread_cond_wait(&changed, &lock);
-    pthread_mutex_unlock(&lock);
+    guest_wait(&guest);
     assert_int_equal(guest.status, 137);
-    guest_end(&guest);
+    guest_close(&guest);
 }
 
 /* A container on a disk it has already: the one that waited goes with the pool. */
@@ -306,8 +228,8 @@ static void test_kept_disk(void **state)
     run_pooled(&guest, "echo kept >/file");
     guest_output(&guest, text, sizeof(text));
     CLEANUP_FREE char *dir = mem_strdup(guest.dir);
-    guest_end(&guest);
-    struct plan *plan = guest_new(&again, "cat /file");
+    guest_close(&guest);
+    struct plan *plan = guest_plan(&again, "cat /file");
     free(plan->rootfs.upper);
     plan->rootfs.upper = path_join(dir, "upper");
     waiting_begin(&waiting);
@@ -315,7 +237,7 @@ static void test_kept_disk(void **state)
     guest_move_in(&again, &waiting, plan);
     guest_output(&again, text, sizeof(text));
     assert_string_equal(text, "kept\n");
-    guest_end(&again);
+    guest_close(&again);
 }
 
 static bool has_disk(const char *dir)
@@ -344,7 +266,7 @@ static void test_expected(void **state)
     struct guest guest, again;
     struct waiting waiting;
     char text[256];
-    struct plan *plan = guest_new(&guest, "ls -d /bin/warm 2>/dev/null; ls -A /scratch 2>/dev/null; echo kept >/file; cat /file");
+    struct plan *plan = guest_plan(&guest, "ls -d /bin/warm 2>/dev/null; ls -A /scratch 2>/dev/null; echo kept >/file; cat /file");
     CLEANUP_FREE char *dir = mem_strdup(guest.dir);
 
     waiting_begin_for(&waiting, plan);
@@ -355,10 +277,10 @@ static void test_expected(void **state)
     assert_title(shim_pid(guest.shim), guest.id);
     guest_output(&guest, text, sizeof(text));
     assert_string_equal(text, "kept\n");
-    guest_end(&guest);
+    guest_close(&guest);
 
     /* One that has a disk: the other goes. */
-    plan = guest_new(&again, "cat /file");
+    plan = guest_plan(&again, "cat /file");
     free(plan->rootfs.upper);
     plan->rootfs.upper = path_join(dir, "upper");
     waiting_begin_for(&waiting, plan);
@@ -366,7 +288,7 @@ static void test_expected(void **state)
     guest_move_in(&again, &waiting, plan);
     guest_output(&again, text, sizeof(text));
     assert_string_equal(text, "kept\n");
-    guest_end(&again);
+    guest_close(&again);
 }
 
 static void put_note(const struct guest *guest, const char *text)
@@ -380,7 +302,7 @@ static void put_note(const struct guest *guest, const char *text)
 static void move_in_changed(struct guest *guest, const char *script, void (*change)(struct plan *plan), char *text, size_t size)
 {
     struct waiting waiting;
-    struct plan *plan = guest_new(guest, script);
+    struct plan *plan = guest_plan(guest, script);
     CLEANUP_FREE char *note = path_join(guest->dir, "note");
 
     put_note(guest, "of another one, and longer\n");
@@ -393,7 +315,7 @@ static void move_in_changed(struct guest *guest, const char *script, void (*chan
     change(plan);
     guest_move_in(guest, &waiting, plan);
     guest_output(guest, text, size);
-    guest_end(guest);
+    guest_close(guest);
 }
 
 static void make_other_process(struct plan *plan)
@@ -474,7 +396,7 @@ static void test_unexpected(void **state)
     struct guest guest;
     struct waiting waiting;
     char text[256];
-    struct plan *plan = guest_new(&guest, "ls / | grep -c -x bin; echo x >/file; cat /file");
+    struct plan *plan = guest_plan(&guest, "ls / | grep -c -x bin; echo x >/file; cat /file");
     CLEANUP_FREE char *other = path_join(guest.dir, "other.erofs");
     CLEANUP_FREE char *image = plan->rootfs.device;
     const char *copy[] = {"cp", image, other, NULL};
@@ -491,7 +413,7 @@ static void test_unexpected(void **state)
     guest_move_in(&guest, &waiting, plan);
     guest_output(&guest, text, sizeof(text));
     assert_string_equal(text, "1\nx\n");
-    guest_end(&guest);
+    guest_close(&guest);
 }
 
 static void test_too_small(void **state)
@@ -499,7 +421,7 @@ static void test_too_small(void **state)
     struct guest guest;
     struct waiting waiting;
     char text[256];
-    struct plan *plan = guest_new(&guest, "awk '/MemTotal/ {print ($2 > 1900000)}' /proc/meminfo");
+    struct plan *plan = guest_plan(&guest, "awk '/MemTotal/ {print ($2 > 1900000)}' /proc/meminfo");
 
     plan->limits.memory = (int64_t)2 << 30;
     waiting_begin(&waiting);
@@ -510,7 +432,7 @@ static void test_too_small(void **state)
     assert_gone(waiting.worker);
     guest_output(&guest, text, sizeof(text));
     assert_string_equal(text, "1\n");
-    guest_end(&guest);
+    guest_close(&guest);
 }
 
 static void test_killed_while_waiting(void **state)
@@ -536,7 +458,7 @@ static void replaced(int signal_number)
     struct guest guest;
     struct waiting waiting;
     char text[64];
-    struct plan *plan = guest_new(&guest, "echo here");
+    struct plan *plan = guest_plan(&guest, "echo here");
 
     waiting_begin(&waiting);
     waiting_ready(&waiting);
@@ -548,7 +470,7 @@ static void replaced(int signal_number)
     guest_output(&guest, text, sizeof(text));
     assert_string_equal(text, "here\n");
     assert_no_cgroup(waiting.cgroup);
-    guest_end(&guest);
+    guest_close(&guest);
 }
 
 static void test_killed_when_taken(void **state)
@@ -567,8 +489,8 @@ static void test_shim_killed(void **state)
     struct guest guest;
     struct waiting waiting;
     struct error err = ERROR_INIT;
-    struct plan *plan = guest_new(&guest, "true");
-    const struct shim_spec spec = spec_of(guest.id, guest.run);
+    struct plan *plan = guest_plan(&guest, "true");
+    const struct shim_spec spec = guest_spec(guest.id, guest.run);
     CLEANUP_FREE char *path = NULL, *text = NULL;
     char *parent;
 
@@ -579,11 +501,10 @@ static void test_shim_killed(void **state)
     assert_non_null(parent = strstr(text, "PPid:\t"));
     kill((pid_t)strtol(parent + 6, NULL, 10), SIGKILL);
     assert_gone(waiting.worker);
-    assert_true(shim_adopt(waiting.warm, &spec, plan->cgroup, loop, &events, &guest, &guest.shim, &err) < 0);
+    assert_true(shim_adopt(waiting.warm, &spec, plan->cgroup, guest_loop, &guest_events, &guest, &guest.shim, &err) < 0);
     assert_int_equal(cgroup_remove(waiting.cgroup), 0);
     plan_free(plan);
-    free(guest.dir);
-    free(guest.run);
+    guest_free(&guest);
 }
 
 static void test_let_go_at_any_time(void **state)
@@ -600,32 +521,6 @@ static void test_let_go_at_any_time(void **state)
     }
 }
 
-static void *run_loop(void *user)
-{
-    (void)loop_run(loop);
-    return NULL;
-}
-
-static int set_up(void **state)
-{
-    if (fixture_set_up(state) < 0 || loop_new(&loop) < 0)
-        return -1;
-    return pthread_create(&loop_thread, NULL, run_loop, NULL) == 0 ? 0 : -1;
-}
-
-static void stop_loop(void *user)
-{
-    loop_stop(loop);
-}
-
-static int tear_down(void **state)
-{
-    loop_post(loop, stop_loop, NULL);
-    pthread_join(loop_thread, NULL);
-    loop_free(loop);
-    return fixture_tear_down(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -640,5 +535,5 @@ int main(void)
     };
 
     signal(SIGPIPE, SIG_IGN);
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, guests_set_up, guests_tear_down);
 }

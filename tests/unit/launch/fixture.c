@@ -23,14 +23,16 @@
 
 #define DEFAULT_CAPS 0xa80425fbull /* Docker's fourteen */
 
+struct fixture f;
+
 static const char *const applets[] = {"sh",   "cat",   "echo", "ls",    "id",     "ps",    "sleep", "true",  "false",
                                       "ping", "mount", "umount", "stat", "readlink", "touch", "mkdir", "rm", "dd",
                                       "hostname", "pwd", "env", "kill", "grep", "head", "wc", "test", "tty", "stty",
                                       "yes", "seq", "trap", "mknod", "chroot", "ln", "nc", "tail", "sync", "cp", "chmod", "find", "printf", "usleep", "setsid", "nsenter", "unshare", "awk", "sed"};
 
-void fixture_file(struct fixture *f, const char *path, const char *text, unsigned mode)
+void fixture_file(const char *path, const char *text, unsigned mode)
 {
-    CLEANUP_FREE char *full = mem_printf("%s/base%s", f->layers, path);
+    CLEANUP_FREE char *full = mem_printf("%s/base%s", f.layers, path);
     CLEANUP_FREE char *dir = path_dir(full);
     int fd;
 
@@ -46,9 +48,9 @@ void fixture_file(struct fixture *f, const char *path, const char *text, unsigne
     close(fd);
 }
 
-static int install(struct fixture *f, const char *from, const char *name)
+static int install(const char *from, const char *name)
 {
-    CLEANUP_FREE char *target = mem_printf("%s/base/bin/%s", f->layers, name);
+    CLEANUP_FREE char *target = mem_printf("%s/base/bin/%s", f.layers, name);
     CLEANUP_FREE char *program = NULL;
     CLEANUP_CLOSE int fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
     size_t length = 0;
@@ -58,32 +60,30 @@ static int install(struct fixture *f, const char *from, const char *name)
     return fd_write_all(fd, program, length);
 }
 
-int fixture_up(struct fixture *f)
+int fixture_up(void **state)
 {
-
-    memset(f, 0, sizeof(*f));
-    snprintf(f->dir, sizeof(f->dir), "/tmp/tabique-test-XXXXXX");
-    if (geteuid() != 0 || !mkdtemp(f->dir))
+    snprintf(f.dir, sizeof(f.dir), "/tmp/tabique-test-XXXXXX");
+    if (geteuid() != 0 || !mkdtemp(f.dir))
         return -1;
-    chmod(f->dir, 0711);
-    snprintf(f->cgroup, sizeof(f->cgroup), "tabique-test-%d", (int)getpid());
-    f->layers = mem_printf("%s/layers", f->dir);
-    fixture_file(f, "/etc/passwd",
+    chmod(f.dir, 0711);
+    snprintf(f.cgroup, sizeof(f.cgroup), "tabique-test-%d", (int)getpid());
+    f.layers = mem_printf("%s/layers", f.dir);
+    fixture_file("/etc/passwd",
                  "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\nbob:x:1001:1000:::/bin/sh\n", 0644);
-    fixture_file(f, "/etc/group", "root:x:0:\nusers:x:1000:\nwheel:x:10:root,alice\naudio:x:29:alice\ntty:x:5:\n", 0644);
-    fixture_file(f, "/bin", NULL, 0755);
-    fixture_file(f, "/proc", NULL, 0755);
-    fixture_file(f, "/sys", NULL, 0755);
-    fixture_file(f, "/dev", NULL, 0755);
-    fixture_file(f, "/tmp", NULL, 01777);
-    fixture_file(f, "/root", NULL, 0700);
-    fixture_file(f, "/etc/not-a-program", "data\n", 0644);
-    fixture_file(f, "/bin/garbage", "\x01\x02 no program\n", 0755);
-    fixture_file(f, "/bin/no-interpreter", "#!/no/such\n", 0755);
-    if (install(f, "/bin/busybox", "busybox") < 0 || install(f, PROBE_PROGRAM, "probe") < 0)
+    fixture_file("/etc/group", "root:x:0:\nusers:x:1000:\nwheel:x:10:root,alice\naudio:x:29:alice\ntty:x:5:\n", 0644);
+    fixture_file("/bin", NULL, 0755);
+    fixture_file("/proc", NULL, 0755);
+    fixture_file("/sys", NULL, 0755);
+    fixture_file("/dev", NULL, 0755);
+    fixture_file("/tmp", NULL, 01777);
+    fixture_file("/root", NULL, 0700);
+    fixture_file("/etc/not-a-program", "data\n", 0644);
+    fixture_file("/bin/garbage", "\x01\x02 no program\n", 0755);
+    fixture_file("/bin/no-interpreter", "#!/no/such\n", 0755);
+    if (install("/bin/busybox", "busybox") < 0 || install(PROBE_PROGRAM, "probe") < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_SIZE(applets); i++) {
-        CLEANUP_FREE char *link = mem_printf("%s/base/bin/%s", f->layers, applets[i]);
+        CLEANUP_FREE char *link = mem_printf("%s/base/bin/%s", f.layers, applets[i]);
 
         if (symlink("busybox", link) < 0 && errno != EEXIST)
             return -1;
@@ -91,11 +91,12 @@ int fixture_up(struct fixture *f)
     return 0;
 }
 
-void fixture_down(struct fixture *f)
+int fixture_down(void **state)
 {
-    path_remove_tree(AT_FDCWD, f->dir);
-    cgroup_remove(f->cgroup);
-    free(f->layers);
+    path_remove_tree(AT_FDCWD, f.dir);
+    cgroup_remove(f.cgroup);
+    free(f.layers);
+    return 0;
 }
 
 struct plan_mount *fixture_mount(struct plan *plan, const char *type, const char *source, const char *target,
@@ -117,7 +118,7 @@ static void rule(struct plan_limits *l, bool allow, char type, int64_t major, in
     snprintf(l->device_rules[l->device_rule_count++].access, 4, "%s", access);
 }
 
-struct plan *fixture_plan(struct fixture *f, const char *const *argv)
+struct plan *fixture_plan(const char *const *argv)
 {
     static const char *const masked[] = {"/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
                                          "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
@@ -125,15 +126,15 @@ struct plan *fixture_plan(struct fixture *f, const char *const *argv)
     static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
     unsigned long safe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
     struct plan *plan = plan_new();
-    int n = f->next++;
+    int n = f.next++;
 
     plan->id = mem_printf("test%d", n);
     for (size_t i = 0; i < PLAN_NS_COUNT; i++)
         plan->namespaces[i].mode = i == PLAN_NS_USER ? PLAN_NS_HOST : PLAN_NS_NEW;
-    plan->rootfs.layers_dir = mem_strdup(f->layers);
+    plan->rootfs.layers_dir = mem_strdup(f.layers);
     strv_push(&plan->rootfs.lower, "base");
-    plan->rootfs.upper = mem_printf("%s/c%d/upper", f->dir, n);
-    plan->rootfs.work = mem_printf("%s/c%d/work", f->dir, n);
+    plan->rootfs.upper = mem_printf("%s/c%d/upper", f.dir, n);
+    plan->rootfs.work = mem_printf("%s/c%d/work", f.dir, n);
     path_mkdirs(plan->rootfs.upper, 0755);
     path_mkdirs(plan->rootfs.work, 0755);
     fixture_mount(plan, "proc", "proc", "/proc", safe, NULL);
@@ -148,7 +149,7 @@ struct plan *fixture_plan(struct fixture *f, const char *const *argv)
     for (size_t i = 0; i < ARRAY_SIZE(readonly); i++)
         strv_push(&plan->readonly_paths, readonly[i]);
     plan->hostname = mem_printf("host%d", n);
-    plan->cgroup = mem_printf("%s/c%d", f->cgroup, n);
+    plan->cgroup = mem_printf("%s/c%d", f.cgroup, n);
     rule(&plan->limits, false, 'a', -1, -1, "rwm");
     rule(&plan->limits, true, 'c', -1, -1, "m");
     rule(&plan->limits, true, 'b', -1, -1, "m");
@@ -164,6 +165,13 @@ struct plan *fixture_plan(struct fixture *f, const char *const *argv)
     strv_push(&plan->process.env, "A=1");
     plan->process.caps = (struct plan_caps){.bounding = DEFAULT_CAPS, .permitted = DEFAULT_CAPS};
     return plan;
+}
+
+struct plan *plan_of(const char *script)
+{
+    const char *argv[] = {"sh", "-c", script, NULL};
+
+    return fixture_plan(argv);
 }
 
 void fixture_map_users(struct plan *plan)
@@ -247,10 +255,10 @@ void fixture_run(const struct plan *plan, const char *input, struct result *ret)
         fixture_finish(plan, &l, input, ret);
 }
 
-void fixture_sh(struct fixture *f, struct plan *plan, const char *script, struct result *ret)
+void fixture_sh(struct plan *plan, const char *script, struct result *ret)
 {
     const char *argv[] = {"sh", "-c", script, NULL};
-    struct plan *own = plan ? plan : fixture_plan(f, argv);
+    struct plan *own = plan ? plan : fixture_plan(argv);
 
     if (plan) {
         strv_free(plan->process.argv);

@@ -19,14 +19,17 @@ struct fixture {
     int next;
 };
 
-int fixture_up(struct fixture *f);
-void fixture_down(struct fixture *f);
+/* A test program's own, from the first of its group to the last (cmocka's set-up and teardown). */
+extern struct fixture f;
+int fixture_up(void **state);
+int fixture_down(void **state);
 /* "/path" in the base layer, written as text; NULL text: a directory. */
-void fixture_file(struct fixture *f, const char *path, const char *text, unsigned mode);
+void fixture_file(const char *path, const char *text, unsigned mode);
 
 /* A plan as for `docker run -i IMAGE argv...`: all namespaces new, Docker's
  * mounts, masks, capabilities and device rules. */
-struct plan *fixture_plan(struct fixture *f, const char *const *argv);
+struct plan *fixture_plan(const char *const *argv);
+struct plan *plan_of(const char *script); /* of sh -c */
 struct plan_mount *fixture_mount(struct plan *plan, const char *type, const char *source, const char *target,
                                  unsigned long flags, const char *data);
 void fixture_map_users(struct plan *plan); /* a user namespace, 0..65535 at 200000 */
@@ -45,4 +48,4 @@ void fixture_run(const struct plan *plan, const char *input, struct result *ret)
 int fixture_start(const struct plan *plan, struct launched *l, struct result *ret);
 void fixture_finish(const struct plan *plan, struct launched *l, const char *input, struct result *ret);
 /* Shell script in a fresh container; plan may be NULL for the default one. */
-void fixture_sh(struct fixture *f, struct plan *plan, const char *script, struct result *ret);
+void fixture_sh(struct plan *plan, const char *script, struct result *ret);

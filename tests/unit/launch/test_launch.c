@@ -29,26 +29,7 @@
 #include "launch/fixture.h"
 #include "tabique/error.h"
 
-static struct fixture f;
 static struct result r;
-
-static int up(void **state)
-{
-    return fixture_up(&f);
-}
-
-static int down(void **state)
-{
-    fixture_down(&f);
-    return 0;
-}
-
-static struct plan *plan_of(const char *script)
-{
-    const char *argv[] = {"sh", "-c", script, NULL};
-
-    return fixture_plan(&f, argv);
-}
 
 static void run_plan(struct plan *plan)
 {
@@ -82,7 +63,7 @@ static void exit_codes(void **state)
 static void killed(void **state)
 {
     const char *argv[] = {"sleep", "100", NULL};
-    struct plan *plan = fixture_plan(&f, argv);
+    struct plan *plan = fixture_plan(argv);
     struct launched l;
 
     assert_int_equal(fixture_start(plan, &l, &r), 0);
@@ -112,7 +93,7 @@ static void programs_that_cannot_run(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         for (int init = 0; init < 2; init++) {
             const char *argv[] = {cases[i].program, NULL};
-            struct plan *plan = fixture_plan(&f, argv);
+            struct plan *plan = fixture_plan(argv);
 
             plan->init = init;
             run_plan(plan);
@@ -304,8 +285,8 @@ static void a_device(void **state)
 
 static void masks(void **state)
 {
-    fixture_file(&f, "/secret/file", "secret\n", 0644);
-    fixture_file(&f, "/plain", "secret\n", 0644);
+    fixture_file("/secret/file", "secret\n", 0644);
+    fixture_file("/plain", "secret\n", 0644);
     struct plan *plan = plan_of("ls -l /proc/keys /proc/timer_list; ls /secret | wc -l; cat /plain; touch /secret/x; echo 1 > /proc/sys/kernel/panic; "
                                 "touch /sys/x; echo end");
 
@@ -394,7 +375,7 @@ static void propagation(void **state)
 
 static void tmpfs_with_copy(void **state)
 {
-    fixture_file(&f, "/start/a/b", "deep\n", 0640);
+    fixture_file("/start/a/b", "deep\n", 0640);
     struct plan *plan = plan_of("cat /start/a/b; ls -l /start/a/b; touch /start/new; mount | grep /start; ls /empty-start");
 
     fixture_mount(plan, "tmpfs", "tmpfs", "/start", MS_NOEXEC, "size=1m")->copy_up = true;
@@ -421,7 +402,7 @@ static void cgroup_inside(void **state)
 static void out_of_memory(void **state)
 {
     const char *argv[] = {"probe", "eat", "300", NULL};
-    struct plan *plan = fixture_plan(&f, argv);
+    struct plan *plan = fixture_plan(argv);
     struct launched l;
     uint64_t kills;
 
@@ -489,7 +470,7 @@ static void sysctls(void **state)
 static void stdin_and_pipes(void **state)
 {
     const char *argv[] = {"cat", NULL};
-    struct plan *plan = fixture_plan(&f, argv);
+    struct plan *plan = fixture_plan(argv);
 
     fixture_run(plan, "through\n", &r);
     plan_free(plan);
@@ -636,7 +617,7 @@ static void exec(void **state)
 static void exec_in_the_dead(void **state)
 {
     const char *argv[] = {"true", NULL};
-    struct plan *plan = fixture_plan(&f, argv);
+    struct plan *plan = fixture_plan(argv);
     struct plan_process process = {.argv = plan->process.argv};
     struct launched l;
     siginfo_t info;
@@ -848,5 +829,5 @@ int main(void)
         cmocka_unit_test(dies_with_its_parent),
     };
 
-    return cmocka_run_group_tests(tests, up, down);
+    return cmocka_run_group_tests(tests, fixture_up, fixture_down);
 }

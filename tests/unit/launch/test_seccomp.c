@@ -20,25 +20,13 @@
 #define DOCKER_CAPS 0xa80425fbull
 #define SYS_ADMIN (1ull << 21)
 
-static struct fixture f;
 static struct result r;
-
-static int up(void **state)
-{
-    return fixture_up(&f);
-}
-
-static int down(void **state)
-{
-    fixture_down(&f);
-    return 0;
-}
 
 /* "probe ARGS" under the default filter of these capabilities. */
 static const char *probe(uint64_t caps, bool nnp, const char *user, const char *a, const char *b, const char *c)
 {
     const char *argv[] = {"probe", a, b, c, NULL};
-    struct plan *plan = fixture_plan(&f, argv);
+    struct plan *plan = fixture_plan(argv);
     struct error err = ERROR_INIT;
 
     plan->process.caps.bounding = plan->process.caps.permitted = caps;
@@ -118,7 +106,7 @@ static int from(const char *text, struct plan *plan, uint64_t caps, struct error
 static const char *under(const char *profile, uint64_t caps, const char *a, const char *b)
 {
     const char *argv[] = {"probe", a, b, NULL};
-    struct plan *plan = fixture_plan(&f, argv);
+    struct plan *plan = fixture_plan(argv);
     struct error err = ERROR_INIT;
 
     plan->process.caps.bounding = plan->process.caps.permitted = caps;
@@ -185,5 +173,5 @@ int main(void)
         cmocka_unit_test(profiles),    cmocka_unit_test(malformed_profiles),
     };
 
-    return cmocka_run_group_tests(tests, up, down);
+    return cmocka_run_group_tests(tests, fixture_up, fixture_down);
 }

@@ -78,21 +78,20 @@ static void stop_loop(struct shim_case *c)
     c->loop = NULL;
 }
 
-struct shim_case *shim_case_new(struct fixture *f, bool open_stdin)
+struct shim_case *shim_case_new(bool open_stdin)
 {
-    return shim_case_new_with(f, open_stdin, &(struct shim_spec){0});
+    return shim_case_new_with(open_stdin, &(struct shim_spec){0});
 }
 
-struct shim_case *shim_case_new_with(struct fixture *f, bool open_stdin, const struct shim_spec *wanted)
+struct shim_case *shim_case_new_with(bool open_stdin, const struct shim_spec *wanted)
 {
     struct shim_case *c = mem_new(struct shim_case);
     struct error err = ERROR_INIT;
-    int n = f->next++;
+    int n = f.next++;
 
-    c->f = f;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->changed, NULL);
-    c->dir = mem_printf("%s/shim%d", f->dir, n);
+    c->dir = mem_printf("%s/shim%d", f.dir, n);
     c->log = mem_printf("%s/log", c->dir);
     path_mkdirs(c->dir, 0700);
     c->spec = (struct shim_spec){.program = SHIM_PROGRAM, .id = "0123456789abcdef", .dir = c->dir, .state_dir = c->dir,

@@ -8,7 +8,6 @@
 #include "shim/client.h"
 
 struct shim_case {
-    struct fixture *f;
     struct loop *loop;
     pthread_t thread;
     struct shim *shim;
@@ -23,9 +22,9 @@ struct shim_case {
     char exec_id[64];
 };
 
-struct shim_case *shim_case_new(struct fixture *f, bool open_stdin); /* and spawns */
+struct shim_case *shim_case_new(bool open_stdin); /* and spawns */
 /* The fields of `wanted` that are not 0 replace the defaults; log_path "" is none. */
-struct shim_case *shim_case_new_with(struct fixture *f, bool open_stdin, const struct shim_spec *wanted);
+struct shim_case *shim_case_new_with(bool open_stdin, const struct shim_spec *wanted);
 void shim_case_free(struct shim_case *c); /* shuts the shim down and waits until it has gone */
 bool shim_case_wait_exit(struct shim_case *c);
 bool shim_case_wait_exec(struct shim_case *c, int count);

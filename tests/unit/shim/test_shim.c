@@ -28,27 +28,8 @@
 #include "tabique/error.h"
 #include "tabique/host.h"
 
-static struct fixture f;
 static struct error err;
 static struct shim_started started;
-
-static int up(void **state)
-{
-    return fixture_up(&f);
-}
-
-static int down(void **state)
-{
-    fixture_down(&f);
-    return 0;
-}
-
-static struct plan *plan_of(const char *script)
-{
-    const char *argv[] = {"sh", "-c", script, NULL};
-
-    return fixture_plan(&f, argv);
-}
 
 #define GOOD(call)                            \
     do {                                      \
@@ -73,7 +54,7 @@ static bool cgroup_is_gone(const char *name)
 /* --- lives ------------------------------------------------------------------------------- */
 static void a_life(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     struct plan *plan = plan_of("echo out; echo err >&2; exit 7");
     CLEANUP_FREE char *cgroup = mem_strdup(plan->cgroup);
     CLEANUP_FREE char *log = NULL;
@@ -100,8 +81,8 @@ static void a_life(void **state)
 static void failing_starts(void **state)
 {
     const char *argv[] = {"nothere", NULL};
-    struct shim_case *c = shim_case_new(&f, false);
-    struct plan *plan = fixture_plan(&f, argv);
+    struct shim_case *c = shim_case_new(false);
+    struct plan *plan = fixture_plan(argv);
     int fd = -EBADF;
 
     GOOD(shim_attach(c->shim, NULL, 6, &fd, &err));
@@ -113,7 +94,7 @@ static void failing_starts(void **state)
     assert_int_equal(shim_read_exit(c->dir, &(struct shim_exit){0}, &err), -ENOENT);
     plan_free(plan);
     shim_case_free(c);
-    c = shim_case_new(&f, false);
+    c = shim_case_new(false);
     plan = plan_of("true");
     fixture_user(plan, "nosuch");
     assert_int_equal(shim_start(c->shim, plan, &started, &err), -EINVAL);
@@ -124,7 +105,7 @@ static void failing_starts(void **state)
 
 static void signals_and_processes(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     struct process_list *list = NULL;
     struct cgroup_stats stats;
     pid_t sleeper = 0;
@@ -177,7 +158,7 @@ static struct plan_process *process_of(const char *script)
 
 static void pausing(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     CLEANUP_FREE char *before = NULL;
     CLEANUP_FREE char *after = NULL;
 
@@ -210,7 +191,7 @@ static void pausing(void **state)
 
 static void limits_at_run_time(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     struct plan_limits limits = {.memory = 64 << 20, .memory_swap = 64 << 20, .memory_swappiness = -1, .pids = 33};
     struct cgroup_stats stats;
 
@@ -225,8 +206,8 @@ static void limits_at_run_time(void **state)
 static void out_of_memory(void **state)
 {
     const char *argv[] = {"probe", "eat", "300", NULL};
-    struct shim_case *c = shim_case_new(&f, false);
-    struct plan *plan = fixture_plan(&f, argv);
+    struct shim_case *c = shim_case_new(false);
+    struct plan *plan = fixture_plan(argv);
     struct shim_exit record;
 
     plan->limits.memory = plan->limits.memory_swap = 32 << 20;
@@ -243,7 +224,7 @@ static void out_of_memory(void **state)
 /* --pid=host: what the container leaves behind goes with it. */
 static void no_pid_namespace(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     struct plan *plan = plan_of("sleep 1000 & (sleep 1000 &); echo up; exit 2");
     CLEANUP_FREE char *cgroup = mem_strdup(plan->cgroup);
 
@@ -258,7 +239,7 @@ static void no_pid_namespace(void **state)
 /* --- log ------------------------------------------------------------------------------------ */
 static void log_lines(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     CLEANUP_FREE char *log = NULL;
     const char *at;
     int pieces = 0;
@@ -279,7 +260,7 @@ static void log_lines(void **state)
 static void log_rotation(void **state)
 {
     struct shim_spec rotated = {.log_max_size = 4096, .log_max_files = 3};
-    struct shim_case *c = shim_case_new_with(&f, false, &rotated);
+    struct shim_case *c = shim_case_new_with(false, &rotated);
     size_t lines = 0;
     struct stat st;
 
@@ -307,7 +288,7 @@ static void log_rotation(void **state)
 /* --- attaching --------------------------------------------------------------------------------- */
 static void attach_before_start(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     CLEANUP_FREE char *out = NULL;
     int fd = -EBADF;
 
@@ -330,7 +311,7 @@ static void send_input(int fd, const char *text)
 static void input(void **state)
 {
     struct shim_spec once = {.stdin_once = true};
-    struct shim_case *c = shim_case_new_with(&f, true, &once);
+    struct shim_case *c = shim_case_new_with(true, &once);
     CLEANUP_FREE char *out = NULL;
     int fd = -EBADF;
 
@@ -349,7 +330,7 @@ static void input(void **state)
 /* Without stdin_once a client may leave and another go on. */
 static void input_goes_on(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, true);
+    struct shim_case *c = shim_case_new(true);
     CLEANUP_FREE char *log = NULL;
     int fd = -EBADF;
 
@@ -372,7 +353,7 @@ static void input_goes_on(void **state)
 static void much_input(void **state)
 {
     struct shim_spec once = {.stdin_once = true};
-    struct shim_case *c = shim_case_new_with(&f, true, &once);
+    struct shim_case *c = shim_case_new_with(true, &once);
     static char block[32768];
     struct rpc_decoder decoder = {0};
     struct rpc_frame frame;
@@ -426,7 +407,7 @@ static void much_input(void **state)
 static void slow_client(void **state)
 {
     struct shim_spec no_log = {.log_path = ""};
-    struct shim_case *c = shim_case_new_with(&f, false, &no_log);
+    struct shim_case *c = shim_case_new_with(false, &no_log);
     CLEANUP_FREE char *out = NULL;
     int slow = -EBADF, quick = -EBADF;
     size_t length;
@@ -449,7 +430,7 @@ static void slow_client(void **state)
  * the client still gets everything, after a shutdown, too. */
 static void output_outlives_the_container(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     CLEANUP_FREE char *out = NULL;
     int fd = -EBADF;
     size_t length;
@@ -466,7 +447,7 @@ static void output_outlives_the_container(void **state)
 
 static void terminal(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, true);
+    struct shim_case *c = shim_case_new(true);
     struct plan *plan = plan_of("stty size; read x; stty size; echo \"[$x]\"");
     CLEANUP_FREE char *out = NULL;
     CLEANUP_FREE char *log = NULL;
@@ -492,7 +473,7 @@ static void terminal(void **state)
 
 static void execs(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     CLEANUP_FREE char *out = NULL;
     CLEANUP_FREE char *log = NULL;
     struct plan_process *process;
@@ -562,7 +543,7 @@ static void read_until(int fd, const char *wanted)
 
 static void terminal_rejoined(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     struct plan_process *process = process_of("stty -echo; echo ready; while read x; do echo got-$x; done");
     struct shim_rejoined back = {0};
     int first = -EBADF, second = -EBADF;
@@ -604,7 +585,7 @@ static void terminal_rejoined(void **state)
 
 static void execs_die_with_the_container(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
 
     start(c, plan_of("sleep 1000"));
     for (int i = 0; i < 5; i++) {
@@ -624,7 +605,7 @@ static void execs_die_with_the_container(void **state)
 /* --- servers that vanish ------------------------------------------------------------------------------- */
 static void server_comes_back(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, true);
+    struct shim_case *c = shim_case_new(true);
     CLEANUP_FREE char *log = NULL;
     pid_t shim = shim_pid(c->shim);
     pid_t pid;
@@ -657,7 +638,7 @@ static void server_comes_back(void **state)
 /* It ends while nobody is there: the record is, and the shim is not. */
 static void end_without_a_server(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     struct plan *plan = plan_of("usleep 100000; echo last; exit 12");
     CLEANUP_FREE char *cgroup = mem_strdup(plan->cgroup);
     CLEANUP_FREE char *log = NULL;
@@ -686,7 +667,7 @@ static void end_without_a_server(void **state)
 /* Nothing but SIGKILL ends a shim, and then its container. */
 static void killed_shim(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     struct plan *plan = plan_of("trap '' TERM; sleep 1000");
     CLEANUP_FREE char *cgroup = mem_strdup(plan->cgroup);
     pid_t shim = shim_pid(c->shim);
@@ -714,7 +695,7 @@ static void killed_shim(void **state)
 
 static void never_started(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     pid_t shim = shim_pid(c->shim);
     int pidfd = (int)syscall(SYS_pidfd_open, shim, 0);
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
@@ -746,7 +727,7 @@ static void *ask_much(void *user)
 
 static void many_threads(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     pthread_t threads[8];
 
     start(c, plan_of("sleep 1000"));
@@ -765,7 +746,7 @@ static void many_threads(void **state)
  * on, and when it wakes up so does the conversation. */
 static void hanging_shim(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false), *other = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false), *other = shim_case_new(false);
     pthread_t thread;
     void *result;
 
@@ -784,7 +765,7 @@ static void hanging_shim(void **state)
 /* --- hostile peers --------------------------------------------------------------------------------------- */
 static void garbage(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     CLEANUP_FREE char *path = path_join(c->dir, "shim.sock");
     unsigned seed = 7;
 
@@ -826,7 +807,7 @@ static void garbage(void **state)
 
 static void wrong_version(void **state)
 {
-    struct shim_case *c = shim_case_new(&f, false);
+    struct shim_case *c = shim_case_new(false);
     CLEANUP_FREE char *path = path_join(c->dir, "shim.sock");
     CLEANUP_STR struct str body = STR_INIT;
     struct rpc_decoder decoder = {0};
@@ -865,7 +846,7 @@ static void twenty_containers(void **state)
     struct shim_case *c[20];
 
     for (int i = 0; i < 20; i++)
-        c[i] = shim_case_new(&f, false);
+        c[i] = shim_case_new(false);
     for (int i = 0; i < 20; i++)
         start(c[i], plan_of("echo hi; exit 21"));
     for (int i = 0; i < 20; i++) {
@@ -913,5 +894,5 @@ int main(void)
         cmocka_unit_test(twenty_containers),
     };
 
-    return cmocka_run_group_tests(tests, up, down);
+    return cmocka_run_group_tests(tests, fixture_up, fixture_down);
 }
