@@ -191,6 +191,28 @@ int mount_parse_bind(const char *text, const char *volume_driver, struct mount_p
     return 0;
 }
 
+int mount_anonymous(const char *destination, const char *volume_driver, struct mount_point *ret, struct error *err)
+{
+    CLEANUP_FREE char *clean = path_clean(destination);
+
+    if (clean[0] != '/' || strcmp(clean, "/") == 0)
+        return error_set(err, EINVAL, "invalid volume specification: '%s'", destination);
+    *ret = (struct mount_point){
+        .type = MOUNT_VOLUME,
+        .name = mem_strdup(""),
+        .source = mem_strdup(""),
+        .destination = TAKE_PTR(clean),
+        .driver = mem_strdup(*volume_driver ? volume_driver : "local"),
+        .mode = mem_strdup(""),
+        .propagation = mem_strdup(""),
+        .subpath = mem_strdup(""),
+        .rw = true,
+        .copy_data = true,
+        .anonymous = true,
+    };
+    return 0;
+}
+
 /* As Go's filepath.IsLocal: relative, and never above where it starts. */
 static bool is_local(const char *path)
 {

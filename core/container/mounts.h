@@ -49,6 +49,8 @@ const char *mount_type_name(enum mount_type type);
 
 /* "SRC:DST[:MODE]" of HostConfig.Binds. */
 int mount_parse_bind(const char *text, const char *volume_driver, struct mount_point *ret, struct error *err);
+/* A directory of Config.Volumes, which an image may have said: all of it is the destination. */
+int mount_anonymous(const char *destination, const char *volume_driver, struct mount_point *ret, struct error *err);
 /* One object of HostConfig.Mounts (complete). With `look`, a bind's source must
  * be there. */
 int mount_parse_spec(const cJSON *spec, bool look, struct mount_point *ret, struct error *err);

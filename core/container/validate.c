@@ -807,5 +807,6 @@ int validate_merge_image(cJSON *config, const cJSON *image, struct error *err)
         return INVALID("no command specified");
     if (!cJSON_IsObject(json_get(config, "Labels")))
         set(config, "Labels", cJSON_CreateObject());
-    return 0;
+    /* An image says what it likes: not that its check runs without a pause. */
+    return check_health(json_get(config, "Healthcheck"), err);
 }

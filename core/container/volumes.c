@@ -105,17 +105,12 @@ static int collect(struct container *container, const struct spec *spec, struct 
     if (r < 0)
         return r;
     cJSON_ArrayForEach(item, json_get(spec->config, "Volumes")) {
-        CLEANUP_FREE char *clean = path_clean(item->string);
-
-        if (strcmp(clean, "/") == 0 || clean[0] != '/')
-            return error_set(err, EINVAL, "invalid volume specification: '%s'", item->string);
-        if (mount_list_find(&container->mounts, clean) || is_tmpfs(spec, clean))
-            continue;
-        r = mount_parse_bind(clean, driver, &mount, err);
-        if (r == 0)
-            r = mount_list_add(&container->mounts, &mount, false, err);
+        r = mount_anonymous(item->string, driver, &mount, err);
         if (r < 0)
             return r;
+        if (mount_list_find(&container->mounts, mount.destination) || is_tmpfs(spec, mount.destination) ||
+            mount_list_add(&container->mounts, &mount, false, err) < 0)
+            mount_point_clear(&mount);
     }
     return 0;
 }

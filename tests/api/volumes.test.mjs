@@ -109,6 +109,24 @@ describe('a part of a volume', () => {
   })
 })
 
+describe('what an image declares', () => {
+  for (const wall of walls)
+    test(`is a volume of its own, whatever it is called: nothing of the host's (${wall})`, { timeout: 240_000 }, async () => {
+      const dir = fs.mkdtempSync(path.join(server.root, 'private-'))
+      fs.writeFileSync(path.join(dir, 'secret'), 'the host\'s')
+      fs.writeFileSync(path.join(dir, 'Dockerfile'), `FROM ${IMAGE}\nVOLUME ["${dir}:/host", "/plain"]\nCMD ["sh", "-c", "cat /host/secret; touch '${dir}:/host/mine' /plain/mine && ls '${dir}:/host'"]\n`)
+      await server.ok('build', '-q', '-t', `declares-${wall}`, dir)
+      const { code, stdout, stderr } = await server.docker('run', '--name', `declares-${wall}`, `--isolation=${wall}`, `declares-${wall}`)
+      assert.equal(code, 0, stderr)
+      assert.match(stderr, /can't open '\/host\/secret'/)
+      assert.equal(stdout.trim(), 'mine')
+      assert.deepEqual((await server.info(`declares-${wall}`)).Mounts.map(({ Type, Destination }) => [Type, Destination]).sort(),
+        [['volume', '/plain'], ['volume', `${dir}:/host`]].sort())
+      assert.deepEqual(fs.readdirSync(dir).sort(), ['Dockerfile', 'secret'])
+      await server.ok('rm', '-v', `declares-${wall}`)
+    })
+})
+
 describe('in use, and no more', () => {
   test('a volume that a container has stays; its users are named', async () => {
     await create({ Name: 'held' })

@@ -187,6 +187,13 @@ static void merge(void **state)
     assert_int_equal(schema_complete(&schema_config, nothing, "", &third, NULL), 0);
     assert_int_equal(validate_merge_image(third, nothing, &err), -EINVAL);
     assert_string_equal(err.message, "no command specified");
+
+    /* What an image brings is checked as what a client asks for. */
+    CLEANUP_JSON cJSON *restless = json_of("{'Cmd':['sh'],'Healthcheck':{'Test':['CMD','true'],'Interval':1}}");
+    CLEANUP_JSON cJSON *fourth = NULL;
+    assert_int_equal(schema_complete(&schema_config, nothing, "", &fourth, NULL), 0);
+    assert_int_equal(validate_merge_image(fourth, restless, &err), -EINVAL);
+    assert_string_equal(err.message, "Interval in Healthcheck cannot be less than 1ms");
 }
 
 static void names(void **state)
