@@ -54,6 +54,7 @@ struct auth {
     struct store *store;
     char *password_file;
     char dummy_hash[HASH_TEXT_MAX]; /* checked for unknown users, to take as long */
+    pthread_mutex_t users;          /* held from reading a user's row to writing it */
     pthread_mutex_t lock;           /* throttle, cache */
     struct throttle *throttle;
     struct cached *cache;
@@ -116,28 +117,24 @@ static void changed(struct auth *auth)
 }
 
 /* --- passwords ---------------------------------------------------------------------------- */
+static void hashing_begin(struct auth *auth)
+{
+    while (sem_wait(&auth->hashing) < 0 && errno == EINTR)
+        continue;
+}
+
 static int hash_password(struct auth *auth, const char *password, char out[HASH_TEXT_MAX],
                          struct error *err)
 {
     uint8_t salt[16];
     random_bytes(salt, sizeof(salt));
-    while (sem_wait(&auth->hashing) < 0 && errno == EINTR)
-        continue;
+    hashing_begin(auth);
     int r = argon2id_hash_encoded(ARGON_PASSES, ARGON_MEMORY_KIB, 1, password, strlen(password),
                                   salt, sizeof(salt), 32, out, HASH_TEXT_MAX);
     sem_post(&auth->hashing);
     return r == ARGON2_OK ? 0
                           : error_set(err, EIO, "the password could not be hashed: %s",
                                       argon2_error_message(r));
-}
-
-static bool verify_password(struct auth *auth, const char *hash, const char *password)
-{
-    while (sem_wait(&auth->hashing) < 0 && errno == EINTR)
-        continue;
-    int r = argon2id_verify(hash, password, strlen(password));
-    sem_post(&auth->hashing);
-    return r == ARGON2_OK;
 }
 
 static int check_new_password(const char *user, const char *password, struct error *err)
@@ -208,11 +205,11 @@ static void fill_principal(const char *name, const struct user_copy *user, struc
     snprintf(ret->name, sizeof(ret->name), "%s", name);
 }
 
-static int put_row(struct auth *auth, const struct auth_user *user, const char *hash,
+static int put_row(struct auth *auth, const char *name, const struct auth_user *user, const char *hash,
                    int64_t created_ns, struct error *err)
 {
     struct store_user row = {
-        .name = user->name,
+        .name = name,
         .role = auth_role_name(user->role),
         .password_hash = hash,
         .must_change = user->must_change,
@@ -248,85 +245,90 @@ static int check_last_admin(struct auth *auth, const char *name, struct error *e
     return count.count > 0 ? 0 : error_set(err, EBUSY, "%s is the last administrator", name);
 }
 
-int auth_user_put(struct auth *auth, const struct auth_user *user, bool create, struct error *err)
+static int put_user(struct auth *auth, const char *name, bool create, auth_user_fn *change, void *data,
+                    struct error *err)
 {
-    if (!name_ok(user->name))
-        return error_set(err, EINVAL,
-                         "invalid user name: letters, digits, '.', '_', '-', '@'; at most %d",
-                         AUTH_NAME_MAX);
     struct user_copy old;
-    int r = find_user(auth, user->name, &old, err);
+    int r = find_user(auth, name, &old, err);
     if (r < 0)
         return r;
     if (create && old.found)
-        return error_set(err, EEXIST, "user %s exists already", user->name);
+        return error_set(err, EEXIST, "user %s exists already", name);
     if (!create && !old.found)
-        return error_set(err, ENOENT, "No such user: %s", user->name);
+        return error_set(err, ENOENT, "No such user: %s", name);
+    struct auth_user user = {.role = old.found ? old.role : ROLE_HELPDESK,
+                             .must_change = old.must_change,
+                             .disabled = old.disabled,
+                             .may_read_logs = old.may_read_logs};
+    r = change(data, &user, err);
+    if (r < 0)
+        return r;
     if (old.found && old.role == ROLE_ADMIN && !old.disabled &&
-        (user->role != ROLE_ADMIN || user->disabled)) {
-        r = check_last_admin(auth, user->name, err);
+        (user.role != ROLE_ADMIN || user.disabled)) {
+        r = check_last_admin(auth, name, err);
         if (r < 0)
             return r;
     }
-    if (user->password != NULL) {
-        r = check_new_password(user->name, user->password, err);
+    if (user.password != NULL) {
+        r = check_new_password(name, user.password, err);
         if (r < 0)
             return r;
-        r = hash_password(auth, user->password, old.hash, err);
+        r = hash_password(auth, user.password, old.hash, err);
         if (r < 0)
             return r;
     } else if (create) {
         return error_set(err, EINVAL, "a new user needs a password");
     }
-    r = put_row(auth, user, old.hash, old.found ? old.created_ns : clock_real_ns(), err);
+    r = put_row(auth, name, &user, old.hash, old.found ? old.created_ns : clock_real_ns(), err);
     /* Who was locked out or given another password is to sign in again. */
-    if (r >= 0 && !create && (user->disabled || user->password != NULL))
-        auth_sessions_delete(auth, user->name, NULL);
+    if (r >= 0 && !create && (user.disabled || user.password != NULL))
+        auth_sessions_delete(auth, name, NULL);
+    return r;
+}
+
+int auth_user_put(struct auth *auth, const char *name, bool create, auth_user_fn *change, void *data,
+                  struct error *err)
+{
+    if (create && !name_ok(name))
+        return error_set(err, EINVAL,
+                         "invalid user name: letters, digits, '.', '_', '-', '@'; at most %d",
+                         AUTH_NAME_MAX);
+    pthread_mutex_lock(&auth->users);
+    int r = put_user(auth, name, create, change, data, err);
+    pthread_mutex_unlock(&auth->users);
     return r;
 }
 
 int auth_user_delete(struct auth *auth, const char *name, struct error *err)
 {
     struct user_copy old;
+    pthread_mutex_lock(&auth->users);
     int r = find_user(auth, name, &old, err);
-    if (r < 0)
-        return r;
-    if (!old.found)
-        return error_set(err, ENOENT, "No such user: %s", name);
-    if (old.role == ROLE_ADMIN) {
+    if (r >= 0 && !old.found)
+        r = error_set(err, ENOENT, "No such user: %s", name);
+    if (r >= 0 && old.role == ROLE_ADMIN)
         r = check_last_admin(auth, name, err);
-        if (r < 0)
-            return r;
-    }
-    r = store_user_delete(auth->store, name, err);
+    if (r >= 0)
+        r = store_user_delete(auth->store, name, err);
     changed(auth);
+    pthread_mutex_unlock(&auth->users);
     return r;
 }
 
-int auth_check_password(struct auth *auth, const char *name, const char *password, const char *from,
-                        struct principal *ret, int *ret_wait_s, struct error *err)
+/* --- signing in ----------------------------------------------------------------------------- */
+static int64_t throttled_for(struct auth *auth, const char *key, const char *from)
 {
-    if (strlen(name) > AUTH_NAME_MAX || strlen(password) > AUTH_PASSWORD_MAX)
-        return error_set(err, EACCES, "wrong user name or password");
-    CLEANUP_FREE char *key = mem_printf("%s|%s", from, name);
     int64_t now = clock_mono_ns();
     pthread_mutex_lock(&auth->lock);
     int64_t wait = throttle_wait(auth->throttle, key, now),
             wait_address = throttle_wait(auth->throttle, from, now);
     pthread_mutex_unlock(&auth->lock);
-    if (wait_address > wait)
-        wait = wait_address;
-    if (wait > 0) {
-        *ret_wait_s = (int)(wait / NS_PER_SEC) + 1;
-        return error_set(err, EAGAIN, "too many failed sign-ins; try again in %d seconds",
-                         *ret_wait_s);
-    }
-    struct user_copy user;
-    int r = find_user(auth, name, &user, err);
-    if (r < 0)
-        return r;
-    bool right = verify_password(auth, user.found ? user.hash : auth->dummy_hash, password) &&
-                 user.found && !user.disabled;
+    return wait > wait_address ? wait : wait_address;
+}
+
+static void note_try(struct auth *auth, const char *key, const char *from, bool right)
+{
+    int64_t now = clock_mono_ns();
     pthread_mutex_lock(&auth->lock);
     if (right) {
         throttle_succeeded(auth->throttle, key);
@@ -335,6 +337,37 @@ int auth_check_password(struct auth *auth, const char *name, const char *passwor
         throttle_failed(auth->throttle, from, FREE_FAILURES_ADDRESS, now);
     }
     pthread_mutex_unlock(&auth->lock);
+}
+
+int auth_check_password(struct auth *auth, const char *name, const char *password, const char *from,
+                        struct principal *ret, int *ret_wait_s, struct error *err)
+{
+    if (strlen(name) > AUTH_NAME_MAX || strlen(password) > AUTH_PASSWORD_MAX)
+        return error_set(err, EACCES, "wrong user name or password");
+    CLEANUP_FREE char *key = mem_printf("%s|%s", from, name);
+    struct user_copy user;
+    bool right = false;
+    int r = find_user(auth, name, &user, err);
+    if (r < 0)
+        return r;
+    int64_t wait = throttled_for(auth, key, from);
+    if (wait == 0) {
+        hashing_begin(auth);
+        /* Those before us in the queue may have failed: many at once get no more tries
+         * than one after the other. */
+        wait = throttled_for(auth, key, from);
+        if (wait == 0) {
+            right = argon2id_verify(user.found ? user.hash : auth->dummy_hash, password, strlen(password)) == ARGON2_OK &&
+                    user.found && !user.disabled;
+            note_try(auth, key, from, right);
+        }
+        sem_post(&auth->hashing);
+    }
+    if (wait > 0) {
+        *ret_wait_s = (int)(wait / NS_PER_SEC) + 1;
+        return error_set(err, EAGAIN, "too many failed sign-ins; try again in %d seconds",
+                         *ret_wait_s);
+    }
     if (!right)
         return error_set(err, EACCES, "wrong user name or password");
     struct principal principal = {0};
@@ -344,33 +377,36 @@ int auth_check_password(struct auth *auth, const char *name, const char *passwor
     return 0;
 }
 
+static int change_password(struct auth *auth, const struct principal *principal, const char *old,
+                           const char *password, const char *from, struct error *err)
+{
+    const char *name = principal->name;
+    struct principal checked;
+    struct user_copy row;
+    int wait;
+    int r = auth_check_password(auth, name, old, from, &checked, &wait, err);
+    if (r == -EACCES)
+        return error_set(err, EPERM, "the old password is wrong");
+    if (r >= 0 && strcmp(old, password) == 0)
+        r = error_set(err, EINVAL, "the new password is the old one");
+    if (r >= 0)
+        r = find_user(auth, name, &row, err);
+    if (r >= 0)
+        r = check_new_password(name, password, err);
+    if (r >= 0)
+        r = hash_password(auth, password, row.hash, err);
+    if (r < 0)
+        return r;
+    const struct auth_user user = {.role = row.role, .may_read_logs = row.may_read_logs};
+    return put_row(auth, name, &user, row.hash, row.created_ns, err);
+}
+
 int auth_password_change(struct auth *auth, const struct principal *principal, const char *old,
                          const char *password, const char *from, struct error *err)
 {
-    struct principal checked;
-    int wait;
-    int r = auth_check_password(auth, principal->name, old, from, &checked, &wait, err);
-    if (r == -EACCES)
-        return error_set(err, EPERM, "the old password is wrong");
-    if (r < 0)
-        return r;
-    if (strcmp(old, password) == 0)
-        return error_set(err, EINVAL, "the new password is the old one");
-    struct auth_user user = {.name = principal->name,
-                             .role = checked.role,
-                             .password = password,
-                             .may_read_logs = checked.may_read_logs};
-    struct user_copy row;
-    r = find_user(auth, principal->name, &row, err);
-    if (r < 0)
-        return r;
-    r = check_new_password(user.name, password, err);
-    if (r < 0)
-        return r;
-    r = hash_password(auth, password, row.hash, err);
-    if (r < 0)
-        return r;
-    r = put_row(auth, &user, row.hash, row.created_ns, err);
+    pthread_mutex_lock(&auth->users);
+    int r = change_password(auth, principal, old, password, from, err);
+    pthread_mutex_unlock(&auth->users);
     if (r < 0)
         return r;
     auth_sessions_delete(auth, principal->name, principal->session_id);
@@ -402,7 +438,16 @@ static int put_secret(struct auth *auth, const char *user, const char *label, co
         .from = from,
         .agent = agent,
     };
-    return store_token_put(auth->store, &row, err);
+    /* Of a user who is being deleted nothing may be left: the next of that name would inherit it. */
+    struct user_copy owner;
+    pthread_mutex_lock(&auth->users);
+    int r = find_user(auth, user, &owner, err);
+    if (r >= 0 && !owner.found)
+        r = error_set(err, ENOENT, "No such user: %s", user);
+    if (r >= 0)
+        r = store_token_put(auth->store, &row, err);
+    pthread_mutex_unlock(&auth->users);
+    return r;
 }
 
 static void new_secret(char out[AUTH_SECRET_TEXT])
@@ -419,10 +464,7 @@ int auth_session_create(struct auth *auth, const struct principal *principal, co
     char id[33];
     new_secret(secret);
     int64_t expires = clock_real_ns() + AUTH_SESSION_MAX_NS;
-    CLEANUP_FREE char *short_agent =
-        mem_strndup(agent != NULL ? agent : "", agent != NULL && strlen(agent) > 200 ? 200
-                                                : agent != NULL                      ? strlen(agent)
-                                                                                     : 0);
+    CLEANUP_FREE char *short_agent = mem_strndup(agent != NULL ? agent : "", 200);
     int r =
         put_secret(auth, principal->name, "", secret, true, expires, from, short_agent, id, err);
     if (r < 0)
@@ -694,8 +736,8 @@ static int first_run(struct auth *auth, struct error *err)
             return error_errno(err, -r, "the first password could not be written to %s",
                                auth->password_file);
     }
-    struct auth_user admin = {.name = "admin", .role = ROLE_ADMIN, .must_change = true};
-    return put_row(auth, &admin, hash, clock_real_ns(), err);
+    const struct auth_user admin = {.role = ROLE_ADMIN, .must_change = true};
+    return put_row(auth, "admin", &admin, hash, clock_real_ns(), err);
 }
 
 int auth_new(struct store *store, const char *data_dir, struct auth **ret, bool *ret_first,
@@ -703,6 +745,7 @@ int auth_new(struct store *store, const char *data_dir, struct auth **ret, bool 
 {
     struct auth *auth = mem_new(struct auth);
     auth->store = store;
+    pthread_mutex_init(&auth->users, NULL);
     pthread_mutex_init(&auth->lock, NULL);
     sem_init(&auth->hashing, 0, ARGON_AT_ONCE);
     auth->throttle = throttle_new();
@@ -732,6 +775,7 @@ void auth_free(struct auth *auth)
         return;
     throttle_free(auth->throttle);
     sem_destroy(&auth->hashing);
+    pthread_mutex_destroy(&auth->users);
     pthread_mutex_destroy(&auth->lock);
     free(auth->cache);
     free(auth->password_file);

@@ -45,21 +45,25 @@ int auth_check_password(struct auth *auth, const char *user, const char *passwor
 int auth_session_create(struct auth *auth, const struct principal *principal, const char *from,
                         const char *agent, char secret[AUTH_SECRET_TEXT], char csrf[40],
                         int64_t *ret_expires_ns, struct error *err);
-/* A new API token "tbq_..."; expires_ns 0: never. */
+/* A new API token "tbq_..." of a user that there is; expires_ns 0: never. */
 int auth_token_create(struct auth *auth, const char *user, const char *label, int64_t expires_ns,
                       const char *from, char secret[AUTH_SECRET_TEXT + 8], char ret_id[33],
                       struct error *err);
 int auth_token_delete(struct auth *auth, const char *id, struct error *err);
 int auth_sessions_delete(struct auth *auth, const char *user, const char *except_id);
 
-/* A user's row with a new password (NULL: keeps the old hash). */
+/* A user's row; password: a new one (NULL: keeps the old hash). */
 struct auth_user {
-    const char *name;
     enum role role;
     const char *password;
     bool must_change, disabled, may_read_logs;
 };
-int auth_user_put(struct auth *auth, const struct auth_user *user, bool create, struct error *err);
+/* Makes a user, or changes one. change() is given the row as it stands (a new one: helpdesk,
+ * nothing else) and what it makes of that is written: nobody else's change comes between and
+ * is lost. It must not call this room. */
+typedef int auth_user_fn(void *data, struct auth_user *user, struct error *err);
+int auth_user_put(struct auth *auth, const char *name, bool create, auth_user_fn *change, void *data,
+                  struct error *err);
 int auth_user_delete(struct auth *auth, const char *name, struct error *err);
 int auth_password_change(struct auth *auth, const struct principal *principal, const char *old,
                          const char *password, const char *from, struct error *err);

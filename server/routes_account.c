@@ -216,8 +216,9 @@ static int send_user(struct request *request, int status, const char *name)
 }
 
 /* What the body does not name stays as `user` has it. */
-static int apply_user(const cJSON *body, struct auth_user *user, struct error *err)
+static int apply_user(void *data, struct auth_user *user, struct error *err)
 {
+    const cJSON *body = data;
     const char *role = NULL;
     int r = body_text(body, "role", false, &role, err);
     if (r >= 0 && role != NULL && auth_role_parse(role, &user->role) < 0)
@@ -239,33 +240,16 @@ static int create_user(struct request *request)
 {
     struct error err = ERROR_INIT;
     CLEANUP_JSON cJSON *body = NULL;
-    struct auth_user user = {.role = ROLE_HELPDESK};
+    const char *name = NULL;
     struct auth *auth = auth_of(request, &err);
     if (auth == NULL)
         return respond_error(request, &err);
     int r = read_body(request, &body, &err);
     if (r >= 0)
-        r = body_text(body, "name", true, &user.name, &err);
+        r = body_text(body, "name", true, &name, &err);
     if (r >= 0)
-        r = apply_user(body, &user, &err);
-    if (r >= 0)
-        r = auth_user_put(auth, &user, true, &err);
-    return r < 0 ? respond_error(request, &err) : send_user(request, 201, user.name);
-}
-
-struct found_user {
-    bool found;
-    struct auth_user user;
-};
-
-static int find_user(void *user, const struct store_user *row)
-{
-    struct found_user *found = user;
-    found->found = auth_role_parse(row->role, &found->user.role) == 0;
-    found->user.must_change = row->must_change;
-    found->user.disabled = row->disabled;
-    found->user.may_read_logs = row->grants != NULL && strstr(row->grants, "logs") != NULL;
-    return 0;
+        r = auth_user_put(auth, name, true, apply_user, body, &err);
+    return r < 0 ? respond_error(request, &err) : send_user(request, 201, name);
 }
 
 static int update_user(struct request *request)
@@ -273,19 +257,12 @@ static int update_user(struct request *request)
     struct error err = ERROR_INIT;
     CLEANUP_JSON cJSON *body = NULL;
     const char *name = request_param(request, "name");
-    struct found_user found = {.user = {.name = name}};
     struct auth *auth = auth_of(request, &err);
     if (auth == NULL)
         return respond_error(request, &err);
     int r = read_body(request, &body, &err);
     if (r >= 0)
-        r = store_users(request->server->options.store, name, find_user, &found, &err);
-    if (r >= 0 && !found.found)
-        r = error_set(&err, ENOENT, "No such user: %s", name);
-    if (r >= 0)
-        r = apply_user(body, &found.user, &err);
-    if (r >= 0)
-        r = auth_user_put(auth, &found.user, false, &err);
+        r = auth_user_put(auth, name, false, apply_user, body, &err);
     return r < 0 ? respond_error(request, &err) : send_user(request, 200, name);
 }
 
@@ -449,16 +426,8 @@ static int create_token(struct request *request)
         user = own;
     if (user == NULL)
         return respond_status_error(request, 400, "'user' is missing");
-    if (own == NULL || strcmp(user, own) != 0) {
-        if (!is_admin(request))
-            return respond_status_error(request, 403, "permission denied: tokens of other users");
-        struct found_user found = {0};
-        r = store_users(request->server->options.store, user, find_user, &found, &err);
-        if (r >= 0 && !found.found)
-            r = error_set(&err, ENOENT, "No such user: %s", user);
-        if (r < 0)
-            return respond_error(request, &err);
-    }
+    if ((own == NULL || strcmp(user, own) != 0) && !is_admin(request))
+        return respond_status_error(request, 403, "permission denied: tokens of other users");
     char secret[AUTH_SECRET_TEXT + 8], id[33];
     r = auth_token_create(auth, user, label, expires, request->principal.from, secret, id, &err);
     if (r < 0)

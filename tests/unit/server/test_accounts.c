@@ -1,7 +1,10 @@
 /* test_accounts.c - signing in, roles on every route, tokens, throttling, audit. */
 #include "support.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -373,6 +376,156 @@ static void throttling(void **state)
     throttle_free(throttle);
 }
 
+/* --- many at once ------------------------------------------------------------------------- */
+
+#define CROWD 20
+
+struct crowd {
+    struct auth *auth;
+    pthread_barrier_t gate;
+    atomic_int wrong, held_up;
+};
+
+static void *guess(void *user)
+{
+    struct crowd *crowd = user;
+    struct principal principal;
+    struct error err = ERROR_INIT;
+    int wait = 0;
+
+    pthread_barrier_wait(&crowd->gate);
+    int r = auth_check_password(crowd->auth, "nobody-at-all", "never right", "198.51.100.7", &principal, &wait, &err);
+    if (r == -EACCES)
+        crowd->wrong++;
+    else if (r == -EAGAIN && wait > 0)
+        crowd->held_up++;
+    return NULL;
+}
+
+/* A crowd gets hardly more guesses than one who waits for each answer. */
+static void a_crowd_is_throttled(void **state)
+{
+    struct crowd crowd = {0};
+    pthread_t threads[CROWD];
+    struct error err = ERROR_INIT;
+    bool first;
+
+    assert_int_equal(auth_new(fixture.store, NULL, &crowd.auth, &first, &err), 0);
+    pthread_barrier_init(&crowd.gate, NULL, CROWD);
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, guess, &crowd), 0);
+    for (int i = 0; i < CROWD; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(crowd.wrong + crowd.held_up, CROWD);
+    assert_in_range(crowd.wrong, 3, CROWD / 2);
+    pthread_barrier_destroy(&crowd.gate);
+    auth_free(crowd.auth);
+}
+
+static int make(void *data, struct auth_user *user, struct error *err)
+{
+    user->password = data;
+    return 0;
+}
+
+static int lock_out(void *data, struct auth_user *user, struct error *err)
+{
+    user->disabled = true;
+    return 0;
+}
+
+static int let_read_logs(void *data, struct auth_user *user, struct error *err)
+{
+    user->may_read_logs = true;
+    return 0;
+}
+
+struct deed {
+    struct auth *auth;
+    pthread_barrier_t *gate;
+    auth_user_fn *change; /* NULL: a new password; else */
+    bool remove, token;
+};
+
+static void *do_deed(void *user)
+{
+    struct deed *deed = user;
+    struct principal principal = {.name = "busy"};
+    char secret[AUTH_SECRET_TEXT + 8], id[33];
+
+    pthread_barrier_wait(deed->gate);
+    if (deed->remove)
+        assert_int_equal(auth_user_delete(deed->auth, "busy", NULL), 0);
+    else if (deed->token) /* or too late */
+        (void)auth_token_create(deed->auth, "busy", "left over", 0, "198.51.100.8", secret, id, NULL);
+    else if (deed->change)
+        assert_int_equal(auth_user_put(deed->auth, "busy", false, deed->change, NULL, NULL), 0);
+    else /* or too late */
+        (void)auth_password_change(deed->auth, &principal, "the first one", "the second one", "198.51.100.8", NULL);
+    return NULL;
+}
+
+static void at_once(struct deed one, struct deed two)
+{
+    pthread_barrier_t gate;
+    pthread_t thread;
+
+    pthread_barrier_init(&gate, NULL, 2);
+    one.gate = two.gate = &gate;
+    assert_int_equal(pthread_create(&thread, NULL, do_deed, &one), 0);
+    do_deed(&two);
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&gate);
+}
+
+struct seen_user {
+    bool found, disabled, logs;
+};
+
+static int see_user(void *user, const struct store_user *row)
+{
+    *(struct seen_user *)user = (struct seen_user){true, row->disabled, strcmp(row->grants, "logs") == 0};
+    return 0;
+}
+
+static int count_token(void *user, const struct store_token *row)
+{
+    ++*(int *)user;
+    return 0;
+}
+
+/* What two do to one user at the same time is both done, and who has gone stays away. */
+static void no_change_is_lost(void **state)
+{
+    struct auth *auth;
+    struct error err = ERROR_INIT;
+    bool first;
+
+    assert_int_equal(auth_new(fixture.store, NULL, &auth, &first, &err), 0);
+    for (int round = 0; round < 20; round++) {
+        struct seen_user seen = {0};
+
+        assert_int_equal(auth_user_put(auth, "busy", true, make, (char *)"the first one", &err), 0);
+        at_once((struct deed){.auth = auth, .change = lock_out},
+                round % 2 ? (struct deed){.auth = auth, .change = let_read_logs} : (struct deed){.auth = auth});
+        assert_int_equal(store_users(fixture.store, "busy", see_user, &seen, &err), 0);
+        assert_true(seen.found && seen.disabled);
+        assert_int_equal(seen.logs, round % 2);
+        assert_int_equal(auth_user_delete(auth, "busy", &err), 0);
+
+        assert_int_equal(auth_user_put(auth, "busy", true, make, (char *)"the first one", &err), 0);
+        at_once((struct deed){.auth = auth, .remove = true},
+                round % 2 ? (struct deed){.auth = auth, .token = true} : (struct deed){.auth = auth});
+        int tokens = 0;
+        assert_int_equal(store_tokens(fixture.store, "busy", false, count_token, &tokens, &err), 0);
+        assert_int_equal(tokens, 0);
+        seen = (struct seen_user){0};
+        assert_int_equal(store_users(fixture.store, "busy", see_user, &seen, &err), 0);
+        assert_false(seen.found);
+    }
+    auth_free(auth);
+}
+
 static void audit(void **state)
 {
     CLEANUP_STR struct str out = STR_INIT;
@@ -419,6 +572,8 @@ int main(void)
         cmocka_unit_test(users),
         cmocka_unit_test(tokens),
         cmocka_unit_test(throttling),
+        cmocka_unit_test(a_crowd_is_throttled),
+        cmocka_unit_test(no_change_is_lost),
         cmocka_unit_test(audit),
     };
     return cmocka_run_group_tests(tests, start, stop);
