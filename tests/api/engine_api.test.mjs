@@ -43,14 +43,22 @@ test('it has all operations of 1.51, and says which are older', () => {
   assert.equal(new Set(rows).size - older.length, 106)
 })
 
-test('each row names tests that are there and put its operation to the server', () => {
+// What a test of an operation says at least: the last word of its path, or what the CLI calls it.
+const spoken = { archive: "archive|'cp'", attach: "attach|'-i'", auth: 'auth|login', changes: "changes|'diff'", containers: "containers|'rm'|'ps'", create: "create|'pull'|'import'|'run'",
+  df: "df|'df'", get: "get|'save'", images: "images|'rmi'", start: "start|'exec'|'run'", stats: "stats|'stats'" }
+const ofTables = ['bad_requests', 'openapi'] // these go through all of them
+
+test('each row names tests that are there, speak of it, and put its operation to the server', () => {
   const text = {}
   for (const { operation, state, tests } of table()) {
+    const words = operation.split(/[ /]/).slice(1).filter((word) => word && !word.startsWith('{'))
+    const word = words.at(-1) === 'json' && words.length > 1 ? words.at(-2) : words.at(-1)
     assert.match(state, /^(works|works, differs|refused)$/, operation)
     for (const name of tests) {
       const file = path.join(import.meta.dirname, name === 'clients' ? '../clients/cli.mjs' : `${name}.test.mjs`)
       assert.ok(fs.existsSync(file), `${operation}: ${name}`)
-      text[name] ??= fs.readFileSync(file, 'utf8')
+      text[name] ??= [file, ...(name === 'clients' ? [path.join(import.meta.dirname, '../clients/dockerpy.py')] : [])].map((each) => fs.readFileSync(each, 'utf8')).join('')
+      if (!ofTables.includes(name)) assert.match(text[name], new RegExp(`(^|[^a-z])(${spoken[word] ?? word})(?![a-z])`, 'm'), `${operation}: ${name} does not speak of it`)
     }
   }
   // Every operation at least once among the bad requests, which are put to all engines.
