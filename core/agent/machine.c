@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -32,7 +33,8 @@
 #define IMAGE_DIR "/layers/image"
 #define SCRATCH_DISK "/dev/vdb"
 #define SCRATCH_DIR "/scratch"
-#define READ_AHEAD_MAX (4u << 20)
+#define READ_AHEAD_MAX (4 << 20)
+#define BLOCK 65536
 #define DISK_TRIES 500
 #define DISK_PAUSE_US 2000
 
@@ -63,6 +65,17 @@ static int add_entropy(const uint8_t *data, size_t length, struct error *err)
     if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG, 0) < 0)
         return error_errno(err, errno, "cannot seed the random pool");
     return 0;
+}
+
+/* Once the pool counts as seeded the kernel patches its own code: before there is a template,
+ * so that no clone does. What a clone draws comes of what the host gives it, first of all. */
+static int seed(struct error *err)
+{
+    uint8_t own[64];
+
+    if (getrandom(own, sizeof(own), GRND_INSECURE) != (ssize_t)sizeof(own))
+        return error_errno(err, errno, "cannot draw random bytes");
+    return add_entropy(own, sizeof(own), err);
 }
 
 /* --- interfaces ------------------------------------------------------------------ */
@@ -323,7 +336,10 @@ int machine_set_sysctl(const struct plan_pair *sysctl)
 int machine_settle(struct error *err)
 {
     struct if_nameindex *interfaces = if_nameindex();
-    int r = interface_up("lo", err);
+    int r = seed(err);
+
+    if (r >= 0)
+        r = interface_up("lo", err);
 
     for (const struct if_nameindex *at = interfaces; at && at->if_index; at++) {
         if (strcmp(at->if_name, "lo") == 0)
@@ -427,10 +443,13 @@ int machine_mount_disks(struct error *err)
 static void read_file_ahead(int root, const char *path)
 {
     CLEANUP_CLOSE int fd = path_open_in(root, path, O_RDONLY | O_NONBLOCK, 0);
+    CLEANUP_FREE char *block = mem_alloc(BLOCK);
     struct stat st;
 
+    /* readahead(2) stops at what the disk's queue holds. */
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-        (void)readahead(fd, 0, st.st_size < READ_AHEAD_MAX ? (size_t)st.st_size : READ_AHEAD_MAX);
+        for (off_t at = 0; at < READ_AHEAD_MAX && pread(fd, block, BLOCK, at) > 0; at += BLOCK)
+            ;
 }
 
 /* What a start will look for in the image: names along the way and contents come into

@@ -110,12 +110,16 @@ static int read_file_record(struct wire_reader *reader, struct small_file *ret, 
     return 0;
 }
 
+/* In place; cut only where it is shorter than it was, since a start waits for this. */
 static int rewrite(size_t number, const struct small_file *file, struct error *err)
 {
     char here[64];
-    CLEANUP_CLOSE int fd = open(here_name(number, here), O_WRONLY | O_TRUNC | O_CLOEXEC);
-    int r = fd < 0 ? -errno : fd_write_all(fd, file->data, file->length);
+    CLEANUP_CLOSE int fd = open(here_name(number, here), O_WRONLY | O_CLOEXEC);
+    struct stat st;
+    int r = fd < 0 || fstat(fd, &st) < 0 ? -errno : fd_write_all(fd, file->data, file->length);
 
+    if (r >= 0 && st.st_size > (off_t)file->length && ftruncate(fd, (off_t)file->length) < 0)
+        r = -errno;
     return r < 0 ? error_errno(err, -r, "cannot write %s", here) : 0;
 }
 
@@ -134,6 +138,7 @@ static int take_file(struct agent *agent, struct plan *plan, struct wire_reader 
     replace_source(plan, file.path, here_name(number, here));
     if (ahead)
         return rewrite(number, &file, err);
+    mkdir(FILES_DIR, 0755);
     r = file_replace(AT_FDCWD, here, file.data, file.length, 0644);
     return r < 0 ? error_errno(err, -r, "cannot write %s", here) : 0;
 }
@@ -246,7 +251,6 @@ static void set_network_sysctls(struct plan *plan)
 static void put_started(const struct launched *launched, struct str *reply)
 {
     wire_put_u64(reply, RPC_TAG_GUEST_PID, (uint64_t)launched->pid);
-    wire_put_u64(reply, RPC_TAG_START_TICKS, launched->start_ticks);
 }
 
 /* The mux owns what it is given; ours are duplicates, so that a resize or a
@@ -288,7 +292,6 @@ static int process_add(struct agent *agent, const char *exec_id, uint64_t stream
 
 struct order {
     struct plan *plan; /* NULL: none was given */
-    char *program;
     uint64_t stream_base;
     size_t files, shares;
     bool ahead;
@@ -297,7 +300,6 @@ struct order {
 static void order_clear(struct order *order)
 {
     plan_free(order->plan);
-    free(order->program);
 }
 
 /* With what was sent put in the place of the host's paths. */
@@ -307,7 +309,6 @@ static int read_order(struct agent *agent, const struct rpc_frame *frame, struct
     struct wire_field field;
     int r = 0;
 
-    mkdir(FILES_DIR, 0755);
     strv_freep(&agent->files);
     /* The plan comes first, so that what follows can be put in its place. */
     wire_read(&reader, frame->body, frame->length);
@@ -320,8 +321,6 @@ static int read_order(struct agent *agent, const struct rpc_frame *frame, struct
             order->stream_base = wire_u64(&reader, &field);
         } else if (field.tag == RPC_TAG_AHEAD) {
             order->ahead = wire_bool(&reader, &field);
-        } else if (field.tag == RPC_TAG_PROGRAM && !order->program) {
-            order->program = wire_string(&reader, &field);
         } else if (field.tag == RPC_TAG_FILE && order->plan) {
             wire_nested(&field, &nested);
             r = take_file(agent, order->plan, &nested, order->files++, order->ahead, err);
@@ -357,10 +356,12 @@ int process_disks(struct agent *agent, const struct rpc_frame *frame, struct str
 
     if (r >= 0)
         r = mount_disks(agent, err);
-    if (r >= 0 && order.program)
-        machine_read_ahead(order.program);
-    if (r >= 0 && order.plan)
+    if (r >= 0 && order.plan) {
+        machine_read_ahead(order.plan->process.argv ? order.plan->process.argv[0] : "");
         r = launch_begin(order.plan, &agent->ahead, err);
+    }
+    /* A journal that is written out here is not in the start that comes. */
+    sync();
     if (r >= 0) {
         plan_free(agent->ahead_plan);
         agent->ahead_plan = TAKE_PTR(order.plan);

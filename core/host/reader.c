@@ -584,3 +584,12 @@ int process_pss(int proc_fd, pid_t pid, uint64_t start_ticks, uint64_t *ret_byte
         return (int)n;
     return proc_parse_pss(buffer, (size_t)n, ret_bytes);
 }
+
+uint64_t process_start_ticks(pid_t pid)
+{
+    struct proc_stat stat;
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    return read_stat(AT_FDCWD, path, &stat) < 0 ? 0 : stat.start_ticks;
+}

@@ -42,7 +42,6 @@ struct isolation_events {
  * behave like them: read gives 0 at the end, write gives EPIPE). */
 struct isolation_process {
     pid_t pid;
-    uint64_t start_ticks;
     pid_t guest_pid;
     int pty_fd;
     int stdio[3];

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -101,24 +100,6 @@ static void take_back(struct launched *l)
     }
     launched_close(l);
     l->pid = -1;
-}
-
-/* Field 22 of /proc/PID/stat; the name before it may hold anything. */
-static uint64_t start_ticks(pid_t pid)
-{
-    CLEANUP_FREE char *path = mem_printf("/proc/%d/stat", (int)pid);
-    CLEANUP_FREE char *text = NULL;
-    char *at;
-
-    if (file_read(AT_FDCWD, path, 65536, &text, NULL) < 0 || !(at = strrchr(text, ')')))
-        return 0;
-    for (int field = 2; field < 22; field++) {
-        at = strchr(at, ' ');
-        if (!at)
-            return 0;
-        at++;
-    }
-    return strtoull(at, NULL, 10);
 }
 
 /* --- stdio ------------------------------------------------------------------------------- */
@@ -246,12 +227,7 @@ static int hear(struct launched *l, int sync, uint32_t kind, size_t fd_count, st
 
 static int hear_ready(struct launched *l, int sync, const struct plan_process *process, struct error *err)
 {
-    int r = hear(l, sync, LAUNCH_READY, process->tty ? 2 : 1, err);
-
-    if (r < 0)
-        return r;
-    l->start_ticks = start_ticks(l->pid);
-    return launch__prlimits(l->pid, process, err);
+    return hear(l, sync, LAUNCH_READY, process->tty ? 2 : 1, err);
 }
 
 static int prepare(struct launch_child *c, uint64_t namespaces, struct launched *ret, struct error *err)
@@ -266,6 +242,8 @@ static int prepare(struct launch_child *c, uint64_t namespaces, struct launched 
         r = help(c, &l, sync, err);
     if (r == 0)
         r = c->ahead ? hear(&l, sync, LAUNCH_STANDING, 0, err) : hear_ready(&l, sync, c->process, err);
+    if (r == 0)
+        r = launch__prlimits(l.pid, c->process, NULL, err);
     close_child_side(c);
     l.go_fd = sync;
     if (r < 0) {
@@ -321,25 +299,28 @@ int launch_begin(const struct plan *plan, struct launched *ret, struct error *er
 static int send_plan(int sync, const struct plan *ahead, const struct plan *plan, struct error *err)
 {
     CLEANUP_STR struct str encoded = STR_INIT;
-    CLEANUP_CLOSE int file = memfd_create("plan", MFD_CLOEXEC);
-    int r;
+    int fds[LAUNCH_LATE_BINDS];
+    size_t count = 0, at = 0;
+    int r = 0;
 
     plan_encode(plan, &encoded);
-    r = file < 0 ? -errno : fd_write_all(file, encoded.data, encoded.length);
-    if (r < 0)
-        return error_errno(err, -r, "cannot pass the plan on");
-    int fds[1 + LAUNCH_LATE_BINDS] = {file};
-    size_t count = 1, at = 0;
     for (size_t i = 0; r == 0 && i < plan->mount_count; i++) {
         if (launch__stands(ahead, &at, plan, i) || !str_equal(plan->mounts[i].type, "bind"))
             continue;
         r = count < ARRAY_SIZE(fds) ? launch__bind_open(&plan->mounts[i], &fds[count], err) : error_set(err, EINVAL, "too many late binds");
         count += r == 0;
     }
-    const struct launch_message message = {.kind = LAUNCH_PLAN};
-    if (r == 0 && (r = fd_send(sync, &message, sizeof(message), fds, count)) < 0)
-        r = error_errno(err, EIO, "the container's process died while being prepared");
-    for (size_t i = 1; i < count; i++)
+    const struct launch_message message = {.kind = LAUNCH_PLAN, .code = (int32_t)encoded.length};
+    if (r == 0) {
+        r = fd_send(sync, &message, sizeof(message), fds, count);
+        for (size_t sent = 0, n; r == 0 && sent < encoded.length; sent += n) {
+            n = encoded.length - sent < LAUNCH_PIECE ? encoded.length - sent : LAUNCH_PIECE;
+            r = fd_send(sync, encoded.data + sent, n, NULL, 0);
+        }
+        if (r < 0)
+            r = error_errno(err, EIO, "the container's process died while being prepared");
+    }
+    for (size_t i = 0; i < count; i++)
         close(fds[i]);
     return r < 0 ? r : 0;
 }
@@ -355,6 +336,8 @@ int launch_finish(struct launched *l, const struct plan *ahead, const struct pla
         r = send_plan(l->go_fd, ahead, plan, err);
     if (r == 0)
         r = hear_ready(l, l->go_fd, &plan->process, err);
+    if (r == 0)
+        r = launch__prlimits(l->pid, &plan->process, &ahead->process, err);
     if (r < 0) {
         take_back(l);
         if (plan->cgroup)

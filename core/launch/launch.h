@@ -30,7 +30,6 @@ struct error;
 struct launched {
     pid_t pid;             /* as the launcher's namespace sees it */
     int pidfd;
-    uint64_t start_ticks;  /* /proc/PID/stat field 22 */
     int go_fd;             /* private to launch.c until launch_go() */
     int root_fd;           /* O_PATH of the container's root; -EBADF for exec */
     int pty_fd;            /* master, with tty; else -EBADF */

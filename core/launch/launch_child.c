@@ -20,9 +20,11 @@
 #include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
@@ -53,23 +55,24 @@ static void report(int sync, int code, bool exec_failed, const char *text)
     (void)fd_send(sync, &message, sizeof(message), NULL, 0);
 }
 
-/* Waits for an order; anything else, and the parent's death, is the end. */
-static size_t await_fds(struct launch_child *c, uint32_t kind, int *fds, size_t max)
+/* Waits for an order and gives its code; anything else, and the parent's death, is the end. */
+static int await_fds(struct launch_child *c, uint32_t kind, int *fds, size_t max, size_t *ret_count)
 {
     struct launch_message message = {0};
-    size_t count = 0;
-    ssize_t n = fd_recv(c->sync, &message, sizeof(message), fds, max, &count);
+    ssize_t n = fd_recv(c->sync, &message, sizeof(message), fds, max, ret_count);
 
     if (n != sizeof(message) || message.kind != kind)
         _exit(1);
-    return count;
+    return message.code;
 }
 
 static void await(struct launch_child *c, uint32_t kind)
 {
     int fd = -EBADF;
+    size_t count = 0;
 
-    if (await_fds(c, kind, &fd, 1) == 1)
+    (void)await_fds(c, kind, &fd, 1, &count);
+    if (count == 1)
         c->root_mount = fd;
 }
 
@@ -78,24 +81,26 @@ static int await_plan(struct launch_child *c, struct error *err)
 {
     struct launch_message message = {.kind = LAUNCH_STANDING};
     CLEANUP_FREE char *data = NULL;
-    struct stat st;
     struct plan *plan = NULL;
     int r = fd_send(c->sync, &message, sizeof(message), NULL, 0);
 
     if (r < 0)
         return error_errno(err, -r, "cannot report to the launcher");
-    int fds[1 + LAUNCH_LATE_BINDS] = {-EBADF};
-    size_t count = await_fds(c, LAUNCH_PLAN, fds, ARRAY_SIZE(fds));
-    CLEANUP_CLOSE int file = fds[0];
-    if (count == 0 || fstat(file, &st) < 0 || st.st_size > PLAN_MAX_SIZE)
+    int fds[LAUNCH_LATE_BINDS];
+    size_t count = 0;
+    int length = await_fds(c, LAUNCH_PLAN, fds, ARRAY_SIZE(fds), &count);
+    if (length <= 0 || (unsigned)length > PLAN_MAX_SIZE)
         return error_set(err, EIO, "the launcher gave no plan");
-    data = mem_array((size_t)st.st_size + 1, 1);
-    if (pread(file, data, (size_t)st.st_size, 0) != st.st_size || plan_decode(data, (size_t)st.st_size, &plan) < 0)
+    data = mem_array((size_t)length, 1);
+    for (ssize_t at = 0, n; at < length; at += n)
+        if ((n = recv(c->sync, data + at, (size_t)(length - at), 0)) <= 0)
+            return error_set(err, EIO, "the launcher's plan is cut off");
+    if (plan_decode(data, (size_t)length, &plan) < 0)
         return error_set(err, EIO, "the launcher's plan is malformed");
     const struct plan *ahead = c->plan;
     c->plan = plan;
     c->process = &plan->process;
-    return launch__mounts_late(c, ahead, fds + 1, count - 1, err);
+    return launch__mounts_late(c, ahead, fds, count, err);
 }
 
 static int become_root(struct error *err)
@@ -112,6 +117,21 @@ static int find_user(struct launch_child *c, struct error *err)
 
     return launch_resolve_user(c->root_fd, c->process->user, c->process->groups, &u->uid, &u->gid, &u->groups,
                                &u->group_count, &u->home, err);
+}
+
+/* What will be asked of the root is known to the kernel then; what is found is not kept,
+ * since the plan may say otherwise. */
+static void look_ahead(struct launch_child *c)
+{
+    CLEANUP_FREE char *path = NULL;
+
+    if (find_user(c, NULL) == 0) {
+        CLEANUP_STRV char **env = launch__environment(c);
+        (void)launch__find_program(c, env, &path, NULL);
+    }
+    free(c->user.groups), free(c->user.home);
+    c->user = (struct launch_user){0};
+    c->exec_failed = false;
 }
 
 static int terminal(struct launch_child *c, struct error *err)
@@ -150,7 +170,10 @@ static int enter_new(struct launch_child *c, struct error *err)
         r = launch__sysctls(c, err);
     if (r == 0)
         r = launch__masks(c, err);
+    if (r == 0)
+        r = launch__session(err);
     if (r == 0 && c->ahead) {
+        look_ahead(c);
         r = await_plan(c, err);
         if (r == 0)
             r = terminal(c, err);
@@ -180,15 +203,15 @@ static int enter_running(struct launch_child *c, struct error *err)
     if (c->process->tty && (r = launch__pty_open(c, err)) < 0)
         return r;
     r = find_user(c, err);
-    return r < 0 ? r : launch__working_directory(c, err);
+    if (r == 0)
+        r = launch__working_directory(c, err);
+    return r < 0 ? r : launch__session(err);
 }
 
 /* fds 0 to 2. The user must be able to open /dev/stdout anew, so pipes and the
  * terminal become the user's, as runc does. */
 static int connect_stdio(struct launch_child *c, struct error *err)
 {
-    if (setsid() < 0 && errno != EPERM)
-        return error_errno(err, errno, "cannot make a session");
     if (c->process->tty) {
         if (ioctl(c->pty_slave, TIOCSCTTY, 0) < 0)
             return error_errno(err, errno, "cannot take the terminal");
@@ -261,8 +284,6 @@ void launch__child_main(struct launch_child *c)
     reset_signals();
     umask(0022);
     r = c->exec ? enter_running(c, &err) : enter_new(c, &err);
-    if (r == 0)
-        r = launch__keyring(&err);
     if (r == 0)
         r = connect_stdio(c, &err);
     if (r == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)

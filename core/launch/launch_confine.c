@@ -136,8 +136,10 @@ int launch__working_directory(struct launch_child *c, struct error *err)
 }
 
 /* Keys of the host's session keyring are not the container's. */
-int launch__keyring(struct error *err)
+int launch__session(struct error *err)
 {
+    if (setsid() < 0 && errno != EPERM)
+        return error_errno(err, errno, "cannot make a session");
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM)
         return error_errno(err, errno, "cannot make a session keyring");
     return 0;
@@ -246,11 +248,8 @@ static bool may_raise(void)
     return own_caps() >> CAP_SYS_RESOURCE & 1;
 }
 
-int launch__prlimits(pid_t pid, const struct plan_process *process, struct error *err)
+int launch__prlimits(pid_t pid, const struct plan_process *process, const struct plan_process *ahead, struct error *err)
 {
-    CLEANUP_FREE char *path = mem_printf("/proc/%d/oom_score_adj", (int)pid);
-    CLEANUP_FREE char *score = mem_printf("%d", process->oom_score_adj);
-
     for (size_t i = 0; i < process->rlimit_count; i++) {
         struct rlimit limit = {process->rlimits[i].soft, process->rlimits[i].hard};
         struct rlimit old;
@@ -267,6 +266,10 @@ int launch__prlimits(pid_t pid, const struct plan_process *process, struct error
         limit.rlim_cur = limit.rlim_cur < limit.rlim_max ? limit.rlim_cur : limit.rlim_max;
         (void)prlimit(pid, (__rlimit_resource_t)process->rlimits[i].resource, &limit, NULL);
     }
+    if (ahead && ahead->oom_score_adj == process->oom_score_adj)
+        return 0;
+    CLEANUP_FREE char *path = mem_printf("/proc/%d/oom_score_adj", (int)pid);
+    CLEANUP_FREE char *score = mem_printf("%d", process->oom_score_adj);
     /* Lowering it needs CAP_SYS_RESOURCE, too; a hint to the kernel, not a promise. */
     (void)file_write_text(AT_FDCWD, path, score);
     return 0;

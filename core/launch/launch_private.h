@@ -21,7 +21,7 @@
 enum launch_message_kind {
     LAUNCH_MAPPED = 1, /* to the child: ids are mapped; carries the root as a mount fd */
     LAUNCH_STANDING,   /* from it, ahead: everything is in place that is known */
-    LAUNCH_PLAN,       /* to it: the rest; carries a file with the plan, and the binds that come late */
+    LAUNCH_PLAN,       /* to it: the rest; carries the binds that come late; the plan follows, code bytes of it in pieces */
     LAUNCH_READY,      /* from it: everything is in place; carries root_fd and the pty */
     LAUNCH_GO,         /* to it: run */
     LAUNCH_FAILED,     /* from it, and its last */
@@ -34,6 +34,7 @@ struct launch_message {
     char text[ERROR_MESSAGE_MAX];
 };
 
+#define LAUNCH_PIECE ((size_t)32 << 10)
 #define LAUNCH_TIMEOUT_MS 50000 /* below the client's SHIM_TIMEOUT_MS */
 
 /* --- what the parent opened ------------------------------------------------------ */
@@ -143,10 +144,10 @@ int launch__sysctls(struct launch_child *c, struct error *err);
 int launch__network_sysctls(const struct plan *plan, struct error *err);
 int launch__names(struct launch_child *c, struct error *err); /* host and domain name */
 int launch__working_directory(struct launch_child *c, struct error *err);
-int launch__keyring(struct error *err);
+int launch__session(struct error *err); /* of processes, and of keys */
 int launch__confine(struct launch_child *c, struct error *err);
-/* Parent: limits and OOM score of a prepared process. */
-int launch__prlimits(pid_t pid, const struct plan_process *process, struct error *err);
+/* Parent: limits and OOM score of a prepared process, which has those of `ahead` (or NULL). */
+int launch__prlimits(pid_t pid, const struct plan_process *process, const struct plan_process *ahead, struct error *err);
 
 /* launch_exec.c */
 char **launch__environment(struct launch_child *c);

@@ -71,7 +71,7 @@ enum rpc_type {
                           * (bare: it is gone), RPC_TAG_FILE (again), RPC_TAG_RESOLVER */
     RPC_REHEARSE = 33,   /* server to a shim that waits: what the next container will probably be like: RPC_TAG_PLAN
                           * (absent: not known), RPC_TAG_PATH: where state directories are; RPC_WARM when it is ready */
-    RPC_DISKS = 34,      /* guest: mounts its disks, ahead of the start; RPC_TAG_PROGRAM: which will probably run;
+    RPC_DISKS = 34,      /* guest: mounts its disks, ahead of the start; the plan's program will probably run;
                           * RPC_TAG_PLAN, RPC_TAG_FILE: and makes what surrounds a container like this */
 };
 

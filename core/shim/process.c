@@ -19,6 +19,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "shim/shim.h"
+#include "tabique/host.h"
 
 #define READ_CHUNK (32u << 10)
 #define DRAIN_LIMIT (4u << 20) /* a pipe's largest content, and some */
@@ -293,7 +294,7 @@ void shim_process_started(struct shim_process *p, const struct isolation_process
     p->tty = tty;
     p->pid = started->pid;
     p->guest_pid = started->guest_pid;
-    p->start_ticks = started->start_ticks;
+    p->start_ticks = process_start_ticks(started->pid);
     if (started->pty_fd >= 0) {
         p->output[0].fd = started->pty_fd;
         /* Its own number for the loop, which watches an fd once. */

@@ -82,6 +82,9 @@ void process_list_users(struct process_list *list, int root_fd);
  * process). -ESRCH when the process is not the same any more. */
 int process_pss(int proc_fd, pid_t pid, uint64_t start_ticks, uint64_t *ret_bytes);
 
+/* When it started, for whoever knows it by its number: 0 where it has gone. */
+uint64_t process_start_ticks(pid_t pid);
+
 enum process_change { PROCESS_BORN, PROCESS_DIED };
 
 struct sampler;

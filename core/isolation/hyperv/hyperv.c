@@ -40,23 +40,6 @@ void hyperv_use(const char *dir, int memory_fd, const char *files)
     template_memory_fd = memory_fd;
 }
 
-/* Field 22 of /proc/PID/stat, behind the name, which may hold anything. */
-static uint64_t worker_start_ticks(pid_t pid)
-{
-    CLEANUP_FREE char *path = mem_printf("/proc/%d/stat", (int)pid);
-    CLEANUP_FREE char *text = NULL;
-    const char *at;
-    uint64_t ticks = 0;
-
-    if (file_read(AT_FDCWD, path, 4096, &text, NULL) < 0 || !(at = strrchr(text, ')')))
-        return 0;
-    for (int field = 2; field < 22 && at; field++)
-        at = strchr(at + 1, ' ');
-    if (at)
-        ticks = strtoull(at, NULL, 10);
-    return ticks;
-}
-
 /* --- stdio ---------------------------------------------------------------------------------------------- */
 
 struct stdio {
@@ -143,7 +126,6 @@ int hyperv__run(struct isolation_instance *instance, uint16_t type, struct str *
         if (field.tag == RPC_TAG_GUEST_PID)
             ret->guest_pid = (pid_t)(wire_u64(&reader, &field) & 0x3fffff);
     }
-    ret->start_ticks = worker_start_ticks(instance->vm.pid);
     return 0;
 }
 

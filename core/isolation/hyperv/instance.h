@@ -126,10 +126,9 @@ int hyperv__follow_networks(struct isolation_instance *instance, struct error *e
 int hyperv__raise(struct isolation_instance *instance, const struct plan *plan, struct error *err);
 
 /* warm.c */
-/* Disks for a clone without ends, and on them what surrounds a container like this;
- * program: read ahead, NULL none. */
-int hyperv__stand(struct isolation_instance *instance, const struct plan *plan, const char *program, struct ends *ends,
-                  struct error *err);
+/* Disks for a clone without ends, and on them what surrounds a container like this; its
+ * program is read ahead. */
+int hyperv__stand(struct isolation_instance *instance, const struct plan *plan, struct ends *ends, struct error *err);
 /* Into ends and `standing`, if a waiting machine's disks can be those of this plan's container. */
 void hyperv__ahead_take(struct isolation_instance *instance, const struct plan *plan, struct ends *ends);
 int hyperv__ahead_leave(struct isolation_instance *instance, int timeout_ms, struct error *err); /* it has none then */

@@ -14,13 +14,15 @@
 
 /* Grace periods that do not wait for a tick: a start has about ten of them. Nothing
  * watches for lock-ups, which under load would be the host's. */
-#define GUEST_OPTIONS "rcupdate.rcu_expedited=1 nowatchdog audit=0"
+#define GUEST_OPTIONS "rcupdate.rcu_expedited=1 nowatchdog audit=0 deferred_probe_timeout=0"
 /* What a real processor does in passing and tcg instruction by instruction: fences against
  * speculation, which translated code has of its own kind or not at all, zeroing on
  * allocation, checks of copies, hooks of security modules that have no policy; and filters
  * compiled by the guest, which tcg would have to translate again for each start. This wall
- * is no security boundary (ADR 8), and behind it stands one container alone. */
-#define TCG_OPTIONS "mitigations=off init_on_alloc=0 hardened_usercopy=off lsm=landlock,yama sysctl.net.core.bpf_jit_enable=0"
+ * is no security boundary (ADR 8), and behind it stands one container alone: what it is
+ * stalled by, its share of the processors, and the kernel's memory for it nobody else bears. */
+#define TCG_OPTIONS "mitigations=off init_on_alloc=0 hardened_usercopy=off lsm=landlock,yama sysctl.net.core.bpf_jit_enable=0 " \
+                    "psi=0 noautogroup cgroup.memory=nokmem,nosocket"
 
 /* Under tcg the guest's TSC calibration hangs in about every second cold boot:
  * it is told the host's frequency instead. */

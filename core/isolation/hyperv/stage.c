@@ -145,9 +145,11 @@ int hyperv_stage(struct isolation_instance *instance, const char *cgroup, struct
     if (r >= 0)
         r = scratch_fill(&instance->setup, ends.scratch, err);
     if (r >= 0)
-        r = hyperv__stand(instance, plan, plan->process.argv ? plan->process.argv[0] : NULL, &ends, err);
+        r = hyperv__stand(instance, plan, &ends, err);
+
     if (r >= 0)
         r = bring_up_eth0(instance, err);
+
     if (r >= 0)
         r = vm_save(&instance->vm, FD_STAGED + STAGED_STATE, SAVE_MS, err);
     if (r < 0)

@@ -137,15 +137,12 @@ static int run_program(struct isolation_instance *instance, const struct plan *p
 }
 
 /* Its disks, and on them what surrounds a container like this. */
-int hyperv__stand(struct isolation_instance *instance, const struct plan *plan, const char *program, struct ends *ends,
-                  struct error *err)
+int hyperv__stand(struct isolation_instance *instance, const struct plan *plan, struct ends *ends, struct error *err)
 {
     CLEANUP_STR struct str body = STR_INIT;
     int r = vm_connect(&instance->vm, ends->image, ends->scratch, ends->taps, WARM_MS, err);
 
     put_plan(&body, plan, false);
-    if (program)
-        wire_put_string(&body, RPC_TAG_PROGRAM, program);
     if (r >= 0)
         r = hyperv__ask_within(instance, RPC_DISKS, &body, WARM_MS, err);
     ends->mounted = r >= 0;
@@ -164,7 +161,7 @@ static int turn(struct isolation_instance *instance, const struct plan *plan, st
     put_interface(&ends.interfaces);
     r = scratch_temporary(&instance->setup, instance->setup.dir, &ends.scratch, err);
     if (r >= 0)
-        r = hyperv__stand(instance, plan, plan->process.argv[0], &ends, err);
+        r = hyperv__stand(instance, plan, &ends, err);
     if (r >= 0)
         r = hyperv__give(instance, plan, &ends, WARM_MS, err);
     if (r >= 0)
@@ -226,8 +223,7 @@ void hyperv__ahead_take(struct isolation_instance *instance, const struct plan *
 }
 
 /* Takes the plan. */
-static int stand_ahead(struct isolation_instance *instance, struct plan *taken, const char *program, const char *dir,
-                       struct error *err)
+static int stand_ahead(struct isolation_instance *instance, struct plan *taken, const char *dir, struct error *err)
 {
     CLEANUP(plan_freep) struct plan *plan = taken;
     CLEANUP(hyperv__ends_close) struct ends ends = ENDS_INIT;
@@ -238,7 +234,7 @@ static int stand_ahead(struct isolation_instance *instance, struct plan *taken, 
     ends.image = open(plan->rootfs.device, O_RDONLY | O_CLOEXEC);
     if (ends.image < 0 || scratch_temporary(&instance->setup, dir, &ends.scratch, NULL) < 0)
         return 0;
-    r = hyperv__stand(instance, plan, program, &ends, err);
+    r = hyperv__stand(instance, plan, &ends, err);
     if (r >= 0)
         r = vm_forget_disks(&instance->vm, WARM_MS, err);
     if (r >= 0)
@@ -256,12 +252,13 @@ int hyperv_rehearse(struct isolation_instance *instance, struct plan *given, con
     CLEANUP(plan_freep) struct plan *plan = given ? given : make_plan();
     int r = hyperv__ahead_leave(instance, WARM_MS, err);
 
-    CLEANUP_FREE char *program = mem_strdup(plan->process.argv ? plan->process.argv[0] : NULL);
-    strv_freep(&plan->process.argv);
+    CLEANUP_STRV char **argv = TAKE_PTR(plan->process.argv);
     strv_push(&plan->process.argv, "/" WARM_PROGRAM);
     for (int i = 0; r >= 0 && i < WARM_TURNS; i++)
         r = turn(instance, plan, err);
-    return r < 0 || !plan->rootfs.device ? r : stand_ahead(instance, TAKE_PTR(plan), program, dir, err);
+    strv_freep(&plan->process.argv);
+    plan->process.argv = TAKE_PTR(argv);
+    return r < 0 || !plan->rootfs.device ? r : stand_ahead(instance, TAKE_PTR(plan), dir, err);
 }
 
 int hyperv_warm_watch(struct isolation_instance *instance, pid_t *ret_pid)

@@ -172,7 +172,7 @@ static void give(struct isolation_instance *i, const char *exec_id, struct launc
 {
     struct running *r = mem_new(struct running);
 
-    *ret = (struct isolation_process){.pid = l->pid, .start_ticks = l->start_ticks, .pty_fd = TAKE_FD(l->pty_fd)};
+    *ret = (struct isolation_process){.pid = l->pid, .pty_fd = TAKE_FD(l->pty_fd)};
     for (int k = 0; k < 3; k++)
         ret->stdio[k] = TAKE_FD(l->stdio[k]);
     r->exec_id = mem_strdup(exec_id);
