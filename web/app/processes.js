@@ -21,13 +21,20 @@ export const processKey = once((p) => p.pid + '@' + p.startedAt);
 export const rowKey = once((row) => (row.container ? 'c' + processKey(row.container) : '') + (row.host ? 'h' + processKey(row.host) : ''));
 
 const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' });
+/* A second's fraction may be of any length: read as a number, .5 would come before .25. */
+const TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
+const ordered = (a, b) => {
+  if (!TIME.test(a) || !TIME.test(b)) return collator.compare(a, b);
+  const [x, y] = [a.slice(0, -1), b.slice(0, -1)];
+  return x < y ? -1 : x > y ? 1 : 0;
+};
 /** @param {string} key @param {boolean} descending */
 export function by(key, descending) {
   const sign = descending ? -1 : 1;
   return (a, b) => {
     const x = a[key], y = b[key];
     if (x == null || y == null) return x == null ? (y == null ? 0 : 1) : -1;
-    const order = typeof x === 'number' ? x - y : collator.compare(String(x), String(y));
+    const order = typeof x === 'number' ? x - y : ordered(String(x), String(y));
     return sign * order;
   };
 }

@@ -69,6 +69,12 @@ test('what is folded away is hidden, all of it', () => {
 })
 const same = (inside, outside, name) => ({ relation: 'same', container: process(inside, 0, name), host: process(outside, 1, name) })
 const only = (pid, name) => ({ relation: 'container-only', container: process(pid, 0, name), host: null })
+test('times are sorted as times, whatever the length of their fraction', () => {
+  const times = ['2026-11-28T12:00:29Z', '2026-11-28T12:00:29.203028078Z', '2026-11-28T12:00:29.3Z', '2026-11-28T12:00:29.30294679Z', '2026-11-28T12:00:30Z']
+  assert.deepEqual([...times].reverse().map((time) => ({ time })).sort(by('time', false)).map(({ time }) => time), times)
+  assert.deepEqual(['web10', 'web9', 'Web1'].map((name) => ({ name })).sort(by('name', false)).map(({ name }) => name), ['Web1', 'web9', 'web10'])
+})
+
 test('what is folded goes into an address, as much as fits, and comes back', () => {
   const startedAt = '2026-01-02T03:04:05.678Z'
   const inside = { pid: 7, startedAt }, outside = { pid: 4711, startedAt }
