@@ -54,9 +54,9 @@ for (const [name, options, chosen] of [
       await page.waitForFunction(() => !document.querySelector('main .late'))
       await page.waitForTimeout(300)
       found.push(...await violations(page))
-      // Nothing wider than the screen.
-      const wide = await page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth)
-      if (wide > 0) found.push(`${view} is ${wide} px wider than the screen`)
+      // Nothing wider than the screen, nor than the card or the list it stands in.
+      const wide = await page.evaluate(() => [document.scrollingElement, ...document.querySelectorAll('.card, main .table')].filter((box) => box.scrollWidth > box.clientWidth).map((box) => `${box.getAttribute('aria-labelledby') ?? box.querySelector('h2, table')?.ariaLabel ?? box.querySelector('h2')?.textContent ?? box.tagName} by ${box.scrollWidth - box.clientWidth} px`))
+      if (wide.length) found.push(`${view} is too wide: ${wide}`)
     }
     const layers = [['/containers', () => page.keyboard.press('Control+k')], ['/containers', () => page.keyboard.press('?')], ['/images', () => page.locator('.view-actions button').nth(-2).click()], ['/images', () => page.locator('.view-actions button').last().click()],
       ['/networks', () => page.locator('.view-actions button').last().click()], ['/containers/pinger/setup', () => page.locator('.card-head button').first().click()], ['/containers', () => page.locator('.view-actions button').first().click()]]

@@ -2,7 +2,7 @@
  * the harm, a few at a time, how far it is, what could not be done and why, and the way back. */
 import { t } from './i18n.js';
 import { refreshAll } from './live.js';
-import { visible } from './text.js';
+import { shortId, visible } from './text.js';
 import { confirm, progress, tell, toast } from '../components/overlay.js';
 
 /** question: what is asked before (its title is 'confirm.' and the action's name), if anything; its answer is given to run.
@@ -35,7 +35,7 @@ async function perform(kind, name, list, answer) {
   const queue = [...list];
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, async () => {
     for (let item = queue.shift(); item; item = queue.shift()) {
-      try { await action.run(item, answer); done.push(item); } catch (error) { failed.push({ item, why: visible(error.message) }); }
+      try { await action.run(item, answer); done.push(item); } catch (error) { failed.push({ item, why: visible(error.message).replace(/\b[0-9a-f]{64}\b/g, shortId) }); }
       shown?.say(far());
     }
   }));

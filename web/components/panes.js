@@ -46,10 +46,10 @@ function columnsOf(side, closed, marks, moment, toggle) {
     { key: 'ppid', label: t('process.parent'), width: 72, off: true, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.row[side].ppid}</span>` },
     { key: 'user', label: t('process.user'), width: 92, min: 640, sort: true, render: (e) => html`<span class="cut">${visible(e.row[side].user)}</span>` },
     { key: 'state', label: t('process.state'), width: 62, off: true, sort: true, render: (e) => html`<span title=${t('processState.' + e.row[side].state)}>${e.row[side].state}</span>` },
-    { key: 'cpuPercent', label: t('cpu'), width: 66, min: 390, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : percent(e.row[side].cpuPercent)) },
+    { key: 'cpuPercent', label: t('cpu'), width: 66, min: 320, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : percent(e.row[side].cpuPercent)) },
     { key: 'memoryBytes', label: t('memory'), width: 84, min: 450, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : bytes(e.row[side].memoryBytes)) },
     { key: 'threads', label: t('process.threads'), width: 62, min: 760, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => number(e.row[side].threads || 0) },
-    { key: 'startedAt', label: t('process.age'), width: 82, min: 570, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? age((moment - Date.parse(e.row[side].startedAt)) / 1000) : html`<${Since} since=${e.row[side].startedAt} />`), title: (e) => dateTime(e.row[side].startedAt) },
+    { key: 'startedAt', label: t('process.age'), width: 82, min: 540, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? age((moment - Date.parse(e.row[side].startedAt)) / 1000) : html`<${Since} since=${e.row[side].startedAt} />`), title: (e) => dateTime(e.row[side].startedAt) },
   ];
 }
 /* The same as long as nothing in them differs: what only lights up leaves the rows alone.

@@ -113,7 +113,7 @@ function Lives({ query }) {
   ];
   return html`<${Head} title=${t('nav.events')} sub=${live.data ? t('events.livesCount', { n: rows.length }) : ''}>
       <${Columns} name="lives" columns=${columns} />
-      <button type="button" onClick=${() => saveAs('processes.csv', 'text/csv', csv(['pid', 'name', 'command', 'user', 'container', 'startedAt', 'endedAt'], rows.map((p) => [p.pid, p.name, p.command, p.user, ownerName(p), p.startedAt, p.endedAt])))}><${Icon} name="download" /> CSV</button></${Head}>
+      <button type="button" onClick=${() => saveAs('processes.csv', 'text/csv', csv(['pid', 'name', 'command', 'user', 'container', 'startedAt', 'endedAt'], rows.map((p) => [p.pid, p.name, p.command, p.user, ownerName(p), p.startedAt, p.endedAt])))}><${Icon} name="download" /><span class="words">CSV</span></button></${Head}>
     <${Filterbar}><${Search} value=${search} label=${t('events.searchLives')} onChange=${(q) => setQuery({ q })} />
       <${Select} label=${t('slider.span')} value=${at ? 'at' : span} onChange=${(s) => setQuery(s === 'at' ? { at: new Date(Date.now() - 60000).toISOString() } : { span: s, at: '' })} options=${[...['1h', '24h', '7d'].map((s) => [s, t('span.' + s)]), ['at', t('events.at')]]} />
       ${at && html`<input type="datetime-local" step="1" aria-label=${t('events.at')} value=${localInput(at)} onChange=${(e) => setQuery({ at: e.target.value ? new Date(e.target.value).toISOString() : '' })} />`}<${Toggle} checked=${query.owned === '1'} onChange=${(owned) => setQuery({ owned })}>${t('owner.containers')}</${Toggle}>${views(query)}</${Filterbar}>

@@ -39,17 +39,21 @@ export default function Networks({ id = '', query }) {
       attempt(() => docker.networksPrune().then((r) => { refreshAll('networks'); toast(t('networks.pruned', { n: r?.NetworksDeleted?.length ?? 0 })); }));
   };
   const lines = networks.filter((n) => n === chosen || rows.some((c) => c.networks.some((one) => one.name === n.Name)));
+  /* Where there is little room, the dots stand closer, and who is on a network has its address below. */
+  const nameWidth = (w) => (w < 520 ? 128 : Math.max(150, Math.min(320, w * 0.3)));
+  const lineWidth = (w) => (w < 520 ? Math.max(60, Math.floor((w - nameWidth(w)) / Math.max(1, lines.length))) : 170);
+  const endOf = (c, network) => c.networks.find((n) => n.name === network.Name);
   const columns = [
-    { key: 'name', label: t('container'), sort: true, width: (w) => Math.max(150, Math.min(320, w * 0.3)), render: (c) => html`<span class="owner"><${WallBadge} isolation=${c.isolation} word=${false} /><a class="strong cut" href=${link('/containers/' + encodeURIComponent(c.name))}>${visible(c.name)}</a></span>` },
-    ...lines.map((network) => ({ key: 'n' + network.Name, label: visible(network.Name), width: 170, render: (c) => {
-      const end = c.networks.find((n) => n.name === network.Name);
+    { key: 'name', label: t('container'), sort: true, width: nameWidth, render: (c) => html`<span class="owner"><${WallBadge} isolation=${c.isolation} word=${false} /><a class="strong cut" href=${link('/containers/' + encodeURIComponent(c.name))}>${visible(c.name)}</a></span>` },
+    ...lines.map((network) => ({ key: 'n' + network.Name, label: visible(network.Name), width: lineWidth, title: (c) => endOf(c, network)?.ip, render: (c) => {
+      const end = endOf(c, network);
       return html`<span class=${'meet' + (end ? ' on' : '')}><span class="dot" aria-hidden="true"></span>${end && html`<span class="mono">${end.ip || t('networks.joined')}</span>`}</span>`;
     } })),
     { key: 'state', label: t('state'), width: 132, off: true, sort: true, render: (c) => html`<${StateBadge} state=${c.state} health=${c.health} exitCode=${c.exitCode} />` },
     { key: 'image', label: t('image'), width: 160, off: true, sort: true, render: (c) => html`<span class="cut">${imageName(c.image)}</span>`, title: (c) => c.image },
     { key: 'ports', label: t('ports'), min: 700, render: (c) => html`<span class="mono cut">${portsText(c.ports)}</span>` },
   ];
-  return html`<div class="view"><${Head} title=${t('nav.networks')} sub=${live.data ? t('networks.count', { n: networks.length }) : ''}>
+  return html`<div class="view networks-view"><${Head} title=${t('nav.networks')} sub=${live.data ? t('networks.count', { n: networks.length }) : ''}>
       <${Columns} name="networks" columns=${columns} />
       ${can('operate') && html`<${Menu} quiet=${false} title=${t('more')} label=${html`<${Icon} name="more" />`} items=${[{ label: t('prune'), icon: 'remove', danger: true, run: prune }]} /><button type="button" class="primary" onClick=${() => setMaking(true)}><${Icon} name="plus" /><span class="words">${t('networks.create')}</span></button>`}</${Head}>
     <${Problem} error=${live.error} stale=${live.stale} />

@@ -1,6 +1,6 @@
 /* notifications.js - what people were told of, and what makes that so. */
 import { html, useMemo, useState } from '../app/html.js';
-import { t, dateTime, age } from '../app/i18n.js';
+import { t, clock, dateTime, age } from '../app/i18n.js';
 import { post, tabique } from '../app/api.js';
 import { useLive, refreshAll } from '../app/live.js';
 import { link, setQuery } from '../app/router.js';
@@ -37,7 +37,7 @@ function Inbox({ query }) {
   const look = (n) => n.containerId && openView('/compare/' + encodeURIComponent(n.container || n.containerId), { at: new Date(Date.parse(n.time) - 1000).toISOString() });
   useCommands(can('operate') ? [{ keys: 'a', label: t('notify.acknowledge'), run: () => { if (active && !active.acknowledgedAt) acknowledge(active.id + '/acknowledge'); } }] : []);
   const columns = [
-    { key: 'time', label: t('time'), width: 176, render: (n) => html`<time datetime=${n.time}>${dateTime(n.time)}</time>` },
+    { key: 'time', label: t('time'), width: (w) => (w < 520 ? 92 : 176), render: (n) => html`<time datetime=${n.time} title=${dateTime(n.time)}><span class="narrow-only">${clock(n.time)}</span><span class="wide-only">${dateTime(n.time)}</span></time>` },
     { key: 'text', label: t('notify.what'), render: (n) => html`<span class=${'notice ' + (n.lasting && !n.endedAt ? 'open' : '')}><${Icon} name=${n.lasting && !n.endedAt ? 'warn' : 'notifications'} size=${13} /> ${sentence(n)}</span>`, title: sentence },
     { key: 'lasts', label: t('notify.lasts'), width: 128, min: 760, render: (n) => (!n.lasting ? '–' : n.endedAt ? t('notify.lasted', { time: age((Date.parse(n.endedAt) - Date.parse(n.time)) / 1000) }) : html`<span class="tag ended">${t('notify.open')} <${Age} since=${n.time} /></span>`) },
     { key: 'rule', label: t('notify.rule'), width: 190, min: 980, render: (n) => html`<span class="cut">${ruleName(n.kind, n.ruleName, n.firstRuleName)}</span>` },

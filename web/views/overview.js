@@ -31,7 +31,7 @@ export default function Overview() {
     <${Problem} error=${info.error ?? host.error ?? list.error} stale=${host.stale} />
     <div class="cards">
       <section class="card" aria-labelledby="card-host"><h2 id="card-host">${t('overview.host')}</h2>
-        <div class="gauge"><span>${t('cpu')}</span><strong>${cpu === null ? '–' : percent(cpu)}</strong><${Meter} value=${(cpu ?? 0) / 100} label=${t('cpu')} /><${Sparkline} values=${cpuLine} max=${100} width=${90} /></div>
+        <div class="gauge"><span>${t('cpu')}</span><strong>${cpu === null ? '–' : percent(cpu)}</strong><${Meter} value=${(cpu ?? 0) / 100} label=${t('cpu')} /><${Sparkline} values=${cpuLine} max=${100} width=${128} /></div>
         <div class="gauge"><span>${t('memory')}</span><strong>${h ? percent(memory * 100) : '–'}</strong><${Meter} value=${memory} label=${t('memory')} /><small>${h ? t('of', { used: bytes(h.memoryTotal - h.memoryAvailable), all: bytes(h.memoryTotal) }) : ' '}</small></div>
         <dl class="facts">
           ${i?.host.diskBytes && html`<${Fact} label=${t('overview.disk')}>${t('overview.free', { free: bytes(i.host.diskFreeBytes), all: bytes(i.host.diskBytes) })}</${Fact}>`}
@@ -39,8 +39,7 @@ export default function Overview() {
           <${Fact} label=${t('overview.cpus')}>${h?.cpus ?? '–'}</${Fact}>
           <${Fact} label=${t('overview.kernel')}>${i?.host.kernel ?? '–'}</${Fact}>
           <${Fact} label=${t('about.accelerator')}>${i ? i.accelerator || t('none') : '–'}</${Fact}>
-          <${Fact} label=${t('overview.machines')}>${i?.accelerator ? t('overview.machines.state', { ready: i.pool.ready, wanted: i.pool.wanted, staged: i.pool.stagedBytes ? t('overview.machines.staged', { memory: bytes(i.pool.stagedBytes) }) : t('overview.machines.plain') }) : '–'}</${Fact}>
-          ${i?.pool?.wanted > 0 && html`<${Fact} label=${t('overview.pool')}>${t('of', { used: number(i.pool.ready), all: number(i.pool.wanted) })}</${Fact}>`}
+          <${Fact} label=${t('overview.machines')}>${i?.accelerator ? [i.pool.wanted > 0 && t('overview.machines.warm', { ready: i.pool.ready, wanted: i.pool.wanted }), i.pool.stagedBytes ? t('overview.machines.staged', { memory: bytes(i.pool.stagedBytes) }) : t('overview.machines.plain')].filter(Boolean).join(' · ') : '–'}</${Fact}>
         </dl></section>
       <section class="card" aria-labelledby="card-walls"><h2 id="card-walls">${t('overview.walls')}</h2>
         ${(i?.walls ?? [{ name: 'process' }, { name: 'hyperv' }]).map((wall) => {
@@ -57,8 +56,8 @@ export default function Overview() {
           return (n > 0 || state === 'running' || state === 'exited') && html`<li key=${state}><a href=${link('/containers', { state })}><${StateBadge} state=${state} /><strong>${n}</strong></a></li>`;
         })}</ul></section>
       <section class="card wide" aria-labelledby="card-hot"><h2 id="card-hot">${t('overview.hot')}</h2>
-        ${hot.length ? html`<table class="plain"><thead><tr><th scope="col">${t('container')}</th><th scope="col">${t('wall')}</th><th scope="col" class="spark-cell"><span class="hidden">${t('table.trend')}</span></th><th scope="col" class="end">${t('cpu')}</th><th scope="col" class="end">${t('memory')}</th><th scope="col"><span class="hidden">${t('nav.compare')}</span></th></tr></thead>
-          <tbody>${hot.map((c) => html`<tr key=${c.id}><td><a href=${link('/containers/' + encodeURIComponent(c.name))}>${visible(c.name)}</a></td><td><${WallBadge} isolation=${c.isolation} /></td><td class="spark-cell"><${Sparkline} values=${seriesOf('cpu' + c.id)} width=${90} /></td><td class="end num">${percent(c.cpuPercent)}</td><td class="end num">${bytes(c.memoryBytes)}</td><td class="end"><a href=${link('/compare/' + encodeURIComponent(c.name))}>${t('nav.compare')}</a></td></tr>`)}</tbody></table>`
+        ${hot.length ? html`<table class="plain"><thead><tr><th scope="col">${t('container')}</th><th scope="col">${t('wall')}</th><th scope="col" class="spark-cell spare"><span class="hidden">${t('table.trend')}</span></th><th scope="col" class="end">${t('cpu')}</th><th scope="col" class="end">${t('memory')}</th><th scope="col" class="spare"><span class="hidden">${t('nav.compare')}</span></th></tr></thead>
+          <tbody>${hot.map((c) => html`<tr key=${c.id}><td><a href=${link('/containers/' + encodeURIComponent(c.name))}>${visible(c.name)}</a></td><td><${WallBadge} isolation=${c.isolation} /></td><td class="spark-cell spare"><${Sparkline} values=${seriesOf('cpu' + c.id)} width=${90} /></td><td class="end num">${percent(c.cpuPercent)}</td><td class="end num">${bytes(c.memoryBytes)}</td><td class="end spare"><a href=${link('/compare/' + encodeURIComponent(c.name))}>${t('nav.compare')}</a></td></tr>`)}</tbody></table>`
           : html`<p class="quiet-text">${list.loading ? ' ' : t('overview.nothing')}</p>`}</section>
       <section class="card" aria-labelledby="card-failed"><h2 id="card-failed">${t('overview.failed')}</h2>
         ${sick.length > 0 && html`<ul class="state-list">${sick.slice(0, 4).map((c) => html`<li key=${c.id}><a href=${link('/containers/' + encodeURIComponent(c.name))}><span class="cut">${visible(c.name)}</span><span class="grow"></span><${StateBadge} state=${c.state} health=${c.health} /></a></li>`)}</ul>`}

@@ -107,11 +107,11 @@ function Sessions() {
   const live = useLive('sessions', () => get('/api/v1/sessions', { all: can('admin') }), { interval: 10000 });
   const columns = [
     { key: 'user', label: t('login.user'), render: (s) => html`<span class="strong">${visible(s.user)}</span>${s.current ? html` <span class="tag">${t('sessions.this')}</span>` : ''}` },
-    { key: 'from', label: t('audit.from'), width: 150, render: (s) => html`<span class="mono">${visible(s.from)}</span>` },
+    { key: 'from', label: t('audit.from'), width: (w) => (w < 520 ? 112 : 150), render: (s) => html`<span class="mono">${visible(s.from)}</span>` },
     { key: 'agent', label: t('sessions.agent'), width: 260, min: 860, render: (s) => html`<span class="cut quiet-text">${visible(s.agent)}</span>`, title: (s) => visible(s.agent) },
     { key: 'createdAt', label: t('sessions.since'), width: 150, min: 640, render: (s) => shortDate(s.createdAt) },
     { key: 'usedAt', label: t('tokens.used'), width: 150, min: 760, render: (s) => shortDate(s.usedAt) },
-    { key: 'a', label: t('table.actions'), quiet: true, width: 110, align: /** @type {'end'} */ ('end'), render: (s) => !s.current && html`<button type="button" class="danger-text quiet" onClick=${() => attempt(() => del('/api/v1/sessions/' + encodeURIComponent(s.id)).then(() => refreshAll('sessions')), t('sessions.ended'))}>${t('sessions.end')}</button>` },
+    { key: 'a', label: t('table.actions'), quiet: true, width: (w) => (w < 520 ? 100 : 110), align: /** @type {'end'} */ ('end'), render: (s) => !s.current && html`<button type="button" class="danger-text quiet" onClick=${() => attempt(() => del('/api/v1/sessions/' + encodeURIComponent(s.id)).then(() => refreshAll('sessions')), t('sessions.ended'))}>${t('sessions.end')}</button>` },
   ];
   return html`<${Problem} error=${live.error} stale=${live.stale} /><${Table} label=${t('users.sessions')} columns=${columns} rows=${live.data ?? []} rowKey=${(s) => s.id} loading=${live.loading} />`;
 }

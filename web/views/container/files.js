@@ -81,7 +81,7 @@ function Browse({ c, query }) {
   const columns = [
     { key: 'name', label: t('name'), sort: true, render: (e) => html`<span class="file-name"><${Icon} name=${e.kind === 'directory' || e.targetKind === 'directory' ? 'folder' : e.kind === 'file' ? 'file' : e.kind === 'link' ? 'link' : 'files'} />
       ${/directory|file/.test(e.targetKind ?? e.kind) ? html`<button type="button" class=${'linklike cut' + (e.kind === 'directory' ? ' strong' : '')} tabindex="-1" onClick=${() => open(e)}>${visible(e.name)}</button>` : html`<span class="cut quiet-text">${visible(e.name)}</span>`}
-      ${e.kind === 'link' && html`<span class="quiet-text cut">→ ${visible(e.target)}${e.targetKind ? '' : ' (' + t('files.nowhere') + ')'}</span>`}${/device|pipe|socket/.test(e.kind) && html`<span class="tag">${t('files.' + e.kind)}</span>`}</span>` },
+      ${e.kind === 'link' && html`<span class="quiet-text cut target">→ ${visible(e.target)}${e.targetKind ? '' : ' (' + t('files.nowhere') + ')'}</span>`}${/device|pipe|socket/.test(e.kind) && html`<span class="tag">${t('files.' + e.kind)}</span>`}</span>` },
     { key: 'size', label: t('size'), width: 100, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (e.kind === 'file' ? bytes(e.size) : '–') },
     { key: 'mode', label: t('files.mode'), width: 110, min: 700, render: (e) => html`<span class="mono">${modeText(e)}</span>`, title: (e) => e.mode.toString(8).padStart(4, '0') },
     { key: 'uid', label: t('files.owner'), width: 110, min: 820, sort: true, render: (e) => html`<span class="mono">${e.uid}:${e.gid}</span>` },
