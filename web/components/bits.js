@@ -19,7 +19,7 @@ export function Sparkline({ values, max = 1, width = 72, height = 18 }) {
   const top = Math.max(max, ...values, 1e-9);
   const step = width / Math.max(1, values.length - 1);
   const points = values.map((v, i) => `${(i * step).toFixed(1)},${(height - 1 - (v / top) * (height - 2)).toFixed(1)}`);
-  return html`<svg class="spark" width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} aria-hidden="true">
+  return html`<svg class="spark" width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} preserveAspectRatio="none" aria-hidden="true">
     ${points.length > 1 && html`<polygon points=${`0,${height} ${points.join(' ')} ${width},${height}`} /><polyline points=${points.join(' ')} />`}</svg>`;
 }
 

@@ -39,9 +39,9 @@ export default function Networks({ id = '', query }) {
       attempt(() => docker.networksPrune().then((r) => { refreshAll('networks'); toast(t('networks.pruned', { n: r?.NetworksDeleted?.length ?? 0 })); }));
   };
   const lines = networks.filter((n) => n === chosen || rows.some((c) => c.networks.some((one) => one.name === n.Name)));
-  /* Where there is little room, the dots stand closer, and who is on a network has its address below. */
+  /* Where there is little room the dots stand closer, on a phone without their addresses: those are told below, of the network that is chosen. */
   const nameWidth = (w) => (w < 520 ? 128 : Math.max(150, Math.min(320, w * 0.3)));
-  const lineWidth = (w) => (w < 520 ? Math.max(60, Math.floor((w - nameWidth(w)) / Math.max(1, lines.length))) : 170);
+  const lineWidth = (w) => Math.max(w < 520 ? 60 : 130, Math.min(170, Math.floor((w - nameWidth(w) - (w < 700 ? 0 : 150)) / Math.max(1, lines.length))));
   const endOf = (c, network) => c.networks.find((n) => n.name === network.Name);
   const columns = [
     { key: 'name', label: t('container'), sort: true, width: nameWidth, render: (c) => html`<span class="owner"><${WallBadge} isolation=${c.isolation} word=${false} /><a class="strong cut" href=${link('/containers/' + encodeURIComponent(c.name))}>${visible(c.name)}</a></span>` },
