@@ -46,10 +46,12 @@ struct entry {
     struct volume_pair *labels, *options;
     size_t label_count, option_count;
     char **holders, **mounters;
+    bool busy; /* being mounted, without the lock: it stays, and nobody else mounts it or takes it down */
 };
 
 struct volume_store {
     pthread_mutex_t lock;
+    pthread_cond_t settled; /* one is busy no more */
     char *dir;
     int fd;
     struct entry *entries;
@@ -243,6 +245,7 @@ int volume_store_open(const char *dir, struct volume_store **ret, struct error *
         return error_errno(err, errno == ENOENT ? EIO : errno, "cannot open %s", dir);
     store = mem_new(struct volume_store);
     pthread_mutex_init(&store->lock, NULL);
+    pthread_cond_init(&store->settled, NULL);
     store->dir = mem_strdup(dir);
     store->fd = TAKE_FD(fd);
     while ((item = readdir(list))) {
@@ -271,6 +274,7 @@ void volume_store_close(struct volume_store *store)
     }
     close(store->fd);
     pthread_mutex_destroy(&store->lock);
+    pthread_cond_destroy(&store->settled);
     free(store->dir);
     free(store);
 }
@@ -281,6 +285,16 @@ static struct entry *find(struct volume_store *store, const char *name)
 
     if (name)
         HASH_FIND_STR(store->entries, name, e);
+    return e;
+}
+
+/* Once nobody mounts it: that waits for name and file servers as long as it takes. */
+static struct entry *find_settled(struct volume_store *store, const char *name)
+{
+    struct entry *e;
+
+    while ((e = find(store, name)) && e->busy)
+        pthread_cond_wait(&store->settled, &store->lock);
     return e;
 }
 
@@ -407,6 +421,8 @@ int volume_remove(struct volume_store *store, const char *name, bool force, stru
 
     pthread_mutex_lock(&store->lock);
     struct entry *e = find(store, name);
+    if (e && !e->holders)
+        e = find_settled(store, name);
     bool found = e != NULL;
     if (e && e->holders) {
         users = strv_join(e->holders, ", ");
@@ -474,14 +490,19 @@ int volume_mount(struct volume_store *store, const char *name, const char *conta
     int r = 0;
 
     pthread_mutex_lock(&store->lock);
-    struct entry *e = find(store, name);
-    if (e && volume__options_mount(e->options, e->option_count)) {
-        if (!volume__mounted(e->data))
-            r = volume__mount(e->options, e->option_count, e->data, &why);
-        if (r == 0 && !strv_contains(e->mounters, container_id)) {
-            strv_push(&e->mounters, container_id);
-            mounters_save(store, e);
-        }
+    struct entry *e = find_settled(store, name);
+    const bool wanted = e && volume__options_mount(e->options, e->option_count);
+    if (wanted && !volume__mounted(e->data)) {
+        e->busy = true;
+        pthread_mutex_unlock(&store->lock);
+        r = volume__mount(e->options, e->option_count, e->data, &why);
+        pthread_mutex_lock(&store->lock);
+        e->busy = false;
+        pthread_cond_broadcast(&store->settled);
+    }
+    if (wanted && r == 0 && !strv_contains(e->mounters, container_id)) {
+        strv_push(&e->mounters, container_id);
+        mounters_save(store, e);
     }
     char *path = e && r == 0 ? mem_strdup(e->data) : NULL;
     pthread_mutex_unlock(&store->lock);
@@ -496,7 +517,7 @@ int volume_mount(struct volume_store *store, const char *name, const char *conta
 void volume_unmount(struct volume_store *store, const char *name, const char *container_id)
 {
     pthread_mutex_lock(&store->lock);
-    struct entry *e = find(store, name);
+    struct entry *e = find_settled(store, name);
     if (e && strv_contains(e->mounters, container_id)) {
         strv_drop(&e->mounters, container_id);
         mounters_save(store, e);

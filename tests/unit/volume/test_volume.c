@@ -8,6 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -286,6 +289,72 @@ static void mounts_bind(void **state)
     assert_int_equal(volume_mount(f->store, "bound", "c1", &none, &err), -ENOENT);
 }
 
+/* --- a name server that takes its time ------------------------------------------------------ */
+
+static sem_t asked, answered;
+
+/* Instead of the C library's. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+    sem_post(&asked);
+    sem_wait(&answered);
+    return EAI_NONAME;
+}
+
+struct far {
+    struct volume_store *store;
+    struct error err;
+    int result;
+};
+
+static void *mount_far(void *user)
+{
+    struct far *far = user;
+    CLEANUP_FREE char *path = NULL;
+
+    far->result = volume_mount(far->store, "far", "c1", &path, &far->err);
+    return NULL;
+}
+
+/* Who waits for a server waits alone. */
+static void one_that_waits_holds_up_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_pair nfs[] = {{(char *)"type", (char *)"nfs"}, {(char *)"device", (char *)":/export"},
+                                {(char *)"o", (char *)"addr=far.invalid"}};
+    struct volume_pair tmpfs[] = {{(char *)"type", (char *)"tmpfs"}, {(char *)"device", (char *)"tmpfs"}};
+    struct far far = {.store = f->store, .err = ERROR_INIT};
+    CLEANUP_FREE char *path = NULL;
+    struct error err = ERROR_INIT;
+    struct volume *v = NULL;
+    pthread_t thread;
+
+    assert_int_equal(sem_init(&asked, 0, 0), 0);
+    assert_int_equal(sem_init(&answered, 0, 0), 0);
+    volume_free(create(f, "far", nfs, 3));
+    assert_int_equal(volume_hold(f->store, "far", "c1", &err), 0);
+    assert_int_equal(pthread_create(&thread, NULL, mount_far, &far), 0);
+    sem_wait(&asked);
+
+    volume_free(create(f, "near", tmpfs, 2));
+    assert_int_equal(volume_mount(f->store, "near", "c2", &path, &err), 0);
+    assert_true(is_tmpfs(path));
+    volume_unmount(f->store, "near", "c2");
+    assert_int_equal(volume_remove(f->store, "near", false, &err), 0);
+    assert_int_equal(volume_get(f->store, "far", &v, &err), 0);
+    volume_free(v);
+    assert_int_equal(volume_remove(f->store, "far", true, &err), -EBUSY);
+
+    sem_post(&answered);
+    pthread_join(thread, NULL);
+    assert_int_equal(far.result, -EIO);
+    assert_non_null(strstr(far.err.message, "error resolving passed in network volume address: far.invalid"));
+    volume_release(f->store, "far", "c1");
+    assert_int_equal(volume_remove(f->store, "far", false, &err), 0);
+    sem_destroy(&asked);
+    sem_destroy(&answered);
+}
+
 static void hides_passwords(void **state)
 {
     struct fixture *f = *state;
@@ -329,7 +398,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_STORE(makes_and_remembers), WITH_STORE(refuses_bad_names), WITH_STORE(in_use),
-        WITH_STORE(checks_options),      WITH_STORE(mounts_tmpfs),      WITH_STORE(mounts_bind),
+        WITH_STORE(checks_options),      WITH_STORE(mounts_tmpfs),      WITH_STORE(mounts_bind), WITH_STORE(one_that_waits_holds_up_nobody),
         WITH_STORE(hides_passwords),     WITH_STORE(bears_damage),
     };
 
