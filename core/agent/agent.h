@@ -61,7 +61,7 @@ int machine_change(const struct rpc_frame *frame, struct error *err); /* RPC_NET
 /* Once, at boot: what every start would do alike, which its clones need not do again. */
 int machine_settle(struct error *err);
 bool machine_is_usual(const struct plan_pair *sysctl); /* it was set so then */
-int machine_set_sysctl(const struct plan_pair *sysctl); /* -errno */
+int machine_set_sysctl(const char *name, const char *value); /* -errno */
 int machine_configure(const struct rpc_frame *frame, struct error *err);
 int machine_mount_disks(struct error *err);
 void machine_read_ahead(const char *program);

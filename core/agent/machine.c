@@ -27,6 +27,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "launch/plan_base.h"
 
 #define MACHINE_ID "/etc/machine-id"
 #define IMAGE_DISK "/dev/vda"
@@ -308,27 +309,21 @@ static int interface_configure(struct wire_reader *reader, struct error *err)
 
 /* --- before the template is saved ------------------------------------------------------- */
 
-/* What a container's network namespace has where it wants nothing else (Docker's). */
-static const struct plan_pair usual[] = {
-    {"net.ipv4.ip_unprivileged_port_start", "0"},
-    {"net.ipv4.ping_group_range", "0 2147483647"},
-};
-
 bool machine_is_usual(const struct plan_pair *sysctl)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
-        if (str_equal(usual[i].name, sysctl->name))
-            return str_equal(usual[i].value, sysctl->value);
+    for (size_t i = 0; i < plan_base_sysctl_count; i++)
+        if (str_equal(plan_base_sysctls[i].name, sysctl->name))
+            return str_equal(plan_base_sysctls[i].value, sysctl->value);
     return false;
 }
 
-int machine_set_sysctl(const struct plan_pair *sysctl)
+int machine_set_sysctl(const char *name, const char *value)
 {
-    CLEANUP_FREE char *path = mem_printf("/proc/sys/%s", sysctl->name);
+    CLEANUP_FREE char *path = mem_printf("/proc/sys/%s", name);
 
     for (char *at = path; *at; at++)
         *at = *at == '.' ? '/' : *at;
-    return file_write_text(AT_FDCWD, path, sysctl->value);
+    return file_write_text(AT_FDCWD, path, value);
 }
 
 /* IPv6 is off until an address is given, which is ours at once then (it was looked for on
@@ -349,9 +344,9 @@ int machine_settle(struct error *err)
         interface_option(at->if_name, "disable_ipv6", "1");
     }
     if_freenameindex(interfaces);
-    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(usual); i++)
-        if ((r = machine_set_sysctl(&usual[i])) < 0)
-            r = error_errno(err, -r, "cannot set %s", usual[i].name);
+    for (size_t i = 0; r >= 0 && i < plan_base_sysctl_count; i++)
+        if ((r = machine_set_sysctl(plan_base_sysctls[i].name, plan_base_sysctls[i].value)) < 0)
+            r = error_errno(err, -r, "cannot set %s", plan_base_sysctls[i].name);
     mkdir("/etc", 0755);
     if (r >= 0 && (r = file_write_atomic(AT_FDCWD, MACHINE_ID, "\n", 1, 0444)) < 0)
         r = error_errno(err, -r, "cannot make %s", MACHINE_ID);

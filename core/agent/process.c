@@ -239,7 +239,7 @@ static void set_network_sysctls(struct plan *plan)
             continue;
         }
         if (!machine_is_usual(&pair))
-            (void)machine_set_sysctl(&pair);
+            (void)machine_set_sysctl(pair.name, pair.value);
         free(pair.name);
         free(pair.value);
     }

@@ -484,18 +484,13 @@ static int add_devices(const struct spec *spec, struct plan *plan, struct error 
 
 static void set_sysctls(const struct spec *spec, bool own_network, struct plan *plan)
 {
-    static const char *const defaults[][2] = {
-        /* As Docker: in a network of its own, a container's user may ping and bind low ports. */
-        {"net.ipv4.ip_unprivileged_port_start", "0"},
-        {"net.ipv4.ping_group_range", "0 2147483647"},
-    };
     const cJSON *asked = json_get(spec->host_config, "Sysctls"), *item;
-    size_t most = (size_t)cJSON_GetArraySize(asked) + ARRAY_SIZE(defaults);
+    size_t most = (size_t)cJSON_GetArraySize(asked) + plan_base_sysctl_count;
 
     plan->sysctls = mem_array(most, sizeof(*plan->sysctls));
-    for (size_t i = 0; own_network && i < ARRAY_SIZE(defaults); i++)
-        if (!cJSON_HasObjectItem(asked, defaults[i][0]))
-            plan->sysctls[plan->sysctl_count++] = (struct plan_pair){mem_strdup(defaults[i][0]), mem_strdup(defaults[i][1])};
+    for (size_t i = 0; own_network && i < plan_base_sysctl_count; i++)
+        if (!cJSON_HasObjectItem(asked, plan_base_sysctls[i].name))
+            plan->sysctls[plan->sysctl_count++] = (struct plan_pair){mem_strdup(plan_base_sysctls[i].name), mem_strdup(plan_base_sysctls[i].value)};
     cJSON_ArrayForEach(item, asked)
         if (cJSON_IsString(item))
             plan->sysctls[plan->sysctl_count++] = (struct plan_pair){mem_strdup(item->string), mem_strdup(item->valuestring)};

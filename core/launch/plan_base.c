@@ -15,3 +15,9 @@ const struct plan_base_mount plan_base_mounts[] = {
     {"tmpfs", "/dev/shm", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=1777"},
 };
 const size_t plan_base_mount_count = ARRAY_SIZE(plan_base_mounts);
+
+const struct plan_base_sysctl plan_base_sysctls[] = {
+    {"net.ipv4.ip_unprivileged_port_start", "0"},
+    {"net.ipv4.ping_group_range", "0 2147483647"},
+};
+const size_t plan_base_sysctl_count = ARRAY_SIZE(plan_base_sysctls);

@@ -57,8 +57,6 @@ static const struct {
 } defaults[] = {
     {"/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"},
     {"/proc/sys/net/ipv6/conf/default/accept_ra", "0"},
-    {"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
-    {"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"},
 };
 
 static int furnish(struct mnl_socket **ret_nl)
