@@ -18,8 +18,7 @@ void netns_worker_free(struct netns_worker *worker);
 typedef int netns_fn(void *user);
 /* fn's result, or -errno where the namespace cannot be entered. Waits. */
 int netns_run(struct netns_worker *worker, int ns_fd, netns_fn *fn, void *user);
-/* A new one: lo up, ping and low ports for everybody (as Docker's containers
- * have it), IPv6 off for interfaces to come. */
+/* A new one: lo up, IPv6 off for interfaces to come. */
 int netns_new(struct netns_worker *worker, int *ret_fd, struct mnl_socket **ret_nl); /* and a socket inside */
 
 /* A file at `path` that keeps the namespace, and the way back from it. */
