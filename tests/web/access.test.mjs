@@ -59,7 +59,8 @@ for (const [name, options, chosen] of [
       if (wide.length) found.push(`${view} is too wide: ${wide}`)
     }
     const layers = [['/containers', () => page.keyboard.press('Control+k')], ['/containers', () => page.keyboard.press('?')], ['/images', () => page.locator('.view-actions button').nth(-2).click()], ['/images', () => page.locator('.view-actions button').last().click()],
-      ['/networks', () => page.locator('.view-actions button').last().click()], ['/containers/pinger/setup', () => page.locator('.card-head button').first().click()], ['/containers', () => page.locator('.view-actions button').first().click()]]
+      ['/networks', () => page.locator('.view-actions button').last().click()], ['/containers/pinger/setup', () => page.locator('.card-head button').first().click()], ['/containers', () => page.locator('.view-actions button').first().click()],
+      ['/volumes', async () => { await page.locator('tbody input[type=checkbox]').first().check(); found.push(...await violations(page)); await page.locator('.bulk .danger-text').click() }]]
     for (const [view, open] of layers) {
       await it.go(page, '/ui' + view)
       await page.waitForFunction(() => document.querySelector('main h1') && !document.querySelector('main .late'))

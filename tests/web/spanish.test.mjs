@@ -64,7 +64,8 @@ const dialogs = [
   ['/images', () => button(es['images.pull']).click()], ['/images', () => button(es['build.go']).click()], ['/volumes', () => button(es['volumes.create']).click()], ['/networks', () => button(es['networks.create']).click()],
   ['/users', () => button(es['users.create']).click()], ['/users/tokens', () => button(es['tokens.create']).click()], ['/containers/uno/setup', () => button(es['limits.change']).click()],
   ['/containers/uno', async () => { await button(es.more).click() }], ['/containers/uno', async () => { await button(es.more).click(); await page.getByRole('menuitem', { name: es['action.remove'] }).click() }],
-  ['/containers', () => page.keyboard.press('?')], ['/containers', () => page.keyboard.press('Control+k')], ['/containers', () => button(es.columns).click()],
+  ['/containers', () => page.keyboard.press('?')], ['/containers', () => page.keyboard.press('Control+k')], ['/containers', () => button(es.columns).click()], ['/compare/uno', () => button(es.columns).click()],
+  ...['/containers', '/images', '/volumes'].map((view) => [view, async () => { await page.locator('tbody input[type=checkbox]').first().check(); await page.locator('.bulk').getByText(es['action.remove']).click() }]),
 ]
 for (const [i, [view, open]] of dialogs.entries())
   test(`no English in the ${i + 1}. dialog or menu, on ${view}`, async () => {
