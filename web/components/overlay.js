@@ -123,6 +123,8 @@ function useAway(open, root, setOpen) {
     document.addEventListener('pointerdown', away, true);
     addEventListener('resize', gone);
     document.addEventListener('scroll', gone, true);
+    /* Over everything: what is fixed would be cut off by a table or row that keeps its own to itself. */
+    /** @type {HTMLElement} */ (root.current.querySelector('[popover]')).showPopover();
     /** @type {HTMLElement} */ (root.current.querySelector(ITEMS))?.focus();
     return () => { document.removeEventListener('pointerdown', away, true); removeEventListener('resize', gone); document.removeEventListener('scroll', gone, true); };
   }, [open]);
@@ -138,7 +140,6 @@ export function Menu({ label, items, title = undefined, quiet = true, end = true
   const close = () => { setOpen(false); root.current?.querySelector('button')?.focus(); };
   const show = () => {
     if (open) return setOpen(false);
-    /* Fixed, so that no table's edge cuts it off. */
     const box = root.current.getBoundingClientRect();
     const below = innerHeight - box.bottom > 16 + Math.min(list.length * 34, 420) || box.top < innerHeight / 2;
     setPlace({
@@ -163,7 +164,7 @@ export function Menu({ label, items, title = undefined, quiet = true, end = true
   };
   return html`<span class="menu-root" ref=${root} onKeyDown=${onKeyDown}>
     <button type="button" class=${quiet ? 'quiet icon-only' : ''} aria-haspopup="menu" aria-expanded=${open ? 'true' : 'false'} aria-label=${title} title=${title} onClick=${show}>${label}</button>
-    ${open && html`<div class="menu" role="menu" style=${place}>${list.map((item) => html`<button type="button" role=${item.checked === undefined ? 'menuitem' : 'menuitemcheckbox'} aria-checked=${item.checked === undefined ? undefined : String(item.checked)} key=${item.label} class=${item.danger ? 'danger-text' : ''} disabled=${item.disabled}
+    ${open && html`<div class="menu" role="menu" popover="manual" style=${place}>${list.map((item) => html`<button type="button" role=${item.checked === undefined ? 'menuitem' : 'menuitemcheckbox'} aria-checked=${item.checked === undefined ? undefined : String(item.checked)} key=${item.label} class=${item.danger ? 'danger-text' : ''} disabled=${item.disabled}
       onClick=${() => { if (item.checked === undefined) setOpen(false); item.run(); }}>${item.checked ? html`<${Icon} name="check" />` : item.icon ? html`<${Icon} name=${item.icon} />` : html`<span class="icon"></span>`}<span>${item.label}</span>${item.hint && html`<kbd>${item.hint}</kbd>`}</button>`)}</div>`}
   </span>`;
 }

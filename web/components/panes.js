@@ -33,7 +33,7 @@ function inOrder(rows, side, { tree, sort, search, closed }) {
 /** What a side shows, each in its own words. @returns {import('./table.js').Column[]} */
 function columnsOf(side, closed, marks, moment, toggle) {
   return [
-    { key: 'pid', label: t('process.pid'), width: (w) => (w < 260 ? 54 : 72), align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.row[side].pid}</span>` },
+    { key: 'pid', label: t('process.pid'), width: (w) => (w < 260 ? 54 : 72), align: /** @type {'end'} */ ('end'), sort: true, look: 'mono', render: (e) => e.row[side].pid },
     { key: 'name', label: t('process.name'), always: true, sort: true, render: (e) => {
       const p = e.row[side];
       const rest = argumentsOf(p);
@@ -43,9 +43,9 @@ function columnsOf(side, closed, marks, moment, toggle) {
           ${e.row.relation === 'worker' && html`<span class="tag worker">${t('relation.short.worker')}</span>`}
           ${marks?.has(rowKey(e.row)) && html`<span class=${'tag ' + marks.get(rowKey(e.row))}>${t('diff.' + marks.get(rowKey(e.row)))}</span>`}`} />`;
     }, title: (e) => visible(e.row[side].command) },
-    { key: 'ppid', label: t('process.parent'), width: 72, off: true, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.row[side].ppid}</span>` },
-    { key: 'user', label: t('process.user'), width: 92, min: 640, sort: true, render: (e) => html`<span class="cut">${visible(e.row[side].user)}</span>` },
-    { key: 'state', label: t('process.state'), width: 62, off: true, sort: true, render: (e) => html`<span title=${t('processState.' + e.row[side].state)}>${e.row[side].state}</span>` },
+    { key: 'ppid', label: t('process.parent'), width: 72, off: true, align: /** @type {'end'} */ ('end'), sort: true, look: 'mono', render: (e) => e.row[side].ppid },
+    { key: 'user', label: t('process.user'), width: 92, min: 640, sort: true, render: (e) => visible(e.row[side].user) },
+    { key: 'state', label: t('process.state'), width: 62, off: true, sort: true, render: (e) => e.row[side].state, title: (e) => t('processState.' + e.row[side].state) },
     { key: 'cpuPercent', label: t('cpu'), width: 66, min: 320, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : percent(e.row[side].cpuPercent)) },
     { key: 'memoryBytes', label: t('memory'), width: 84, min: 450, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => (moment ? '–' : bytes(e.row[side].memoryBytes)) },
     { key: 'threads', label: t('process.threads'), width: 62, min: 760, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => number(e.row[side].threads || 0) },

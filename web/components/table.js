@@ -1,6 +1,10 @@
 /* table.js - a table of any length: only the rows in sight exist. It is a real
  * <table>, told to assistive technology as a grid with its true number of rows;
- * arrows, j/k, Home, End and Enter work on the row that is active; left and right fold it in a tree. */
+ * arrows, j/k, Home, End and Enter work on the row that is active; left and right fold it in a tree.
+ *
+ * A browser lays out and paints a table as one. Here each row stands by itself, with its columns as a
+ * grid's, so that one that comes or goes costs what it costs and the others nothing; roles are
+ * written out, as styles that make other boxes of a table's parts would take theirs away. */
 import { html, memo, useState, useRef, useLayoutEffect, useEffect, useMemo } from '../app/html.js';
 import { t } from '../app/i18n.js';
 import { useStore } from '../app/store.js';
@@ -14,22 +18,21 @@ export function useRowHeight() {
   return useStore(settings).density === 'roomy' || coarse ? 38 : 28;
 }
 
-/** min: from which width of the table it stands there by itself; off: only on wish; always: not to be chosen away; later: filled when the scrolling rests, for what one does not look for while it flies by.
- * @typedef {{key: string, label: string, width?: number | ((table: number) => number | undefined), align?: 'end', min?: number, off?: boolean, always?: boolean, sort?: boolean, quiet?: boolean, later?: boolean, render: (row: any, i: number) => any, title?: (row: any) => string}} Column */
+/** look: the cell's class; narrow: is there as little room as on a phone; min: from which width of the table it stands there by itself; off: only on wish; always: not to be chosen away; later: filled when the scrolling rests, for what one does not look for while it flies by.
+ * @typedef {{key: string, label: string, width?: number | ((table: number) => number | undefined), align?: 'end', min?: number, off?: boolean, always?: boolean, sort?: boolean, quiet?: boolean, later?: boolean, render: (row: any, narrow: boolean) => any, title?: (row: any) => string, look?: string}} Column */
 
 let serial = 0;
 const none = {};
-/* So many rows at a time come and go, and stand ready above and below what is in sight: each
- * change costs style, layout and paint of the whole table, whether one row comes or eight. */
-const STEP = 8, AHEAD = 12, REST_MS = 120;
+/* So many rows at a time come and go, few enough for one frame, and so many stand ready above and below what is in sight. */
+const STEP = 4, AHEAD = 10, REST_MS = 120;
 
 /* One row. While one scrolls it is given the same again and again, and is left alone. */
-const Row = memo(({ row, id, i, active, selected, look, shown, bare, selects, hovers, hands }) => html`<tr id=${id} aria-rowindex=${i + 2} aria-selected=${active ? 'true' : 'false'} class=${(active ? 'active ' : '') + (selected ? 'selected ' : '') + look}
+const Row = memo(({ row, id, i, active, selected, look, shown, bare, narrow, selects, hovers, hands }) => html`<tr role="row" id=${id} aria-rowindex=${i + 2} aria-selected=${active ? 'true' : 'false'} class=${(active ? 'active ' : '') + (selected ? 'selected ' : '') + look}
     onClick=${(event) => { if (!event.target.closest('button, a, input')) hands.current.pick(row); }}
     onDblClick=${() => hands.current.open?.(row)}
     onMouseEnter=${hovers && (() => hands.current.hover(row))} onMouseLeave=${hovers && (() => hands.current.hover(null))}>
-    ${selects && html`<td class="check"><input type="checkbox" tabindex="-1" aria-label=${t('table.select')} checked=${selected} onChange=${() => hands.current.toggle(row)} /></td>`}
-    ${shown.map((column) => html`<td key=${column.key} class=${column.align ?? ''} title=${column.title?.(row)}>${bare && column.later ? null : column.render(row, i)}</td>`)}
+    ${selects && html`<td role="gridcell" class="check"><input type="checkbox" tabindex="-1" aria-label=${t('table.select')} checked=${selected} onChange=${() => hands.current.toggle(row)} /></td>`}
+    ${shown.map((column) => html`<td role="gridcell" key=${column.key} class=${column.look ? (column.align ?? '') + ' ' + column.look : column.align} title=${column.title?.(row)}>${bare && column.later ? null : column.render(row, narrow)}</td>`)}
   </tr>`);
 
 /** A list whose entries ({depth, children} and what `of` tells) are made anew with every turn: one that says what it said
@@ -179,36 +182,34 @@ export function Table(props) {
   const [sortKey, descending] = sort.startsWith('-') ? [sort.slice(1), true] : [sort, false];
   const first = Math.min(view.first, Math.max(0, rows.length - 1));
   const visible = rows.slice(first, first + view.count);
-  const span = shown.length + (onSelect ? 1 : 0);
   const all = useAll(rows, rowKey, onSelect && selected);
   /* Rows that come while the table is scrolled are filled when it rests; the others stay as they are. */
   const filled = useRef(new Set());
   const bare = new Set(moving ? visible.map(rowKey).filter((key) => !filled.current.has(key)) : []);
   filled.current = new Set(visible.map(rowKey).filter((key) => !bare.has(key)));
 
+  const narrow = view.width <= 520;
+  const widths = (onSelect ? (narrow ? '36px ' : '44px ') : '') + shown.map((column) => (widthOf(column) ? widthOf(column) + 'px' : 'minmax(0, 1fr)')).join(' ');
+
   return html`<div class=${'table' + (onOpen || props.onActive ? ' can-open' : '')} ref=${scroller} onScroll=${onScroll} tabindex="-1">
-    <table role="grid" style=${least ? { minWidth: least + 'px' } : undefined} aria-label=${props.label} aria-rowcount=${rows.length + 1} aria-busy=${props.busy ? 'true' : undefined}
+    <table role="grid" style=${{ '--columns': widths, minWidth: least ? least + 'px' : '' }} aria-label=${props.label} aria-rowcount=${rows.length + 1} aria-busy=${props.busy ? 'true' : undefined}
       tabindex="0" onKeyDown=${onKeyDown} aria-activedescendant=${active !== null && index.has(active) ? name + '-' + index.get(active) : undefined}>
-      <colgroup>${onSelect && html`<col class="col-check" />`}${shown.map((column) => html`<col key=${column.key} style=${widthOf(column) ? { width: widthOf(column) + 'px' } : undefined} />`)}</colgroup>
-      <thead><tr aria-rowindex="1">
-        ${onSelect && html`<th scope="col" class="check"><input type="checkbox" aria-label=${t('table.all')} checked=${all}
+      <thead role="rowgroup"><tr role="row" aria-rowindex="1">
+        ${onSelect && html`<th role="columnheader" scope="col" class="check"><input type="checkbox" aria-label=${t('table.all')} checked=${all}
           onChange=${() => onSelect(all ? new Set() : new Set(rows.map(rowKey)))} /></th>`}
-        ${shown.map((column) => html`<th key=${column.key} scope="col" class=${column.align ?? ''}
+        ${shown.map((column) => html`<th role="columnheader" key=${column.key} scope="col" class=${column.align ?? ''}
           aria-sort=${sortKey === column.key ? (descending ? 'descending' : 'ascending') : undefined}>
           ${column.sort && onSort
             ? html`<button type="button" class="sort" onClick=${() => onSort(sortKey === column.key ? (descending ? column.key : '-' + column.key) : (column.align ? '-' : '') + column.key)}>
                 ${column.label}${sortKey === column.key ? html`<span aria-hidden="true">${descending ? '↓' : '↑'}</span>` : ''}</button>`
             : column.quiet ? html`<span class="hidden">${column.label}</span>` : column.label}</th>`)}
       </tr></thead>
-      <tbody>
-        ${first > 0 && html`<tr aria-hidden="true" class="space"><td colspan=${span} style=${{ height: first * rowHeight + 'px' }}></td></tr>`}
+      <tbody role="rowgroup" style=${rows.length ? { height: rows.length * rowHeight + 'px', paddingTop: first * rowHeight + 'px' } : {}}>
         ${visible.map((row, offset) => {
           const i = first + offset, key = rowKey(row);
-          return html`<${Row} key=${key} row=${row} id=${name + '-' + i} i=${i} active=${active === key} selected=${!!selected?.has(key)} look=${rowClass?.(row) ?? ''} shown=${shown} bare=${bare.has(key)} selects=${!!onSelect} hovers=${!!props.onHover} hands=${hands} />`;
+          return html`<${Row} key=${key} row=${row} id=${name + '-' + i} i=${i} active=${active === key} selected=${!!selected?.has(key)} look=${rowClass?.(row) ?? ''} shown=${shown} bare=${bare.has(key)} narrow=${narrow} selects=${!!onSelect} hovers=${!!props.onHover} hands=${hands} />`;
         })}
-        ${first + visible.length < rows.length && html`<tr aria-hidden="true" class="space"><td colspan=${span} style=${{ height: (rows.length - first - visible.length) * rowHeight + 'px' }}></td></tr>`}
-        ${rows.length === 0 && !props.loading && html`<tr class="nothing"><td class="empty" colspan=${span}>${props.empty ?? t('table.empty')}</td></tr>`}
-        ${rows.length === 0 && props.loading && html`<tr class="nothing"><td class="empty late" colspan=${span}>${t('loading')}</td></tr>`}
+        ${rows.length === 0 && html`<tr role="row" class="nothing"><td role="gridcell" class=${'empty' + (props.loading ? ' late' : '')}>${props.loading ? t('loading') : props.empty ?? t('table.empty')}</td></tr>`}
       </tbody>
     </table></div>`;
 }

@@ -42,21 +42,21 @@ export default function Containers({ query }) {
 
   const example = `docker -H unix://${info.data?.socket ?? '/run/tabique/tabique.sock'} run -d tabique/base ping localhost`;
   const columns = [
-    { key: 'name', label: t('name'), sort: true, render: (c) => html`<span class="narrow-only"><${WallBadge} isolation=${c.isolation} word=${false} /> </span><a class="strong" href=${link(path(c))}>${visible(c.name)}</a>` },
+    { key: 'name', label: t('name'), sort: true, render: (c, narrow) => html`${narrow && html`<${WallBadge} isolation=${c.isolation} word=${false} /> `}<a class="strong" href=${link(path(c))}>${visible(c.name)}</a>` },
     { key: 'isolation', label: t('wall'), width: 104, sort: true, min: 520, render: (c) => html`<${WallBadge} isolation=${c.isolation} />` },
     { key: 'state', label: t('state'), width: (w) => (w < 520 ? 112 : 132), sort: true, render: (c) => html`<${StateBadge} state=${c.state} health=${c.health} exitCode=${c.exitCode} />`, title: (c) => c.status },
-    { key: 'image', label: t('image'), width: 160, sort: true, min: 700, render: (c) => html`<span class="cut">${imageName(c.image)}</span>`, title: (c) => c.image },
+    { key: 'image', label: t('image'), width: 160, sort: true, min: 700, render: (c) => imageName(c.image), title: (c) => c.image },
     { key: 'cpuPercent', label: t('cpu'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 480, render: (c) => percent(c.cpuPercent) },
     { key: 'spark', label: t('table.trend'), quiet: true, later: true, width: 88, min: 980, render: (c) => html`<${Sparkline} values=${seriesOf('cpu' + c.id)} />` },
     { key: 'memoryBytes', label: t('memory'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 580, render: (c) => bytes(c.memoryBytes) },
     { key: 'health', label: t('setup.health'), width: 100, off: true, sort: true, render: (c) => (c.health && c.health !== 'none' ? t('health.' + c.health) : '–') },
-    { key: 'command', label: t('command'), width: 220, off: true, render: (c) => html`<span class="cut mono">${visible(c.command.join(' '))}</span>`, title: (c) => visible(c.command.join(' ')) },
-    { key: 'networks', label: t('networks.subnet'), width: 150, off: true, render: (c) => html`<span class="cut mono">${c.networks.map((n) => n.ip).filter(Boolean).join(' ') || '–'}</span>` },
+    { key: 'command', label: t('command'), width: 220, off: true, look: 'mono', render: (c) => visible(c.command.join(' ')), title: (c) => visible(c.command.join(' ')) },
+    { key: 'networks', label: t('networks.subnet'), width: 150, off: true, look: 'mono', render: (c) => c.networks.map((n) => n.ip).filter(Boolean).join(' ') || '–' },
     { key: 'restartCount', label: t('summary.restarts'), width: 92, align: /** @type {'end'} */ ('end'), off: true, sort: true, render: (c) => number(c.restartCount) },
     { key: 'createdAt', label: t('created'), width: 150, off: true, sort: true, render: (c) => shortDate(c.createdAt) },
     { key: 'id', label: t('images.id'), width: 130, off: true, render: (c) => html`<code>${shortId(c.id)}</code>` },
     { key: 'pids', label: t('processes'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 1160, render: (c) => c.pids ?? '–' },
-    { key: 'ports', label: t('ports'), width: 130, min: 1400, render: (c) => html`<span class="cut mono">${portsText(c.ports)}</span>` },
+    { key: 'ports', label: t('ports'), width: 130, min: 1400, look: 'mono', render: (c) => portsText(c.ports) },
     { key: 'startedAt', label: t('uptime'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 820, render: (c) => (c.state === 'running' || c.state === 'paused' ? html`<${Age} since=${c.startedAt} />` : '–') },
     { key: 'actions', label: t('table.actions'), quiet: true, later: true, width: (w) => (w < 520 ? 48 : 116), render: (c) => html`<span class="row-actions">
         <a class="quiet icon-only wide-only" href=${link('/compare/' + encodeURIComponent(c.name))} aria-label=${t('palette.compare', { name: visible(c.name) })} title=${t('nav.compare')} tabindex="-1"><${Icon} name="compare" /></a>

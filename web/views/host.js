@@ -50,13 +50,13 @@ export default function Host({ query }) {
   const table = useRef(/** @type {any} */ (null));
   useEffect(() => { if (activeKey) table.current?.reveal(activeKey); }, [activeKey]);
   const columns = useMemo(() => [
-    { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.p.pid}</span>` },
+    { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, look: 'mono', render: (e) => e.p.pid },
     { key: 'name', label: t('process.name'), always: true, sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${folded.has(foldOf(e.p))} onToggle=${() => hand.current(foldOf(e.p))} label=${visible(e.p.name)}
         body=${html`<span class="process-name">${visible(e.p.name)}</span><span class="process-args">${argumentsOf(e.p)}</span>`} />`, title: (e) => visible(e.p.command) },
     { key: 'containerId', label: t('owner'), width: (w) => (w < 520 ? 120 : 190), sort: true, min: 340, render: (e) => ownerOf(e.p) },
-    { key: 'ppid', label: t('process.parent'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, off: true, render: (e) => html`<span class="mono">${e.p.ppid}</span>` },
-    { key: 'user', label: t('process.user'), width: 112, sort: true, min: 760, render: (e) => html`<span class="cut">${visible(e.p.user)}</span>` },
-    { key: 'state', label: t('process.state'), width: 62, sort: true, min: 900, render: (e) => html`<span title=${t('processState.' + e.p.state)}>${e.p.state}</span>` },
+    { key: 'ppid', label: t('process.parent'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, off: true, look: 'mono', render: (e) => e.p.ppid },
+    { key: 'user', label: t('process.user'), width: 112, sort: true, min: 760, render: (e) => visible(e.p.user) },
+    { key: 'state', label: t('process.state'), width: 62, sort: true, min: 900, render: (e) => e.p.state, title: (e) => t('processState.' + e.p.state) },
     { key: 'cpuPercent', label: t('cpu'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 420, render: (e) => (at ? '–' : percent(e.p.cpuPercent)) },
     { key: 'memoryBytes', label: t('memory'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 600, render: (e) => (at ? '–' : bytes(e.p.memoryBytes)) },
     { key: 'threads', label: t('process.threads'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 1000, render: (e) => number(e.p.threads) },

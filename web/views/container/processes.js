@@ -38,12 +38,12 @@ export default function Processes({ container: c, query }) {
   };
   hand.current = { signal, toggle };
   const columns = useMemo(() => [
-    { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, render: (e) => html`<span class="mono">${e.p.pid}</span>` },
+    { key: 'pid', label: t('process.pid'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, look: 'mono', render: (e) => e.p.pid },
     { key: 'name', label: t('process.name'), always: true, sort: true, render: (e) => html`<${TreeCell} depth=${e.depth} children=${e.children} closed=${folded.has(foldOf(e.p))} label=${visible(e.p.name)} onToggle=${() => hand.current.toggle(foldOf(e.p))} body=${html`<span class="process-name">${visible(e.p.name)}</span><span class="process-args">${argumentsOf(e.p)}</span>`} />`, title: (e) => visible(e.p.command) },
-    { key: 'hostPid', label: t('process.onHost'), width: 90, align: /** @type {'end'} */ ('end'), sort: true, min: 560, render: (e) => html`<span class="mono">${c.isolation === 'hyperv' ? '–' : e.p.hostPid ?? '–'}</span>` },
-    { key: 'ppid', label: t('process.parent'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, off: true, render: (e) => html`<span class="mono">${e.p.ppid}</span>` },
-    { key: 'user', label: t('process.user'), width: 90, sort: true, min: 680, render: (e) => html`<span class="cut">${visible(e.p.user)}</span>` },
-    { key: 'state', label: t('process.state'), width: 62, sort: true, min: 860, render: (e) => html`<span title=${t('processState.' + e.p.state)}>${e.p.state}</span>` },
+    { key: 'hostPid', label: t('process.onHost'), width: 90, align: /** @type {'end'} */ ('end'), sort: true, min: 560, look: 'mono', render: (e) => c.isolation === 'hyperv' ? '–' : e.p.hostPid ?? '–' },
+    { key: 'ppid', label: t('process.parent'), width: 80, align: /** @type {'end'} */ ('end'), sort: true, off: true, look: 'mono', render: (e) => e.p.ppid },
+    { key: 'user', label: t('process.user'), width: 90, sort: true, min: 680, render: (e) => visible(e.p.user) },
+    { key: 'state', label: t('process.state'), width: 62, sort: true, min: 860, render: (e) => e.p.state, title: (e) => t('processState.' + e.p.state) },
     { key: 'cpuPercent', label: t('cpu'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 380, render: (e) => percent(e.p.cpuPercent) },
     { key: 'memoryBytes', label: t('memory'), width: 92, align: /** @type {'end'} */ ('end'), sort: true, min: 480, render: (e) => bytes(e.p.memoryBytes) },
     { key: 'threads', label: t('process.threads'), width: 76, align: /** @type {'end'} */ ('end'), sort: true, min: 940, render: (e) => number(e.p.threads) },
