@@ -83,6 +83,10 @@ struct machine {
     uint64_t memory;
 };
 void route_machine(struct machine *ret);
+struct engine;
+struct store_sample;
+/* The recorder's last sample of a container, or of the host (""). False: none that is young enough to be "now". */
+bool route_last_sample(struct engine *engine, const char *subject, struct store_sample *ret);
 uint64_t route_memory_total(void);
 
 /* Filters of an events request, Docker's and ours. */

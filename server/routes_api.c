@@ -119,30 +119,21 @@ static int api_host(struct request *request)
     struct host_stats stats;
     const int r = host_stats(&stats);
     struct error err = ERROR_INIT;
-    return route_json(request, r, &err, 200, r < 0 ? NULL : shape_host_stats(&stats));
+    struct store_sample sample;
+    bool sampled = route_last_sample(request_engine(request), "", &sample);
+    return route_json(request, r, &err, 200, r < 0 ? NULL : shape_host_stats(&stats, sampled ? &sample : NULL));
 }
 
 /* --- containers ------------------------------------------------------------------------------ */
-
-/* A sample older than this is not "now" any more. */
-#define SAMPLE_AGE_MAX (10 * NS_PER_SEC)
-
-static int keep_sample(void *user, const struct store_sample *sample)
-{
-    *(struct store_sample *)user = *sample;
-    return 0;
-}
 
 /* From the recorder's samples, not by asking each shim: the list stays fast with
  * hundreds of containers, and a shim that hangs cannot hold it up. */
 static cJSON *console_container(struct request *request, const struct container_info *info)
 {
-    struct store_sample sample = {0};
-    const int64_t now = clock_real_ns();
-    if (info->state == CONTAINER_RUNNING || info->state == CONTAINER_PAUSED)
-        store_samples(engine_store(request_engine(request)), info->id, now - SAMPLE_AGE_MAX, now, NS_PER_SEC,
-                      keep_sample, &sample, NULL);
-    return shape_console_container(info, sample.time_ns ? &sample : NULL);
+    struct store_sample sample;
+    bool sampled = (info->state == CONTAINER_RUNNING || info->state == CONTAINER_PAUSED) &&
+                   route_last_sample(request_engine(request), info->id, &sample);
+    return shape_console_container(info, sampled ? &sample : NULL);
 }
 
 struct console_list {

@@ -11,6 +11,9 @@
 #include "csv.h"
 #include "tabique/engine.h"
 #include "tabique/event.h"
+#include "tabique/store.h"
+
+#define SAMPLE_AGE_MAX (10 * NS_PER_SEC)
 
 int route_fail(struct request *request, int r, struct error *err)
 {
@@ -207,4 +210,18 @@ void route_machine(struct machine *ret)
     machine.cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
     machine.memory = route_memory_total();
     *ret = machine;
+}
+
+static int keep_sample(void *user, const struct store_sample *sample)
+{
+    *(struct store_sample *)user = *sample;
+    return 0;
+}
+
+bool route_last_sample(struct engine *engine, const char *subject, struct store_sample *ret)
+{
+    const int64_t now = clock_real_ns();
+    *ret = (struct store_sample){0};
+    store_samples(engine_store(engine), subject, now - SAMPLE_AGE_MAX, now, NS_PER_SEC, keep_sample, ret, NULL);
+    return ret->time_ns != 0;
 }

@@ -59,7 +59,8 @@ cJSON *shape_comparison(const struct comparison *comparison, const struct contai
                         const struct compare_boundary *boundary);
 cJSON *shape_sample(const struct store_sample *sample);
 cJSON *shape_life(int64_t id, const char *side, const struct store_life *life);
-cJSON *shape_host_stats(const struct host_stats *stats);
+/* last: the recorder's, which has the CPU's share; NULL: none is young enough */
+cJSON *shape_host_stats(const struct host_stats *stats, const struct store_sample *last);
 /* For the console's list: id, name, image, isolation, state, times, exit code, and the
  * latest sample (NULL: not running, or not sampled yet). */
 cJSON *shape_console_container(const struct container_info *info, const struct store_sample *sample);

@@ -195,13 +195,17 @@ cJSON *shape_life(int64_t id, const char *side, const struct store_life *life)
     return json;
 }
 
-cJSON *shape_host_stats(const struct host_stats *stats)
+cJSON *shape_host_stats(const struct host_stats *stats, const struct store_sample *last)
 {
     cJSON *json = cJSON_CreateObject();
     shape_add_time(json, "sampledAt", stats->sampled_ns);
     json_add_int(json, "cpus", stats->cpus);
     shape_add_uint64(json, "cpuTotalNs", stats->cpu_total_ns);
     shape_add_uint64(json, "cpuIdleNs", stats->cpu_idle_ns);
+    if (last)
+        add_percent(json, "cpuPercent", last->cpu_percent);
+    else
+        json_add_null(json, "cpuPercent");
     shape_add_uint64(json, "memoryTotal", stats->memory_total);
     shape_add_uint64(json, "memoryAvailable", stats->memory_available);
     shape_add_uint64(json, "swapTotal", stats->swap_total);

@@ -20,8 +20,6 @@
 #include "tabique/host.h"
 #include "tabique/store.h"
 
-#define SAMPLE_AGE_MAX (10 * NS_PER_SEC)
-
 static uint64_t mix(uint64_t hash, const void *data, size_t length)
 {
     const unsigned char *at = data;
@@ -186,21 +184,6 @@ static int collect_comparison(struct hub *hub, struct topic *topic, struct fresh
     return 0;
 }
 
-static int keep_sample(void *user, const struct store_sample *sample)
-{
-    *(struct store_sample *)user = *sample;
-    return 0;
-}
-
-static bool last_sample(struct hub *hub, const char *subject, struct store_sample *ret)
-{
-    int64_t now = clock_real_ns();
-    *ret = (struct store_sample){0};
-    store_samples(engine_store(hub->engine), subject, now - SAMPLE_AGE_MAX, now, NS_PER_SEC,
-                  keep_sample, ret, NULL);
-    return ret->time_ns != 0;
-}
-
 /* Of a container, or of the host. */
 static int collect_stats(struct hub *hub, struct topic *topic, struct fresh *fresh,
                          struct error *err)
@@ -214,12 +197,12 @@ static int collect_stats(struct hub *hub, struct topic *topic, struct fresh *fre
     }
     cJSON *head = cJSON_CreateObject();
     json_add_string(head, "container", topic->container[0] != '\0' ? topic->container : NULL);
-    json_add(head, "sample",
-             last_sample(hub, topic->container, &sample) ? shape_sample(&sample) : NULL);
+    bool sampled = route_last_sample(hub->engine, topic->container, &sample);
+    json_add(head, "sample", sampled ? shape_sample(&sample) : NULL);
     if (topic->container[0] == '\0') {
         struct host_stats stats;
         if (host_stats(&stats) >= 0)
-            json_add(head, "host", shape_host_stats(&stats));
+            json_add(head, "host", shape_host_stats(&stats, sampled ? &sample : NULL));
     }
     fresh_head(fresh, head);
     return 0;
@@ -238,7 +221,7 @@ static int add_container(void *user, struct container *container)
         return 0;
     struct store_sample sample;
     bool running = info->state == CONTAINER_RUNNING || info->state == CONTAINER_PAUSED;
-    bool sampled = running && last_sample(listing->hub, info->id, &sample);
+    bool sampled = running && route_last_sample(listing->hub->engine, info->id, &sample);
     fresh_row(listing->fresh, info->id, 0, shape_console_container(info, sampled ? &sample : NULL));
     return 0;
 }

@@ -76,6 +76,11 @@ applySettings();
 startRouter();
 startKeys();
 if (!globalThis.location.pathname.startsWith('/ui')) go(link('/'), { replace: true });
-await Promise.all([fetched(() => setLanguage(settings.get().language)).catch(() => setLanguage('en')), resumeSession()]);
+/* The view that is asked for is fetched meanwhile. The overview is at hand (index.html preloads it) and stands in the first
+ * picture; for another the frame does not wait. Whether one did not come is View's affair, which asks again. */
+const wanted = location.get().view;
+const module = views[wanted]?.().catch(() => null);
+const [, , first] = await Promise.all([fetched(() => setLanguage(settings.get().language)).catch(() => setLanguage('en')), resumeSession(), wanted === 'overview' && module]);
+if (first) loaded[wanted] = first.default;
 startStream();
 render(html`<${App} />`, document.getElementById('app'));

@@ -6,10 +6,11 @@
 //   viewers  CPU of the server with 0, 1, 50, 200 viewers of a live comparison
 // Figures, not assertions; environment as for the web tests, with a release build. On a loaded machine
 // CPU time says more than the clock: what is told of frames and pages is CPU time of their threads.
+// A server that is new to its place makes its machines' template first: that is waited for.
 import fs from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { WebSocketClient } from '../api/lib/websocket.mjs'
-import { sleep } from '../api/lib/server.mjs'
+import { sleep, until } from '../api/lib/server.mjs'
 import { Console } from '../web/lib/console.mjs'
 import { crowd } from '../web/lib/crowd.mjs'
 
@@ -30,6 +31,8 @@ try {
   const page = await context.newPage()
   await it.signIn(page)
   const state = await context.storageState()
+  const tasks = `/proc/${server.child.pid}/task`
+  await until('the server to have no child at work', () => fs.readdirSync(tasks).every((task) => !fs.readFileSync(`${tasks}/${task}/children`, 'utf8')), 300_000)
   const browser = await it.browser.newBrowserCDPSession()
   console.log(`load ${fs.readFileSync('/proc/loadavg', 'utf8').split(' ')[0]}, ${await page.evaluate(() => navigator.hardwareConcurrency)} CPUs, Chromium ${it.browser.version()}\n`)
 

@@ -5,7 +5,7 @@
  * carries its topic, that feeds it instead (stream.js), and asking stops.
  */
 import { createStore } from './store.js';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { session } from './session.js';
 import { serverNow, skew } from './api.js';
 
@@ -62,7 +62,7 @@ class Source {
         this.streaming = false;
         this.schedule(0);
       });
-    this.schedule(0);
+    this.ask();
   }
   take(data) {
     this.failures = 0;
@@ -106,7 +106,8 @@ class Source {
 export function useLive(key, fetcher, { interval = 2000, topic = null } = {}) {
   const name = key === null ? null : JSON.stringify([key, interval]);
   const [, turn] = useState(0);
-  useEffect(() => {
+  /* Before the browser paints: what is at hand already (boot.js) is in the first picture. */
+  useLayoutEffect(() => {
     if (name === null) return;
     let source = sources.get(name);
     if (!source) sources.set(name, (source = new Source(name, fetcher, interval, topic)));

@@ -1,5 +1,5 @@
 /* overview.js - the host, what runs, what is hot, what failed lately. */
-import { html, useMemo, useRef } from '../app/html.js';
+import { html, useMemo } from '../app/html.js';
 import { t, bytes, number, percent, clock } from '../app/i18n.js';
 import { tabique } from '../app/api.js';
 import { useLive } from '../app/live.js';
@@ -17,14 +17,14 @@ export default function Overview() {
   const host = useLive('host', tabique.host, { interval: 2000, topic: { topic: 'stats' } });
   const list = useContainers();
   const failures = useLive('failures', () => tabique.events({ type: 'container', action: 'die', order: 'desc', limit: 40 }), { interval: 5000 });
-  const cpu = useHostCpu(host.data);
-  const cpuLine = useSeries('host', cpu, host.at);
   const containers = list.data?.containers ?? [];
   feed(containers, list.at);
   const hot = useMemo(() => containers.filter((c) => c.state === 'running').sort((a, b) => (b.cpuPercent ?? 0) - (a.cpuPercent ?? 0) || (b.memoryBytes ?? 0) - (a.memoryBytes ?? 0)).slice(0, 6), [list.data]);
   const failed = (failures.data?.events ?? []).filter((e) => e.attributes.exitCode && e.attributes.exitCode !== '0').slice(0, 6);
   const sick = containers.filter((c) => c.health === 'unhealthy' || c.state === 'restarting' || c.state === 'dead');
   const h = host.data, i = info.data;
+  const cpu = h?.cpuPercent == null ? null : Math.min(100, h.cpuPercent / h.cpus);
+  const cpuLine = useSeries('host', cpu, host.at);
   const memory = h ? 1 - h.memoryAvailable / h.memoryTotal : 0;
   return html`<div class="view scroll">
     <${Head} title=${t('nav.overview')} sub=${i ? i.host.name : ''}>${can('operate') && html`<a class="button primary" href=${link('/containers/new')}><${Icon} name="plus" /><span class="words">${t('create.title')}</span></a>`}</${Head}>
@@ -64,18 +64,4 @@ export default function Overview() {
           <tbody>${hot.map((c) => html`<tr key=${c.id}><td><a href=${link('/containers/' + encodeURIComponent(c.name))}>${visible(c.name)}</a></td><td><${WallBadge} isolation=${c.isolation} /></td><td class="spark-cell spare"><${Sparkline} values=${seriesOf('cpu' + c.id)} width=${90} /></td><td class="end num">${percent(c.cpuPercent)}</td><td class="end num">${bytes(c.memoryBytes)}</td><td class="end spare"><a href=${link('/compare/' + encodeURIComponent(c.name))}>${t('nav.compare')}</a></td></tr>`)}</tbody></table>`
           : html`<p class="quiet-text">${list.loading ? ' ' : t('overview.nothing')}</p>`}</section>
     </div></div>`;
-}
-
-/** CPU of the host between two looks. */
-export function useHostCpu(stats) {
-  const last = useRef(/** @type {any} */ (null));
-  const value = useRef(/** @type {number|null} */ (null));
-  if (stats && stats.sampledAt !== last.current?.sampledAt) {
-    if (last.current) {
-      const total = stats.cpuTotalNs - last.current.cpuTotalNs, idle = stats.cpuIdleNs - last.current.cpuIdleNs;
-      if (total > 0) value.current = Math.max(0, Math.min(100, (1 - idle / total) * 100));
-    }
-    last.current = stats;
-  }
-  return value.current;
 }
