@@ -303,6 +303,7 @@ int auth_check_password(struct auth *auth, const char *name, const char *passwor
         return error_set(err, EACCES, "wrong user name or password");
     struct principal principal = {0};
     auth__fill_principal(name, &user, &principal);
+    auth__hash(user.hash, principal.proof);
     snprintf(principal.from, sizeof(principal.from), "%s", from);
     *ret = principal;
     return 0;

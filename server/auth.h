@@ -41,7 +41,8 @@ void auth_identify(struct auth *auth, struct request *request);
 int auth_check_password(struct auth *auth, const char *user, const char *password, const char *from,
                         struct principal *ret, int *ret_wait_s, struct error *err);
 
-/* A new session; secret is the cookie's value, csrf what its page must send. */
+/* A new session of whom auth_check_password() gave; secret is the cookie's value, csrf what its
+ * page must send. -EACCES: the password has been changed since. */
 int auth_session_create(struct auth *auth, const struct principal *principal, const char *from,
                         const char *agent, char secret[AUTH_SECRET_TEXT], char csrf[40],
                         int64_t *ret_expires_ns, struct error *err);

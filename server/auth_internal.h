@@ -37,4 +37,5 @@ void auth__fill_principal(const char *name, const struct user_copy *user, struct
 
 /* secrets.c */
 struct cached *auth__cache_new(void);
+void auth__hash(const char *text, uint8_t out[32]); /* of what is random already */
 void auth__changed(struct auth *auth); /* of users or secrets: nothing cached holds any more */

@@ -33,6 +33,7 @@ struct principal {
     bool may_read_logs;   /* helpdesk with the grant */
     bool must_change_password;
     char session_id[40];  /* "" : none */
+    uint8_t proof[32];    /* of the password that was checked, for auth_session_create() */
 };
 
 /* --- the request ------------------------------------------------------------------------ */

@@ -39,7 +39,7 @@ const char *auth_cookie_name(bool tls)
     return tls ? "__Host-tabique" : "tabique";
 }
 
-static void hash_secret(const char *text, uint8_t out[32])
+void auth__hash(const char *text, uint8_t out[32])
 {
     mbedtls_sha256((const unsigned char *)text, strlen(text), out, 0);
 }
@@ -48,7 +48,7 @@ static void csrf_of(const char *secret, char out[40])
 {
     CLEANUP_FREE char *text = mem_printf("csrf:%s", secret);
     uint8_t hash[32];
-    hash_secret(text, hash);
+    auth__hash(text, hash);
     hex_encode(hash, 16, out);
 }
 
@@ -67,11 +67,11 @@ void auth__changed(struct auth *auth)
 
 /* --- making and revoking -------------------------------------------------------------------- */
 static int put_secret(struct auth *auth, const char *user, const char *label, const char *secret,
-                      bool session, int64_t expires_ns, const char *from, const char *agent,
+                      const uint8_t *proof, int64_t expires_ns, const char *from, const char *agent,
                       char id[33], struct error *err)
 {
     uint8_t hash[32], random[16];
-    hash_secret(secret, hash);
+    auth__hash(secret, hash);
     random_bytes(random, sizeof(random));
     hex_encode(random, sizeof(random), id);
     int64_t now = clock_real_ns();
@@ -80,10 +80,10 @@ static int put_secret(struct auth *auth, const char *user, const char *label, co
         .user = user,
         .label = label,
         .hash = hash,
-        .session = session,
+        .session = proof != NULL,
         .created_ns = now,
         .expires_ns = expires_ns,
-        .used_ns = session ? now : 0,
+        .used_ns = proof != NULL ? now : 0,
         .from = from,
         .agent = agent,
     };
@@ -93,6 +93,13 @@ static int put_secret(struct auth *auth, const char *user, const char *label, co
     int r = auth__find_user(auth, user, &owner, err);
     if (r >= 0 && !owner.found)
         r = error_set(err, ENOENT, "No such user: %s", user);
+    /* Nor has a session who was given another password, or locked out, since his was checked. */
+    if (r >= 0 && proof != NULL) {
+        uint8_t present[32];
+        auth__hash(owner.hash, present);
+        if (owner.disabled || memcmp(present, proof, sizeof(present)) != 0)
+            r = error_set(err, EACCES, "wrong user name or password");
+    }
     if (r >= 0)
         r = store_token_put(auth->store, &row, err);
     pthread_mutex_unlock(&auth->users);
@@ -115,7 +122,7 @@ int auth_session_create(struct auth *auth, const struct principal *principal, co
     int64_t expires = clock_real_ns() + AUTH_SESSION_MAX_NS;
     CLEANUP_FREE char *short_agent = mem_strndup(agent != NULL ? agent : "", 200);
     int r =
-        put_secret(auth, principal->name, "", secret, true, expires, from, short_agent, id, err);
+        put_secret(auth, principal->name, "", secret, principal->proof, expires, from, short_agent, id, err);
     if (r < 0)
         return r;
     csrf_of(secret, csrf);
@@ -130,7 +137,7 @@ int auth_token_create(struct auth *auth, const char *user, const char *label, in
     char text[AUTH_SECRET_TEXT];
     new_secret(text);
     snprintf(secret, AUTH_SECRET_TEXT + 8, "%s%s", AUTH_TOKEN_PREFIX, text);
-    return put_secret(auth, user, label, secret, false, expires_ns, from, "", ret_id, err);
+    return put_secret(auth, user, label, secret, NULL, expires_ns, from, "", ret_id, err);
 }
 
 int auth_token_delete(struct auth *auth, const char *id, struct error *err)
@@ -200,7 +207,7 @@ static bool identify_secret(struct auth *auth, const char *secret, bool session,
 {
     struct principal *ret = &request->principal;
     uint8_t hash[32];
-    hash_secret(secret, hash);
+    auth__hash(secret, hash);
     int64_t now = clock_mono_ns(), real = clock_real_ns();
     struct identity identity;
     uint64_t generation;

@@ -494,6 +494,34 @@ static int count_token(void *user, const struct store_token *row)
     return 0;
 }
 
+/* Between the check of a password and the session, it is changed, its user locked out or deleted. */
+static void a_session_wants_the_present_password(void **state)
+{
+    struct auth *auth;
+    struct principal principal;
+    struct error err = ERROR_INIT;
+    char secret[AUTH_SECRET_TEXT], csrf[40];
+    int64_t expires;
+    bool first;
+    int wait;
+
+    assert_int_equal(auth_new(fixture.store, NULL, &auth, &first, &err), 0);
+    assert_int_equal(auth_user_put(auth, "slow", true, make, (char *)"the first one", &err), 0);
+    assert_int_equal(auth_check_password(auth, "slow", "the first one", "198.51.100.9", &principal, &wait, &err), 0);
+    assert_int_equal(auth_session_create(auth, &principal, "198.51.100.9", NULL, secret, csrf, &expires, &err), 0);
+    assert_int_equal(auth_user_put(auth, "slow", false, make, (char *)"the second one", &err), 0);
+    assert_int_equal(auth_session_create(auth, &principal, "198.51.100.9", NULL, secret, csrf, &expires, &err), -EACCES);
+    assert_int_equal(auth_check_password(auth, "slow", "the second one", "198.51.100.9", &principal, &wait, &err), 0);
+    assert_int_equal(auth_user_put(auth, "slow", false, lock_out, NULL, &err), 0);
+    assert_int_equal(auth_session_create(auth, &principal, "198.51.100.9", NULL, secret, csrf, &expires, &err), -EACCES);
+    assert_int_equal(auth_user_delete(auth, "slow", &err), 0);
+    assert_int_equal(auth_session_create(auth, &principal, "198.51.100.9", NULL, secret, csrf, &expires, &err), -ENOENT);
+    int sessions = 0;
+    assert_int_equal(store_tokens(fixture.store, "slow", true, count_token, &sessions, &err), 0);
+    assert_int_equal(sessions, 0);
+    auth_free(auth);
+}
+
 /* What two do to one user at the same time is both done, and who has gone stays away. */
 static void no_change_is_lost(void **state)
 {
@@ -573,6 +601,7 @@ int main(void)
         cmocka_unit_test(tokens),
         cmocka_unit_test(throttling),
         cmocka_unit_test(a_crowd_is_throttled),
+        cmocka_unit_test(a_session_wants_the_present_password),
         cmocka_unit_test(no_change_is_lost),
         cmocka_unit_test(audit),
     };
