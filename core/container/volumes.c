@@ -71,7 +71,7 @@ static int collect(struct container *container, const struct spec *spec, struct 
 {
     const char *driver = json_string(spec->host_config, "VolumeDriver", "");
     struct mount_list own = {0};
-    struct mount_point mount;
+    struct mount_point mount = {0};
     const cJSON *item;
     int r = 0;
 
@@ -106,11 +106,12 @@ static int collect(struct container *container, const struct spec *spec, struct 
         return r;
     cJSON_ArrayForEach(item, json_get(spec->config, "Volumes")) {
         r = mount_anonymous(item->string, driver, &mount, err);
+        if (r == 0 && !mount_list_find(&container->mounts, mount.destination) && !is_tmpfs(spec, mount.destination))
+            r = mount_list_add(&container->mounts, &mount, false, err);
+        /* What was handed over is empty by now. */
+        mount_point_clear(&mount);
         if (r < 0)
             return r;
-        if (mount_list_find(&container->mounts, mount.destination) || is_tmpfs(spec, mount.destination) ||
-            mount_list_add(&container->mounts, &mount, false, err) < 0)
-            mount_point_clear(&mount);
     }
     return 0;
 }

@@ -6,7 +6,7 @@
  *   3. the new root entered; from here on no path of the host's can be reached.
  *   4. the cgroup entered, then its namespace made: its root is where we stand.
  *   5. mounts, devices, terminal put in place, by fd.
- *   6. names, sysctls; then masks and read-only paths, which would be in the way.
+ *   6. names, sysctls; then masks and read-only paths, which would be in the way; a session.
  *   7. user and working directory found in the root; then it may become read-only.
  *      Who was begun ahead says STANDING before that, and is told the plan.
  *   8. READY. The parent notes the pid and sets limits. GO.

@@ -135,7 +135,7 @@ int launch__working_directory(struct launch_child *c, struct error *err)
     return 0;
 }
 
-/* Keys of the host's session keyring are not the container's. */
+/* Neither signals of the launcher's session nor keys of its keyring are the container's. */
 int launch__session(struct error *err)
 {
     if (setsid() < 0 && errno != EPERM)

@@ -5,7 +5,6 @@
 #include <stdint.h>
 
 /* Mounted in its root, in this order. */
-
 struct plan_base_mount {
     const char *type, *target;
     uint64_t flags;

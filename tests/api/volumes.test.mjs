@@ -125,6 +125,13 @@ describe('what an image declares', () => {
       assert.deepEqual(fs.readdirSync(dir).sort(), ['Dockerfile', 'secret'])
       await server.ok('rm', '-v', `declares-${wall}`)
     })
+  test('more than a container can have are refused, and none is made', async () => {
+    const before = await names()
+    const { status, json } = await ask('POST', '/containers/create?name=crowded', { body: { Image: IMAGE, Volumes: Object.fromEntries(Array.from({ length: 4097 }, (_, i) => [`/v${i}`, {}])) } })
+    assert.deepEqual([status, json.message], [400, 'too many mounts'])
+    assert.equal((await ask('GET', '/containers/crowded/json')).status, 404)
+    assert.deepEqual(await names(), before)
+  })
 })
 
 describe('in use, and no more', () => {

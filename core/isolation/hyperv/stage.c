@@ -146,10 +146,8 @@ int hyperv_stage(struct isolation_instance *instance, const char *cgroup, struct
         r = scratch_fill(&instance->setup, ends.scratch, err);
     if (r >= 0)
         r = hyperv__stand(instance, plan, &ends, err);
-
     if (r >= 0)
         r = bring_up_eth0(instance, err);
-
     if (r >= 0)
         r = vm_save(&instance->vm, FD_STAGED + STAGED_STATE, SAVE_MS, err);
     if (r < 0)
