@@ -182,8 +182,8 @@ int store_notifications(struct store *store, const struct store_notification_que
     else if (query->rule)
         sql = "SELECT " COLUMNS " FROM notification WHERE rule = ?2 AND (?1 = 0 OR id = ?1)" REST;
     return store__query(store, sql, notification_row, &each, err, "itttiiii", query->id, query->rule, query->container_id,
-                query->kind, query->since_ns, store__or_max(query->until_ns), store__or_max(query->before_id),
-                store__limit(query->limit));
+                        query->kind, query->since_ns, store__or_max(query->until_ns), store__or_max(query->before_id),
+                        store__limit(query->limit));
 }
 
 int64_t store_notifications_unacknowledged(struct store *store)
@@ -290,13 +290,13 @@ int store_deliveries(struct store *store, const struct store_delivery_query *que
 
     if (query->due_ns > 0)
         return store__query(store, DELIVERY " WHERE state = 'pending' AND next <= ?1 ORDER BY next LIMIT ?2", delivery_row,
-                    &each, err, "ii", query->due_ns, store__limit(query->limit));
+                            &each, err, "ii", query->due_ns, store__limit(query->limit));
     return store__query(store,
-                DELIVERY " WHERE (?1 = 0 OR id = ?1) AND (?2 = 0 OR notification = ?2)"
-                         " AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR state = ?4) AND id < ?5"
-                         " ORDER BY id DESC LIMIT ?6",
-                delivery_row, &each, err, "iittii", query->id, query->notification, query->channel, query->state,
-                store__or_max(query->before_id), store__limit(query->limit));
+                        DELIVERY " WHERE (?1 = 0 OR id = ?1) AND (?2 = 0 OR notification = ?2)"
+                                 " AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR state = ?4) AND id < ?5"
+                                 " ORDER BY id DESC LIMIT ?6",
+                        delivery_row, &each, err, "iittii", query->id, query->notification, query->channel, query->state,
+                        store__or_max(query->before_id), store__limit(query->limit));
 }
 
 int64_t store_delivery_next(struct store *store)
